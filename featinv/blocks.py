@@ -1,0 +1,31 @@
+"""Layers that several rooms share."""
+
+import torch
+from torch import Tensor, nn
+
+from featinv.types import Features
+
+
+class Standardise(nn.Module):
+    """features -> features: subtract the public mean and divide by the public deviation, per dimension.
+
+    Shapes (B, *feature_shape) -> (B, *feature_shape). The identity until `set_statistics` is called; the statistics are
+    buffers, so that they are saved with the attack. A dimension that never varies is only centred.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, feature_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.feature_shape = tuple(feature_shape)
+        self.register_buffer("mean", torch.zeros(self.feature_shape))
+        self.register_buffer("scale", torch.ones(self.feature_shape))
+
+    def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
+        """Set mean and standard deviation, both of shape `feature_shape`, in the units of the features."""
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(deviation > 1e-8, deviation, torch.ones_like(deviation)))
+
+    def forward(self, features: Features) -> Features:
+        return (features - self.mean) / self.scale

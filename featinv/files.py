@@ -1,0 +1,109 @@
+"""Writing so that nothing is half-written, and reading strangers' JSON with limits."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from featinv.errors import BadInput
+
+JSON_LIMIT = 64 * 2**20
+"""Bytes of JSON that we are willing to parse; a manifest of 1,000,000 pictures stays under it."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def _clear_when_full(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise BadInput(
+                f"{path}: the disk is full ({error.strerror}); nothing already there was changed. "
+                "Free some space, or choose another --out, and run again."
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path` in one step, on an error it is removed.
+
+    Raises BadInput when the disk is full; what stood at `path` before is then still there.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        with _clear_when_full(path):
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def publish_folder(final: Path | str) -> Iterator[Path]:
+    """Yield a temporary folder beside `final`; on success it takes the place of `final`, on an error it is removed.
+
+    An older `final` is replaced only once the new one is complete. Raises BadInput when the disk is full.
+    """
+    final = Path(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".tmp", dir=final.parent))
+    try:
+        with _clear_when_full(final):
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if final.exists():
+                old = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".old", dir=final.parent))
+                os.replace(final, old / "was")
+                os.replace(temporary, final)
+                shutil.rmtree(old)
+            else:
+                os.replace(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write JSON atomically; NaN and infinity are refused, because JSON has none."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path | str, limit: int = JSON_LIMIT) -> Any:
+    """Read JSON of at most `limit` bytes; raises BadInput that names the file when it is missing, too large or broken."""
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"{path}: expected a JSON file, found none")
+    if (size := path.stat().st_size) > limit:
+        raise BadInput(f"{path}: expected at most {limit} bytes of JSON, got {size}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"{path}: expected JSON, but it is truncated or something else ({error})") from error
+
+
+def sha256_file(path: Path | str) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,71 @@
+from . import assembly as assembly
+from . import attacks as attacks
+from . import configuration as configuration
+from . import data as data
+from . import decoders as decoders
+from . import defences as defences
+from . import encoders as encoders
+from . import evaluation as evaluation
+from . import features as features
+from . import losses as losses
+from . import metrics as metrics
+from . import processes as processes
+from . import testing as testing
+from . import training as training
+from .attacks import load_attack as load_attack
+from .attacks import save_attack as save_attack
+from .errors import BadInput as BadInput
+from .errors import Diverged as Diverged
+from .evaluation import Scoreboard as Scoreboard
+from .evaluation import compare as compare
+from .evaluation import load_scoreboard as load_scoreboard
+from .features import LivePairs as LivePairs
+from .features import Pairs as Pairs
+from .features import Vectors as Vectors
+from .features import extract as extract
+from .features import live as live
+from .features import load_features as load_features
+from .features import open_store as open_store
+from .features import pair as pair
+from .training import Training as Training
+from .victim import Release as Release
+from .victim import Victim as Victim
+from .victim import release as release
+
+__version__: str
+
+__all__ = [
+    "BadInput",
+    "Diverged",
+    "LivePairs",
+    "Pairs",
+    "Release",
+    "Scoreboard",
+    "Training",
+    "Vectors",
+    "Victim",
+    "assembly",
+    "attacks",
+    "compare",
+    "configuration",
+    "data",
+    "decoders",
+    "defences",
+    "encoders",
+    "evaluation",
+    "extract",
+    "features",
+    "live",
+    "load_attack",
+    "load_features",
+    "load_scoreboard",
+    "losses",
+    "metrics",
+    "open_store",
+    "pair",
+    "processes",
+    "release",
+    "save_attack",
+    "testing",
+    "training",
+]

@@ -1,0 +1,245 @@
+"""From names to objects and back: command lines, `Part`s, and what a saved attack says of its decoder.
+
+Nothing here imports torch, so that every `--help` answers at once; `build` and `rebuild` import what a name asks for.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, TypeVar
+
+from featinv.errors import BadInput, Diverged
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A class or function by name, with its own keywords: what a command line or YAML file writes for an object.
+
+    `--decoder Upsampling --decoder.width 128`, or in YAML `decoder: {name: Upsampling, args: {width: 128}}`. A name with a
+    dot (`my_package.MyDecoder`) is imported; a name without one is looked up in the room's export list.
+    """
+
+    name: str
+    """exported name, or the import path of a class of yours"""
+    args: dict[str, Any] = field(default_factory=dict)
+    """its own keywords; on the command line `--decoder.width 128` is short for `--decoder.args.width 128`"""
+
+
+# ---------------------------------------------------------------------------------------------- names -> objects
+
+
+def exported(room: ModuleType) -> list[str]:
+    """Return the names that a room exports, in alphabetical order."""
+    return sorted(room.__all__)
+
+
+def find(name: str, room: ModuleType) -> Callable[..., Any]:
+    """Return what `name` stands for: an export of `room`, or an import path. Raises BadInput that says which exist."""
+    kind = room.__name__.rpartition(".")[2]
+    if "." not in name:
+        if name in room.__all__:
+            return getattr(room, name)  # type: ignore[no-any-return]
+        near = difflib.get_close_matches(name, room.__all__, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise BadInput(
+            f"{kind}: there is no {name!r}{hint} Exported: {', '.join(exported(room))}. "
+            "For a class of your own give its import path (my_package.MyClass)."
+        )
+    module_name, _, attribute = name.rpartition(".")
+    try:
+        # A script's folder is on sys.path, the folder it was started from is not: `--decoder mine.MyDecoder` means the latter.
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise BadInput(f"{kind}: cannot import {name!r}: {error}") from error
+    if not hasattr(module, attribute):
+        public = [n for n, v in vars(module).items() if inspect.isclass(v) and not n.startswith("_")]
+        raise BadInput(f"{kind}: module {module_name!r} has no {attribute!r}; its classes: {', '.join(public) or 'none'}")
+    return getattr(module, attribute)  # type: ignore[no-any-return]
+
+
+def build(part: Part, room: ModuleType, *positional: Any) -> Any:
+    """Build the object that `part` names, with `positional` arguments first and the part's own keywords after them.
+
+    The positional arguments may have any name in a foreign class. What was given is remembered for `describe`.
+    Raises BadInput for an unknown name or keyword, saying which exist.
+    """
+    factory = find(part.name, room)
+    signature = inspect.signature(factory)
+    try:
+        bound = signature.bind(*positional, **part.args)
+    except TypeError as error:
+        names = list(signature.parameters)[len(positional) :]
+        raise BadInput(f"{part.name}: {error}; its own keywords are: {', '.join(names) or 'none'}") from error
+    made = factory(*bound.args, **bound.kwargs)
+    if inspect.isclass(factory):
+        _remember(made, bound.arguments)
+    return made
+
+
+# ---------------------------------------------------------------------------------------------- objects -> names
+
+
+def _remember(made: object, arguments: Mapping[str, Any]) -> None:
+    """Note on the object how it was built; objects that refuse attributes must keep their arguments under their own names."""
+    try:
+        object.__setattr__(made, "_built_from", dict(arguments))
+    except (AttributeError, TypeError):
+        return
+
+
+def public_path(kind: type) -> str:
+    """Return the import path of a class: the room's for an export of ours (`featinv.decoders.Listik`)."""
+    package, _, rest = kind.__module__.partition(".")
+    if package == "featinv" and rest:
+        room = importlib.import_module(f"featinv.{rest.partition('.')[0]}")
+        if kind.__name__ in getattr(room, "__all__", ()):
+            return f"{room.__name__}.{kind.__name__}"
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def describe(value: Any) -> Any:
+    """Return a JSON-able description from which `rebuild` makes an equal object.
+
+    Numbers, strings and containers describe themselves; an object is its class path and constructor arguments, which it
+    must keep under their own names (`self.width = width`) unless `build` made it. Raises BadInput naming what is missing.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): describe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(item) for item in value]
+    path = public_path(type(value))
+    known = getattr(value, "_built_from", None)
+    arguments = {}
+    for name, parameter in inspect.signature(type(value)).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise BadInput(f"{path}: cannot be saved, because its constructor takes *{name}; give every argument a name")
+        if known is not None:
+            if name in known:
+                arguments[name] = describe(known[name])
+            continue
+        if not hasattr(value, name):
+            raise BadInput(
+                f"{path}: cannot be saved, because it does not keep its argument {name!r}; write self.{name} = {name} "
+                "in its constructor"
+            )
+        arguments[name] = describe(getattr(value, name))
+    return {"class": path, "args": arguments}
+
+
+def rebuild(description: Any, allow: Iterable[type | str] = ()) -> Any:
+    """Make the object that `describe` described.
+
+    Classes that featinv exports may be built; any other only when `allow` names it (the class itself or its import path),
+    because a stranger's file must not decide what code runs here. Raises BadInput otherwise.
+    """
+    if isinstance(description, list):
+        return [rebuild(item, allow) for item in description]
+    if not isinstance(description, dict):
+        return description
+    if set(description) != {"class", "args"}:
+        return {key: rebuild(item, allow) for key, item in description.items()}
+    kind = _trusted(str(description["class"]), allow)
+    arguments = {str(name): rebuild(item, allow) for name, item in dict(description["args"]).items()}
+    try:
+        bound = inspect.signature(kind).bind(**arguments)
+    except TypeError as error:
+        raise BadInput(f"{description['class']}: {error}; was the attack saved by another version?") from error
+    made = kind(*bound.args, **bound.kwargs)
+    _remember(made, bound.arguments)
+    return made
+
+
+def _trusted(path: str, allow: Iterable[type | str]) -> type:
+    for trusted in allow:
+        if isinstance(trusted, str):
+            if trusted == path:
+                module, _, name = path.rpartition(".")
+                return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        elif path == f"{trusted.__module__}.{trusted.__qualname__}":
+            return trusted
+    rooms = {"attacks", "decoders", "defences", "losses", "training"}
+    package, _, rest = path.partition(".")
+    room_name, _, name = rest.partition(".")
+    if package == "featinv" and room_name in rooms:
+        room = importlib.import_module(f"featinv.{room_name}")
+        if name in room.__all__ and inspect.isclass(found := getattr(room, name)):
+            return found
+    raise BadInput(
+        f"class {path!r} is not one of featinv's; if you trust its author, allow it by name "
+        f"(load_attack(..., allow=[{path!r}]) or --allow {path})"
+    )
+
+
+# ---------------------------------------------------------------------------------------------- command lines
+
+
+def _part_flags(kind: Any, prefix: str = "") -> Iterable[str]:
+    for item in dataclasses.fields(kind):
+        if item.type is Part or item.type == Part | None:
+            yield prefix + item.name
+        elif dataclasses.is_dataclass(item.type):
+            yield from _part_flags(item.type, f"{prefix}{item.name}.")
+
+
+def _expand(arguments: Sequence[str], parts: Iterable[str]) -> list[str]:
+    """Write `--decoder X` as `--decoder.name X`, and `--decoder.width 8` as `--decoder.args.width 8`."""
+    written = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        for part in parts:
+            if flag == f"--{part}":
+                flag = f"--{part}.name"
+            elif flag.startswith(f"--{part}.") and flag.split(".")[part.count(".") + 1] not in ("name", "args"):
+                flag = f"--{part}.args.{flag[len(part) + 3 :]}"
+        written.append(flag + equals + value)
+    return written
+
+
+def parse(config: type[Config], description: str | None = None, arguments: Sequence[str] | None = None) -> Config:
+    """Parse the command line into a frozen dataclass: every field a flag, `--config FILE`, `--print_config`.
+
+    Leaves with exit code 2 and one line about the wrong flag, as argparse does.
+    """
+    import jsonargparse
+
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(
+        prog=os.path.basename(sys.argv[0]),
+        description=description,
+        formatter_class=jsonargparse.DefaultHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
+    parser.add_class_arguments(config, None)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        namespace = parser.parse_args(_expand(given, list(_part_flags(config))))
+        built = parser.instantiate(namespace)
+    return config(**{item.name: built[item.name] for item in dataclasses.fields(config)})  # type: ignore[arg-type]
+
+
+def run(main: Callable[[Config], None], config: type[Config], description: str | None = None) -> None:
+    """Parse the command line and call `main`; bad input is one line on stderr (from the main process) and exit code 2."""
+    settings = parse(config, description)
+    try:
+        main(settings)
+    except (BadInput, Diverged) as error:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        sys.exit(2 if isinstance(error, BadInput) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,188 @@
+"""N square pictures as uint8, with stable ids, optional labels and factors."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from featinv.errors import BadInput
+from featinv.types import Images
+
+BLOCK_BYTES = 16 * 2**20
+
+
+@final
+class ImageSet:
+    """N square RGB pictures, kept as uint8 wherever they lie (memory or a memory-mapped file), named by stable ids.
+
+    `pixels` is (N, S, S, 3) uint8 and is never copied as a whole: `take` and `split` only keep rows, `batch` and
+    `uint8` gather only what is asked. `labels` is (N,) int64 or None, `factors` maps a name to (N,) int64 (ground
+    truth beside the label), `provenance` is a JSON-able record of where the pictures came from, and `skipped` lists
+    (path, reason) for files that could not be used. Raises BadInput where counts, types or shapes disagree.
+    """
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        *,
+        ids: Sequence[str],
+        labels: npt.ArrayLike | None = None,
+        classes: Sequence[str] = (),
+        factors: Mapping[str, npt.ArrayLike] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        skipped: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        _check_pixels(pixels)
+        count = len(pixels)
+        if len(ids) != count:
+            raise BadInput(f"ids: expected one for each of the {count} pictures, got {len(ids)}; give {count} ids")
+        if len(set(ids)) != count:
+            raise BadInput(f"ids: expected distinct names, got {_repeated(ids)!r} twice; rename one of the two")
+        self._pixels = pixels
+        self._rows: np.ndarray | None = None
+        self.ids: tuple[str, ...] = tuple(ids)
+        self.classes: tuple[str, ...] = tuple(classes)
+        self.labels = None if labels is None else _whole_numbers("labels", labels, count)
+        if self.labels is not None and self.classes:
+            _check_labels(self.labels, self.classes)
+        self.factors = {name: _whole_numbers(f"factors[{name!r}]", v, count) for name, v in (factors or {}).items()}
+        self.provenance: dict[str, Any] = dict(provenance or {})
+        self.skipped: tuple[tuple[str, str], ...] = tuple(skipped)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        labels = f", {len(self.classes) or 'unnamed'} classes" if self.labels is not None else ""
+        skipped = f", {len(self.skipped)} files skipped" if self.skipped else ""
+        return f"ImageSet({len(self)} pictures of {self.size} px from {self.source}{labels}{skipped})"
+
+    @property
+    def size(self) -> int:
+        """Pixels a side."""
+        return int(self._pixels.shape[1])
+
+    @property
+    def source(self) -> str:
+        """Where the pictures came from, in words."""
+        return str(self.provenance.get("source", "memory"))
+
+    def uint8(self, indices: npt.ArrayLike) -> np.ndarray:
+        """Copy the pictures at `indices` as (B, S, S, 3) uint8; BadInput if an index is not one of 0..N-1."""
+        rows = _indices(indices, len(self))
+        if self._rows is not None:
+            rows = self._rows[rows]
+        return np.asarray(np.take(self._pixels, rows, axis=0))
+
+    def batch(self, indices: npt.ArrayLike) -> Images:
+        """Gather the pictures at `indices` as float32 in [0, 1], (B, 3, S, S), on the CPU."""
+        pictures = torch.from_numpy(self.uint8(indices)).permute(0, 3, 1, 2)
+        return pictures.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+
+    def take(self, indices: npt.ArrayLike) -> "ImageSet":
+        """Choose pictures by their distinct indices, in that order, without copying a pixel."""
+        taken = self._chosen(_indices(indices, len(self)))
+        taken.provenance["taken"] = {"count": len(taken), "of": len(self), "ids_sha256": _ids_sha256(taken.ids)}
+        return taken
+
+    def split(self, fraction: int | float, *, seed: int = 0) -> tuple["ImageSet", "ImageSet"]:
+        """Split at random into round(fraction * N) pictures and the rest: disjoint, seeded, recorded in `provenance`.
+
+        Both sides keep the order of the whole. Raises BadInput for a fraction that would leave one side empty.
+        """
+        if not 0 < fraction < 1:
+            raise BadInput(f"fraction: expected a number between 0 and 1, both excluded, got {fraction}; e.g. 0.9")
+        count = round(len(self) * fraction)
+        if not 0 < count < len(self):
+            raise BadInput(
+                f"fraction: expected a split of {len(self)} pictures with none of its sides empty, got {fraction}, "
+                f"which makes {count} and {len(self) - count}; use another fraction or more pictures"
+            )
+        order = np.random.default_rng(seed).permutation(len(self))
+        first, second = self._chosen(np.sort(order[:count])), self._chosen(np.sort(order[count:]))
+        for name, side in (("first", first), ("second", second)):
+            record = {"seed": seed, "fraction": fraction, "side": name, "count": len(side), "of": len(self)}
+            record["ids_sha256"] = _ids_sha256(side.ids)
+            side.provenance["splits"] = [*self.provenance.get("splits", []), record]
+        return first, second
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the size and then every pixel in order; reads the pictures block by block."""
+        digest = hashlib.sha256(f"{len(self)}x{self.size}".encode())
+        for start, stop in self.blocks():
+            digest.update(self.uint8(np.arange(start, stop)).tobytes())
+        return digest.hexdigest()
+
+    def blocks(self, most_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:
+        """Bounds (start, stop) that cover all pictures in order, each block of at most `most_bytes` (or one picture)."""
+        step = max(1, most_bytes // (self.size * self.size * 3))
+        for start in range(0, len(self), step):
+            yield start, min(start + step, len(self))
+
+    def _chosen(self, rows: np.ndarray) -> "ImageSet":
+        if len(np.unique(rows)) != len(rows):
+            raise BadInput("indices: expected each picture at most once, got repeats; use batch() to draw with repeats")
+        chosen = ImageSet.__new__(ImageSet)
+        chosen._pixels = self._pixels
+        chosen._rows = rows if self._rows is None else self._rows[rows]
+        chosen.ids = tuple(self.ids[row] for row in rows.tolist())
+        chosen.classes = self.classes
+        chosen.labels = None if self.labels is None else self.labels[rows]
+        chosen.factors = {name: values[rows] for name, values in self.factors.items()}
+        chosen.provenance = json.loads(json.dumps(self.provenance))
+        chosen.skipped = self.skipped
+        return chosen
+
+
+def _check_pixels(pixels: np.ndarray) -> None:
+    if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.shape[1] != pixels.shape[2]:
+        raise BadInput(f"pixels: expected shape (N, S, S, 3), got {pixels.shape}; square RGB pictures, channels last")
+    if pixels.dtype != np.uint8:
+        raise BadInput(f"pixels: expected uint8 in 0..255, got {pixels.dtype}; convert (and scale) before")
+    if len(pixels) == 0:
+        raise BadInput("pixels: expected at least one picture, got none; check the source of the pictures")
+
+
+def _check_labels(labels: np.ndarray, classes: Sequence[str]) -> None:
+    if labels.min() < 0 or labels.max() >= len(classes):
+        wrong = labels.max() if labels.max() >= len(classes) else labels.min()
+        raise BadInput(f"labels: expected 0..{len(classes) - 1} for {len(classes)} classes, got {wrong}; name every class")
+
+
+def _whole_numbers(name: str, values: npt.ArrayLike, count: int) -> np.ndarray:
+    array = np.asarray(values)
+    if array.shape != (count,) or array.dtype.kind not in "iu":
+        raise BadInput(
+            f"{name}: expected {count} whole numbers, got shape {array.shape} of {array.dtype}; give one for each picture"
+        )
+    return array.astype(np.int64)
+
+
+def _indices(indices: npt.ArrayLike, count: int) -> np.ndarray:
+    rows = np.asarray(indices)
+    if rows.size == 0 and rows.ndim == 1:
+        return np.zeros(0, dtype=np.int64)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise BadInput(
+            f"indices: expected a list of whole numbers, got shape {rows.shape} of {rows.dtype}; "
+            "for a mask use np.flatnonzero(mask)"
+        )
+    if rows.min() < 0 or rows.max() >= count:
+        wrong = rows.max() if rows.max() >= count else rows.min()
+        raise BadInput(f"indices: expected 0..{count - 1} for {count} pictures, got {wrong}; drop or correct it")
+    return rows.astype(np.int64)
+
+
+def _repeated(ids: Sequence[str]) -> str:
+    seen: set[str] = set()
+    return next(name for name in ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+
+
+def _ids_sha256(ids: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(ids).encode("utf-8", "surrogateescape")).hexdigest()

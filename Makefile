@@ -1,0 +1,53 @@
+# make demo    the whole job on made-up pictures, in about five minutes
+# make test    the test suite but for what is slow      make test-all    all of it
+# make check   lint, types, import layers               make demo-2      the demo on two CPU processes
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: demo demo-2 test test-all check format clean
+
+demo: $(VENV)/.installed
+	$(RUN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+	  recipes/compare.py --config recipes/configs/demo.yaml --out runs/demo
+
+# `accelerate launch --cpu --num_processes 2` silently starts one process; this starts two (gloo).
+demo-2: $(VENV)/.installed
+	ACCELERATE_USE_CPU=true $(RUN)/accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no \
+	  --dynamo_backend no recipes/compare.py --config recipes/configs/demo.yaml --out runs/demo-2
+
+test: $(VENV)/.installed-dev
+	$(RUN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/.installed-dev
+	$(RUN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+clean:
+	rm -rf $(VENV) runs
+
+# One environment serves all targets: the development extra holds every tool, and a demo after a test installs nothing.
+$(VENV)/.installed: pyproject.toml | $(VENV)/.made
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.made
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON) here; install Python 3.11 or newer, or say make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: featinv needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) -V 2>&1); say make PYTHON=python3.11 (or newer)" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) has no venv; install the package python3-venv (Debian, Ubuntu: apt install python3-venv)" >&2; exit 2; }
+	@echo "Making $(VENV) and installing featinv: about 6 GB with PyTorch's default build, some minutes. README.md has the line for a small CPU-only one."
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@

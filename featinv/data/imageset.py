@@ -126,6 +126,8 @@ class ImageSet:
             yield start, min(start + step, len(self))
 
     def _chosen(self, rows: np.ndarray) -> "ImageSet":
+        if len(rows) == 0:
+            raise BadInput("indices: expected at least one picture, got none; choose some")
         if len(np.unique(rows)) != len(rows):
             raise BadInput("indices: expected each picture at most once, got repeats; use batch() to draw with repeats")
         chosen = ImageSet.__new__(ImageSet)
@@ -152,7 +154,9 @@ def _check_pixels(pixels: np.ndarray) -> None:
 def _check_labels(labels: np.ndarray, classes: Sequence[str]) -> None:
     if labels.min() < 0 or labels.max() >= len(classes):
         wrong = labels.max() if labels.max() >= len(classes) else labels.min()
-        raise BadInput(f"labels: expected 0..{len(classes) - 1} for {len(classes)} classes, got {wrong}; name every class")
+        raise BadInput(
+            f"labels: expected 0..{len(classes) - 1} for {len(classes)} classes, got {wrong}; name every class"
+        )
 
 
 def _whole_numbers(name: str, values: npt.ArrayLike, count: int) -> np.ndarray:

@@ -1,0 +1,252 @@
+"""What is in a scene: every fact drawn from (seed, index), before a single pixel is painted."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+BACKGROUNDS = ("gradient", "clouds", "stripes", "tiles", "dots", "wood", "horizon", "bricks")
+SHAPES = ("circle", "square", "triangle", "hexagon", "star", "cross", "ring", "capsule", "crescent", "heart")
+FINISHES = ("matte", "ball", "striped", "outlined")
+HAIR = ("none", "short", "long", "hat")
+CORNERS = ("top left", "top right", "bottom left", "bottom right")
+ALPHABET = "ACEFHJKLMNPRTUVWXY234679"
+CODE_LENGTH = 4
+HUES = 8
+LIGHTS = 8
+CELLS = 9
+TONES = ((0.98, 0.84, 0.72), (0.87, 0.66, 0.49), (0.62, 0.42, 0.28), (0.36, 0.23, 0.16))
+COLOURS = {
+    "red": (0.85, 0.16, 0.14),
+    "orange": (0.95, 0.55, 0.12),
+    "yellow": (0.96, 0.86, 0.22),
+    "green": (0.20, 0.62, 0.24),
+    "teal": (0.10, 0.66, 0.66),
+    "blue": (0.16, 0.34, 0.82),
+    "purple": (0.52, 0.24, 0.70),
+    "pink": (0.95, 0.52, 0.70),
+    "white": (0.95, 0.95, 0.93),
+    "black": (0.12, 0.12, 0.14),
+}
+LATTICES = (3, 5, 9, 17, 33)
+"""Control points a side of the octaves of background noise."""
+
+Colour = tuple[float, float, float]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One object: lengths and places in units of the picture's side, angles in radians."""
+
+    shape: int
+    colour: int
+    finish: int
+    rgb: Colour
+    x: float
+    y: float
+    radius: float
+    angle: float
+    aspect: float
+    stripes: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A small face in a corner; `identity` says which of 64 persons it is, the four parts follow from it."""
+
+    tone: int
+    hair: int
+    glasses: int
+    smile: int
+    corner: int
+    x: float
+    y: float
+    radius: float
+    turn: float
+    backing: Colour
+    hair_rgb: Colour
+
+    @property
+    def identity(self) -> int:
+        return ((self.tone * len(HAIR) + self.hair) * 2 + self.glasses) * 2 + self.smile
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A printed code: four characters of ALPHABET on a plate; `column` and `row` on a 64 x 64 grid."""
+
+    characters: tuple[int, ...]
+    column: int
+    row: int
+    dark: bool
+
+    @property
+    def number(self) -> int:
+        value = 0
+        for character in self.characters:
+            value = value * len(ALPHABET) + character
+        return value
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All facts of one scene. `things` are in painting order: the main object comes last and is the largest."""
+
+    background: int
+    hue: int
+    first: Colour
+    second: Colour
+    frequency: float
+    angle: float
+    shift: tuple[float, float]
+    contrast: float
+    roughness: float
+    light: int
+    light_angle: float
+    light_strength: float
+    vignette: float
+    things: tuple[Thing, ...]
+    cell: int
+    badge: Badge
+    code: Code
+    lattices: tuple[np.ndarray, ...]
+
+    @property
+    def main(self) -> Thing:
+        return self.things[-1]
+
+
+@final
+class _Dice:
+    """Uniform numbers of one generator, read in order; only `random()` is used, the most stable stream of NumPy."""
+
+    def __init__(self, generator: np.random.Generator, count: int) -> None:
+        self.numbers = iter(generator.random(count).tolist())
+
+    def between(self, low: float, high: float) -> float:
+        return low + (high - low) * next(self.numbers)
+
+    def below(self, count: int) -> int:
+        return int(next(self.numbers) * count)
+
+
+def draw_scene(seed: int, index: int) -> Scene:
+    """Draw the facts of scene `index` of the set `seed`; no other scene has a say in them."""
+    generator = np.random.default_rng([seed, index])
+    dice = _Dice(generator, 128)
+    hue = dice.below(HUES)
+    first, second = _background_colours(dice, hue)
+    light = dice.below(LIGHTS)
+    cell = dice.below(CELLS)
+    badge = _draw_badge(dice)
+    return Scene(
+        background=dice.below(len(BACKGROUNDS)),
+        hue=hue,
+        first=first,
+        second=second,
+        frequency=dice.between(2.5, 6.0),
+        angle=dice.between(0, math.pi),
+        shift=(dice.between(0, 1), dice.between(0, 1)),
+        contrast=dice.between(0.55, 1.0),
+        roughness=dice.between(0.25, 0.75),
+        light=light,
+        light_angle=(light + dice.between(-0.5, 0.5)) * 2 * math.pi / LIGHTS,
+        light_strength=dice.between(0.35, 0.85),
+        vignette=dice.between(0.1, 0.7),
+        code=_draw_code(dice, badge.corner),
+        cell=cell,
+        badge=badge,
+        things=_draw_things(dice, cell),
+        lattices=tuple(generator.random((k, k), dtype=np.float32) - np.float32(0.5) for k in LATTICES),
+    )
+
+
+def _background_colours(dice: _Dice, hue: int) -> tuple[Colour, Colour]:
+    angle = (hue + dice.between(0, 1)) * 2 * math.pi / HUES
+    light, dark = dice.between(0.62, 0.9), dice.between(0.3, 0.6)
+    first = oklch(light, dice.between(0.03, 0.11), angle)
+    second = oklch(dark, dice.between(0.03, 0.12), angle + dice.between(-0.6, 0.6))
+    return (first, second) if dice.below(2) else (second, first)
+
+
+def _draw_things(dice: _Dice, cell: int) -> tuple[Thing, ...]:
+    others = dice.below(4)
+    things = [_draw_thing(dice, dice.between(0.05, 0.95), dice.between(0.05, 0.95), (0.08, 0.155)) for _ in range(3)]
+    x = (cell % 3 + 0.5 + dice.between(-0.5, 0.5)) * 0.7 / 3 + 0.15
+    y = (cell // 3 + 0.5 + dice.between(-0.5, 0.5)) * 0.7 / 3 + 0.15
+    return (*things[:others], _draw_thing(dice, x, y, (0.17, 0.27)))
+
+
+def _draw_thing(dice: _Dice, x: float, y: float, radii: tuple[float, float]) -> Thing:
+    colour = dice.below(len(COLOURS))
+    base = tuple(COLOURS.values())[colour]
+    bright = dice.between(0.85, 1.08)
+    return Thing(
+        shape=dice.below(len(SHAPES)),
+        colour=colour,
+        finish=dice.below(len(FINISHES)),
+        rgb=(
+            base[0] * bright + dice.between(-0.04, 0.04),
+            base[1] * bright + dice.between(-0.04, 0.04),
+            base[2] * bright + dice.between(-0.04, 0.04),
+        ),
+        x=x,
+        y=y,
+        radius=dice.between(*radii),
+        angle=dice.between(0, 2 * math.pi),
+        aspect=dice.between(0.86, 1.16),
+        stripes=dice.between(1.0, 1.6),
+    )
+
+
+def _draw_badge(dice: _Dice) -> Badge:
+    corner = dice.below(4)
+    radius = dice.between(0.125, 0.15)
+    inset = radius + dice.between(0.01, 0.07), radius + dice.between(0.01, 0.07)
+    return Badge(
+        tone=dice.below(len(TONES)),
+        hair=dice.below(len(HAIR)),
+        glasses=dice.below(2),
+        smile=dice.below(2),
+        corner=corner,
+        x=inset[0] if corner % 2 == 0 else 1 - inset[0],
+        y=inset[1] if corner < 2 else 1 - inset[1],
+        radius=radius,
+        turn=dice.between(-0.2, 0.2),
+        backing=oklch(dice.between(0.6, 0.92), dice.between(0.02, 0.12), dice.between(0, 2 * math.pi)),
+        hair_rgb=oklch(dice.between(0.15, 0.75), dice.between(0.01, 0.09), dice.between(0.5, 1.6)),
+    )
+
+
+def _draw_code(dice: _Dice, badge_corner: int) -> Code:
+    corner = (badge_corner + 1 + dice.below(3)) % 4
+    column, row = 1 + dice.below(6), 1 + dice.below(6)
+    return Code(
+        characters=tuple(dice.below(len(ALPHABET)) for _ in range(CODE_LENGTH)),
+        column=column if corner % 2 == 0 else 64 - 27 - column,
+        row=row if corner < 2 else 64 - 11 - row,
+        dark=bool(dice.below(2)),
+    )
+
+
+def oklch(lightness: float, chroma: float, hue: float) -> Colour:
+    """Return the sRGB colour, clipped to [0, 1], of an OKLCH colour (Ottosson 2020; hue in radians)."""
+    a, b = chroma * math.cos(hue), chroma * math.sin(hue)
+    l_ = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
+    m_ = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
+    s_ = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
+    return (
+        _gamma(4.0767416621 * l_ - 3.3077115913 * m_ + 0.2309699292 * s_),
+        _gamma(-1.2684380046 * l_ + 2.6097574011 * m_ - 0.3413193965 * s_),
+        _gamma(-0.0041960863 * l_ - 0.7034186147 * m_ + 1.7076147010 * s_),
+    )
+
+
+def _gamma(linear: float) -> float:
+    linear = min(1.0, max(0.0, linear))
+    return 12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055

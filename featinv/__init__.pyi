@@ -7,11 +7,13 @@ from . import defences as defences
 from . import encoders as encoders
 from . import evaluation as evaluation
 from . import features as features
+from . import files as files
 from . import losses as losses
 from . import metrics as metrics
 from . import processes as processes
 from . import testing as testing
 from . import training as training
+from . import types as types
 from .attacks import load_attack as load_attack
 from .attacks import save_attack as save_attack
 from .errors import BadInput as BadInput
@@ -55,6 +57,7 @@ __all__ = [
     "evaluation",
     "extract",
     "features",
+    "files",
     "live",
     "load_attack",
     "load_features",
@@ -68,4 +71,5 @@ __all__ = [
     "save_attack",
     "testing",
     "training",
+    "types",
 ]

@@ -1,0 +1,25 @@
+from .attack_settings import AttackSettings as AttackSettings
+from .attack_settings import Term as Term
+from .attack_settings import build_attacks as build_attacks
+from .attack_settings import build_objective as build_objective
+from .judge_settings import JudgeSettings as JudgeSettings
+from .judge_settings import build_judges as build_judges
+from .picture_settings import PictureSettings as PictureSettings
+from .picture_settings import load_pictures as load_pictures
+from .run_folder import RunFolder as RunFolder
+from .victim_settings import VictimSettings as VictimSettings
+from .victim_settings import build_victim as build_victim
+
+__all__ = [
+    "AttackSettings",
+    "JudgeSettings",
+    "PictureSettings",
+    "RunFolder",
+    "Term",
+    "VictimSettings",
+    "build_attacks",
+    "build_judges",
+    "build_objective",
+    "build_victim",
+    "load_pictures",
+]

@@ -1,0 +1,47 @@
+"""Who scores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import featinv as fi
+from featinv.assembly.victim_settings import fill
+from featinv.configuration import Part, build
+from featinv.training.classifier_settings import ClassifierTraining
+
+if TYPE_CHECKING:
+    from featinv.data import ImageSet
+    from featinv.types import Judge
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """An independent network that only ever scores."""
+
+    judge: Part = Part("judge", {"source": "scenes-vgg"})
+    """an export of featinv.encoders that returns a judge: `judge` (a packaged name or a file) or `cifar_judge`"""
+    train: bool = False
+    """train one on the labelled public pictures when the file `judge.args.source` does not exist, and keep it there"""
+    training: ClassifierTraining = field(default_factory=ClassifierTraining)
+    """how to train it"""
+
+
+def build_judges(
+    settings: Mapping[str, JudgeSettings], public: "ImageSet", folders: Mapping[str, str | None] | None = None
+) -> "list[Judge]":
+    """Load the judges, training those that are missing and may be trained. Raises BadInput when there is none."""
+    if not settings:
+        raise fi.BadInput("--judges: expected at least one judge of another family than the encoder; got none")
+    return [_judge(one, public, folders) for one in settings.values()]
+
+
+def _judge(settings: JudgeSettings, public: "ImageSet", folders: Mapping[str, str | None] | None) -> "Judge":
+    part = fill(settings.judge, folders)
+    file = Path(str(part.args.get("source", "")))
+    if settings.train and not file.is_file():
+        if fi.processes.is_main():
+            judge, _ = fi.training.train_judge(public, settings.training)
+            fi.encoders.save_judge(judge, file)
+        fi.processes.barrier()
+    return build(part, fi.encoders)  # type: ignore[no-any-return]

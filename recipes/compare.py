@@ -1,0 +1,114 @@
+"""Train several attacks on one victim and compare them: pictures in, a scoreboard with controls and intervals out.
+
+    accelerate launch recipes/compare.py --config recipes/configs/demo.yaml --out runs/demo
+    accelerate launch recipes/compare.py --config recipes/configs/cifar10.yaml --data DIR --weights DIR --out DIR --minutes 5
+
+Leaves in --out: scoreboard.json, per_image.npz, samples.png (originals above each attack's reconstructions), run.json, and
+one folder an attack (attack.json, weights.safetensors), ready for recipes/reconstruct.py. Called again it shows the finished
+run; after a kill it goes on where it was.
+"""
+
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import featinv as fi
+from featinv.assembly import AttackSettings, JudgeSettings, PictureSettings, RunFolder, VictimSettings
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to attack, with what, and who judges."""
+
+    out: str = "runs/compare"
+    """folder for the results"""
+    data: str | None = None
+    """folder of pictures (or .npz/.npy); stands in for pictures.source"""
+    weights: str | None = None
+    """folder of weights, `{weights}` in the parts below"""
+    minutes: float | None = None
+    """bounds the training of each attack"""
+    expected: str = ""
+    """how long a run of this configuration takes, in words; printed first"""
+    pictures: PictureSettings = field(default_factory=PictureSettings)
+    """which pictures are public and which are private"""
+    victim: VictimSettings = field(default_factory=VictimSettings)
+    """what is attacked"""
+    judges: dict[str, JudgeSettings] = field(default_factory=lambda: {"scenes-vgg": JudgeSettings()})
+    """who scores; the first one counts, of another family than the encoder"""
+    attacks: dict[str, AttackSettings] = field(default_factory=dict)
+    """the attacks by name; controls first"""
+    galleries: tuple[int, ...] = ()
+    """sizes of smaller galleries in which re-identification is reported as well"""
+    flips: bool = True
+    """cache the features of mirrored pictures too, so that training can use both"""
+    samples: int = 10
+    """pictures in samples.png"""
+    seed: int = 0
+    """draws the release, the samples and the bootstrap"""
+
+
+def main(config: Config) -> None:
+    run = RunFolder(config.out, config)
+    if run.finished:
+        if fi.processes.is_main():
+            print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
+            print(fi.load_scoreboard(run.path))
+        return
+    announce(config)
+    fi.processes.share_threads()
+    pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
+    folders = {"weights": config.weights, "out": config.out}
+
+    public, private, overlap = fi.assembly.load_pictures(pictures, cache=run.path / "pictures")
+    victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
+    attacks = fi.assembly.build_attacks(config.attacks, victim.feature_shape, public.size, config.minutes)
+    judges = fi.assembly.build_judges(config.judges, public, folders)
+    pairs = fi.extract(victim, public, to=run.path / "features", flips=config.flips)
+    for name, attack in attacks.items():
+        attacks[name] = fit(attack, name, pairs, run, config)
+
+    if fi.processes.is_main():
+        release = fi.release(victim, private, seed=config.seed)
+        board = fi.compare(attacks, release, judges, galleries=config.galleries, seed=config.seed, overlap=overlap)
+        sheet = fi.evaluation.samples(attacks, release, count=config.samples, seed=config.seed)
+        with fi.files.atomic_file(run.path / "samples.png") as temporary:
+            sheet.save(temporary, format="PNG")
+        board.save(run.path)
+        print(board)
+        print(f"Pictures: {run.path / 'samples.png'}. Numbers: {run.path / 'scoreboard.json'}.")
+    run.complete()
+
+
+def announce(config: Config) -> None:
+    """Say how long it will take, before anything starts."""
+    if not fi.processes.is_main():
+        return
+    trained = [one.training for one in config.attacks.values() if one.attack.name == "DecoderAttack"]
+    bounds = [config.minutes if config.minutes is not None else one.minutes for one in trained]
+    known = [minutes for minutes in bounds if minutes is not None]
+    bound = f", at most {sum(known):.1f} minutes in all" if len(known) == len(bounds) else ""
+    print(f"{len(config.attacks)} attacks, of which {len(trained)} are trained{bound}. {config.expected}", flush=True)
+
+
+def fit(attack: "fi.types.Attack", name: str, pairs: "fi.Pairs", run: RunFolder, config: Config) -> "fi.types.Attack":
+    """Fit one attack and save it in its folder, or load it from there; a half-trained decoder goes on from its checkpoint."""
+    folder = run.folder(name)
+    if (folder / "attack.json").is_file():
+        # What the command line named, the caller trusts.
+        named = [part.name for one in config.attacks.values() for part in (one.attack, one.decoder)]
+        return fi.load_attack(folder, allow=[part for part in named if "." in part])
+    if isinstance(attack, fi.attacks.DecoderAttack):
+        checkpoints = fi.training.Checkpoints(run.path / "checkpoints" / folder.name, every_seconds=120)
+        attack.fit(pairs, checkpoints=checkpoints)
+    elif fi.processes.is_main():
+        attack.fit(pairs)
+    if fi.processes.is_main():
+        fi.save_attack(attack, folder)
+        shutil.rmtree(run.path / "checkpoints" / folder.name, ignore_errors=True)
+    fi.processes.barrier()
+    return attack
+
+
+if __name__ == "__main__":
+    fi.configuration.run(main, Config, __doc__)

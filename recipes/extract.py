@@ -1,0 +1,61 @@
+"""Turn pictures into released vectors: a feature store that every attack can train on.
+
+    accelerate launch recipes/extract.py --pictures.source photos --pictures.size 256 --encoder torchvision \
+        --encoder.name_ resnet50 --out stores/photos
+
+Any number of processes writes the same files; called again after a kill it goes on where it was.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import featinv as fi
+from featinv.assembly import VictimSettings
+from featinv.configuration import Part
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to encode, with what, and where to."""
+
+    out: str = "runs/features"
+    """folder for the store: shards of vectors and manifest.json"""
+    data: str = "scenes"
+    """"scenes", a folder of pictures, or an .npz/.npy file"""
+    size: int = 32
+    """side of the pictures in pixels"""
+    count: int = 1000
+    """how many pictures to make up, for "scenes" only"""
+    weights: str | None = None
+    """folder of weights, `{weights}` in the encoder's arguments"""
+    encoder: Part = Part("tiny")
+    """an export of featinv.encoders, or the import path of a function of yours"""
+    defence: Part = Part("Identity")
+    """an export of featinv.defences, or the import path of a class of yours"""
+    flips: bool = False
+    """store the features of the mirrored pictures as well"""
+    batch_size: int = 256
+    """pictures a batch"""
+    seed: int = 0
+    """draws the defence's noise"""
+
+
+def main(config: Config) -> None:
+    fi.processes.share_threads()
+    if config.data == "scenes":
+        images = fi.data.scenes(config.count, size=config.size, seed=config.seed)
+    elif Path(config.data).is_file():
+        images = fi.data.arrays(config.data, size=config.size)
+    else:
+        images = fi.data.folder(config.data, size=config.size)
+    settings = VictimSettings(config.encoder, config.defence)
+    victim = fi.assembly.build_victim(settings, {"weights": config.weights}).to(fi.processes.device())
+    pairs = fi.extract(
+        victim, images, to=config.out, flips=config.flips, seed=config.seed, batch_size=config.batch_size
+    )
+    if fi.processes.is_main():
+        print(f"{config.out}: {len(pairs)} vectors of shape {pairs.feature_shape} by {victim.name}")
+
+
+if __name__ == "__main__":
+    fi.configuration.run(main, Config, __doc__)

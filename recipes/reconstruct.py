@@ -1,0 +1,62 @@
+"""Vectors in, pictures out: turn released vectors back into pictures with a trained attack.
+
+    python recipes/reconstruct.py --attack runs/demo/upsampling --features vectors.npy --out pictures
+
+Takes .npy, .npz, .safetensors, .pt (weights only), .parquet, or a feature store. Writes one PNG a vector, and sheet.png.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import featinv as fi
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which attack, on which vectors."""
+
+    attack: str
+    """folder of a trained attack (attack.json and weights.safetensors)"""
+    features: str
+    """file of vectors, or a feature store"""
+    out: str
+    """new or empty folder for the pictures"""
+    allow: tuple[str, ...] = ()
+    """import paths of decoders or attacks of others that you trust"""
+    batch_size: int = 64
+    """vectors at a time"""
+
+
+def main(config: Config) -> None:
+    import torch
+    from einops import rearrange
+    from PIL import Image
+
+    out = Path(config.out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise fi.BadInput(f"--out {out}: expected a new or empty folder, so that no picture is overwritten")
+    fi.processes.share_threads()
+    attack = fi.load_attack(config.attack, allow=config.allow)
+    vectors = fi.load_features(config.features)
+    if vectors.card is not None:
+        fi.victim.features_must_match(attack.victim, vectors.card)
+    out.mkdir(parents=True, exist_ok=True)
+    names = vectors.ids or [f"{row:06d}" for row in range(len(vectors.features))]
+    first = []
+    with fi.processes.progress_bar(len(names), "reconstructing") as bar:
+        for start in range(0, len(names), config.batch_size):
+            rows = slice(start, start + config.batch_size)
+            pictures = attack.reconstruct(torch.from_numpy(vectors.features[rows].copy()))
+            pixels = rearrange((pictures * 255).round().to(torch.uint8), "n c h w -> n h w c").numpy()
+            for name, picture in zip(names[rows], pixels, strict=True):
+                with fi.files.atomic_file((out / name).with_suffix(".png")) as temporary:
+                    Image.fromarray(picture).save(temporary, format="PNG")
+            first += list(pictures[: max(0, 64 - len(first))])
+            bar.update(len(pixels))
+    sheet = fi.evaluation.grid(torch.stack(first))
+    sheet.save(out / "sheet.png")
+    print(f"{out}: {len(names)} pictures, and the first {len(first)} of them in sheet.png")
+
+
+if __name__ == "__main__":
+    fi.configuration.run(main, Config, __doc__)

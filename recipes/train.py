@@ -1,0 +1,80 @@
+"""Train one attack on one victim, by flags: the decoder, its losses and its training are parts that you name.
+
+    accelerate launch recipes/train.py --out runs/train --decoder Upsampling --decoder.width 256 --training.minutes 5
+    accelerate launch recipes/train.py --decoder my_package.MyDecoder --out runs/mine
+
+Leaves in --out/attack an attack for recipes/reconstruct.py, and in --out/scoreboard.json its score beside two controls.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import featinv as fi
+from featinv.assembly import AttackSettings, JudgeSettings, PictureSettings, RunFolder, Term, VictimSettings
+from featinv.configuration import Part
+from featinv.training.settings import Training
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to attack, and with which decoder."""
+
+    out: str = "runs/train"
+    """folder for the results"""
+    data: str | None = None
+    """folder of pictures (or .npz/.npy); stands in for pictures.source"""
+    weights: str | None = None
+    """folder of weights, `{weights}` in the parts below"""
+    pictures: PictureSettings = field(default_factory=PictureSettings)
+    """which pictures are public and which are private"""
+    victim: VictimSettings = field(default_factory=VictimSettings)
+    """what is attacked"""
+    decoder: Part = Part("Upsampling")
+    """an export of featinv.decoders, or the import path of a class of yours"""
+    losses: tuple[Term, ...] = (Term("MSE"),)
+    """the terms of the objective"""
+    training: Training = field(default_factory=Training)
+    """how the decoder is trained"""
+    judges: dict[str, JudgeSettings] = field(default_factory=lambda: {"scenes-vgg": JudgeSettings()})
+    """who scores; the first one counts"""
+    live: bool = False
+    """encode mirrored pictures on the fly instead of caching their features"""
+    seed: int = 0
+    """draws the release and the bootstrap"""
+
+
+def main(config: Config) -> None:
+    run = RunFolder(config.out, config)
+    if run.finished:
+        if fi.processes.is_main():
+            print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
+            print(fi.load_scoreboard(run.path))
+        return
+    fi.processes.share_threads()
+    pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
+    folders = {"weights": config.weights, "out": config.out}
+    public, private, overlap = fi.assembly.load_pictures(pictures, cache=run.path / "pictures")
+    victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
+    one = AttackSettings(decoder=config.decoder, losses=config.losses, training=config.training)
+    attack = fi.assembly.build_attacks({"attack": one}, victim.feature_shape, public.size)["attack"]
+    judges = fi.assembly.build_judges(config.judges, public, folders)
+
+    pairs = fi.live(victim, public) if config.live else fi.extract(victim, public, to=run.path / "features", flips=True)
+    attack.fit(pairs, checkpoints=fi.training.Checkpoints(run.path / "checkpoints", every_seconds=120))
+
+    if fi.processes.is_main():
+        fi.save_attack(attack, run.path / "attack")
+        attacks = {"mean image": fi.attacks.MeanImage(), "nearest neighbour": fi.attacks.NearestNeighbour()}
+        for control in attacks.values():
+            control.fit(pairs)
+        attacks[config.decoder.name] = attack
+        release = fi.release(victim, private, seed=config.seed)
+        board = fi.compare(attacks, release, judges, seed=config.seed, overlap=overlap)
+        with fi.files.atomic_file(run.path / "samples.png") as temporary:
+            fi.evaluation.samples(attacks, release, count=10, seed=config.seed).save(temporary, format="PNG")
+        board.save(run.path)
+        print(board)
+    run.complete()
+
+
+if __name__ == "__main__":
+    fi.configuration.run(main, Config, __doc__)

@@ -1,0 +1,23 @@
+from . import networks as networks
+from .cifar_files import cifar_judge as cifar_judge
+from .cifar_files import cifar_resnet as cifar_resnet
+from .encoder import Encoder as Encoder
+from .judge_files import judge as judge
+from .judge_files import save_judge as save_judge
+from .judging import Judge as Judge
+from .packaged import tiny as tiny
+from .torchvision_models import torchvision as torchvision
+from .wrapping import wrap as wrap
+
+__all__ = [
+    "Encoder",
+    "Judge",
+    "cifar_judge",
+    "cifar_resnet",
+    "judge",
+    "networks",
+    "save_judge",
+    "tiny",
+    "torchvision",
+    "wrap",
+]

@@ -1,0 +1,89 @@
+"""Cutting a network at named layers, by torch.fx where it can be traced and by forward hooks where it cannot."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+from featinv.errors import BadInput
+
+# What torch.fx raises on code that depends on values (TraceError is a ValueError) or that proxies cannot run.
+_UNTRACEABLE = (ValueError, TypeError, RuntimeError, AttributeError, NotImplementedError, KeyError, IndexError)
+
+
+def layer_names(network: nn.Module) -> list[str]:
+    """Return every name a network can be cut at, in order of evaluation (in order of definition if untraceable)."""
+    try:
+        nodes = get_graph_node_names(network, suppress_diff_warning=True)[1]
+    except _UNTRACEABLE:
+        return [name for name, _ in network.named_modules() if name]
+    stems = {node.rpartition(".")[0]: None for node in nodes}
+    return list(dict.fromkeys([*nodes, *(stem for stem in stems if stem)]))
+
+
+def cut(network: nn.Module, layers: Sequence[str], *, name: str) -> nn.Module:
+    """Return a module images -> {layer: output} that shares the network's weights and stops after the last layer.
+
+    Raises BadInput for an unknown layer, with the nearest names and all top-level ones.
+    """
+    try:
+        nodes = get_graph_node_names(network, suppress_diff_warning=True)[1]
+    except _UNTRACEABLE:
+        _check_layers(layers, [part for part, _ in network.named_modules() if part], name)
+        return _Hooked(network, layers)
+    _check_layers(layers, nodes, name)
+    return create_feature_extractor(network, list(layers), suppress_diff_warning=True)
+
+
+def _check_layers(layers: Sequence[str], known: Sequence[str], name: str) -> None:
+    for layer in layers:
+        if any(node == layer or node.startswith(f"{layer}.") for node in known):
+            continue
+        near = difflib.get_close_matches(layer, known, n=5, cutoff=0.5)
+        top = dict.fromkeys(node.partition(".")[0] for node in known)
+        raise BadInput(
+            f"layer: expected a layer of {name}, got {layer!r}; "
+            f"{'nearest: ' + ', '.join(near) + '; ' if near else ''}top-level: {', '.join(top)}"
+        )
+
+
+class _Hooked(nn.Module):
+    """Runs the whole network and keeps what the named modules returned."""
+
+    def __init__(self, network: nn.Module, layers: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network
+        self.layers = tuple(layers)
+
+    def forward(self, x: Any) -> dict[str, Tensor]:
+        kept: dict[str, Tensor] = {}
+        modules = dict(self.network.named_modules())
+        handles = [
+            modules[layer].register_forward_hook(lambda _module, _inputs, output, key=layer: kept.update({key: output}))
+            for layer in self.layers
+        ]
+        try:
+            self.network(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return kept
+
+
+def as_features(output: Any, *, name: str) -> Tensor:
+    """Return a layer's output as features: (B, D) or (B, C, h, w), float32.
+
+    (B, C, 1, 1) is squeezed to (B, C), a token sequence (B, T, C) is flattened to (B, T * C) and (B,) becomes (B, 1).
+    Raises BadInput for anything but one floating-point tensor.
+    """
+    if not isinstance(output, Tensor) or not output.is_floating_point() or output.ndim not in (1, 2, 3, 4):
+        got = f"{output.dtype} of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+        raise BadInput(f"{name}: expected one floating-point tensor of 1 to 4 axes, got {got}; cut it at another layer")
+    if output.ndim == 1:
+        output = output[:, None]
+    if output.ndim == 3 or output.shape[2:] == (1, 1):
+        output = output.flatten(1)
+    return output.to(torch.float32)

@@ -1,0 +1,93 @@
+"""What encoders and judges share: frozen, always in eval mode, resizing and normalising inside themselves."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from featinv.errors import BadInput
+from featinv.types import Images
+
+# A resize or a rounding to bfloat16 may leave [0, 1] by this much.
+_SLACK = 1e-3
+
+
+class FrozenNetwork(nn.Module, ABC):
+    """A network of fixed weights that takes pictures (B, 3, H, W) in [0, 1] of any size; differentiable in them.
+
+    Pictures of another size than `image_size` are stretched to it (bilinear, antialiased). Its parameters need no
+    gradient, `train()` does nothing, and autocast does not reach it: its precision is part of what is measured.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        name: str,
+        family: str,
+        trained_on: str,
+        input_size: int,
+        mean: Sequence[int | float],
+        std: Sequence[int | float],
+    ) -> None:
+        super().__init__()
+        if not 1 <= input_size <= 4096:
+            raise BadInput(f"input_size: expected 1 to 4096 pixels, got {input_size}; give the size of {name}")
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise BadInput(f"mean, std: expected three numbers each, std above 0, got {list(mean)} and {list(std)}")
+        self.name = name
+        self.family = family
+        self.trained_on = trained_on
+        self.image_size = input_size
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(1, 3, 1, 1), persistent=False)
+
+    def _freeze(self) -> None:
+        self.requires_grad_(False)
+        super().train(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Do nothing: a frozen network stays in eval mode, whatever the module around it does."""
+        del mode
+        return self
+
+    @property
+    def normalisation(self) -> dict[str, list[float]]:
+        """Mean and deviation subtracted from and divided out of [0, 1] pixels, a number a channel."""
+        return {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
+
+    def _prepare(self, images: Images) -> Tensor:
+        check_pictures(images, name=self.name)
+        size = (self.image_size, self.image_size)
+        x = images.to(self.mean.dtype)
+        if x.shape[-2:] != size:
+            x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+        return (x - self.mean) / self.std
+
+    def _exact(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, enabled=False)
+
+    @abstractmethod
+    def forward(self, images: Images) -> Any: ...
+
+
+def check_pictures(images: Tensor, *, name: str) -> None:
+    """Raise BadInput unless images is (B, 3, H, W), floating point, inside [0, 1] (to 1e-3) and finite."""
+    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point() or images.numel() == 0:
+        raise BadInput(
+            f"{name}: expected float pictures (B, 3, H, W), got {images.dtype} {tuple(images.shape)}; "
+            "convert uint8 NHWC by x.permute(0, 3, 1, 2) / 255"
+        )
+    low, high = (float(x) for x in images.detach().aminmax())
+    # Written so that NaN fails too.
+    if not (low >= -_SLACK and high <= 1 + _SLACK):
+        raise BadInput(
+            f"{name}: expected pixels in [0, 1], got {low:.4g} to {high:.4g}; give RGB in [0, 1], not normalised"
+        )

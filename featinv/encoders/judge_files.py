@@ -1,0 +1,116 @@
+"""Judges on disk: one safetensors file whose metadata say which of our networks it holds."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from featinv.configuration import describe
+from featinv.errors import BadInput
+from featinv.files import atomic_file
+
+from . import networks
+from .judging import Judge
+from .weight_files import load_weights, read_json_metadata, read_safetensors
+
+_SCHEMA = 1
+_LIMIT = 2 << 30
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "schema": int,
+    "network": str,
+    "args": dict,
+    "name": str,
+    "family": str,
+    "trained_on": str,
+    "classes": list,
+    "input_size": int,
+    "mean": list,
+    "std": list,
+}
+
+
+def judge(source: str | os.PathLike[str]) -> Judge:
+    """Return the packaged judge of that name ("scenes-vgg"), or one from a .safetensors file written by `save_judge`.
+
+    Nothing is unpickled, and only our own networks are built. Raises BadInput for an unknown name and for a file that
+    is missing, truncated, over 2 GiB, or of another kind.
+    """
+    packaged = {file.stem: file for file in Path(__file__).parent.glob("weights/*-*.safetensors")}
+    path = packaged.get(os.fspath(source), Path(source))
+    if path.suffix != ".safetensors" and not path.exists():
+        raise BadInput(
+            f"judge: expected {' or '.join(sorted(packaged)) or 'a packaged name'} or a .safetensors file written by "
+            f"save_judge, got {os.fspath(source)!r}; train one by recipes/train_judge.py"
+        )
+    tensors, metadata = read_safetensors(path, limit=_LIMIT)
+    card = read_json_metadata(metadata, "judge", source=path)
+    _check(card, path)
+    network = _build(card["network"], card["args"], path)
+    load_weights(network, {key: value.float() for key, value in tensors.items()}, source=path)
+    return Judge(
+        network,
+        name=card["name"],
+        family=card["family"],
+        trained_on=card["trained_on"],
+        classes=card["classes"],
+        input_size=card["input_size"],
+        mean=card["mean"],
+        std=card["std"],
+    )
+
+
+def save_judge(judge: Judge, path: str | os.PathLike[str], *, half: bool = False) -> None:
+    """Write a judge made of one of `featinv.encoders.networks` to a .safetensors file, replacing it at once.
+
+    `half` stores float16 (half the size; read back as float32). Raises BadInput for another network or file name.
+    """
+    if not os.fspath(path).endswith(".safetensors"):
+        raise BadInput(f"{os.fspath(path)}: expected a name that ends in .safetensors; rename it")
+    kind = type(judge.network).__name__
+    if kind not in networks.__all__ or type(judge.network) is not getattr(networks, kind):
+        raise BadInput(f"judge: expected one of {', '.join(networks.__all__)} to save, got {kind}; save it yourself")
+    card = {
+        "schema": _SCHEMA,
+        "network": kind,
+        "args": describe(judge.network)["args"],
+        "name": judge.name,
+        "family": judge.family,
+        "trained_on": judge.trained_on,
+        "classes": list(judge.classes),
+        "input_size": judge.image_size,
+        **judge.normalisation,
+    }
+    kept = torch.float16 if half else torch.float32
+    tensors = {
+        name: tensor.detach().cpu().to(kept).contiguous()
+        for name, tensor in judge.network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    with atomic_file(Path(path)) as temporary:
+        save_file(tensors, temporary, metadata={"judge": json.dumps(card)})
+
+
+def _check(card: dict[str, Any], path: Path) -> None:
+    for field, kind in _FIELDS.items():
+        if not isinstance(card.get(field), kind) or isinstance(card.get(field), bool):
+            raise BadInput(f"{path}: expected {field} in the judge's metadata, got {card.get(field)!r}; save it again")
+    if card["schema"] != _SCHEMA:
+        raise BadInput(f"{path}: expected a judge of schema {_SCHEMA}, got {card['schema']}; use a newer featinv")
+    if not all(isinstance(name, str) for name in card["classes"]):
+        raise BadInput(f"{path}: expected class names in the judge's metadata, got {card['classes'][:3]!r}")
+    if not all(isinstance(x, int | float) for x in [*card["mean"], *card["std"]]):
+        raise BadInput(f"{path}: expected numbers as mean and std, got {card['mean']!r}, {card['std']!r}")
+
+
+def _build(kind: str, args: dict[str, Any], path: Path) -> nn.Module:
+    if kind not in networks.__all__:
+        raise BadInput(f"{path}: expected one of the networks {', '.join(networks.__all__)}, got {kind!r}")
+    try:
+        network: nn.Module = getattr(networks, kind)(**args)
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise BadInput(f"{path}: expected arguments of {kind}, got {args!r} ({error}); save it again") from error
+    return network

@@ -1,0 +1,5 @@
+from .resnet_cifar import CifarResNet as CifarResNet
+from .resnet_small import SmallResNet as SmallResNet
+from .vgg_small import SmallVGG as SmallVGG
+
+__all__ = ["CifarResNet", "SmallResNet", "SmallVGG"]

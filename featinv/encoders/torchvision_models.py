@@ -1,0 +1,103 @@
+"""Any torchvision classifier as an encoder."""
+
+import os
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from featinv.errors import BadInput
+from featinv.processes import main_first, seeded
+
+from .encoder import Encoder
+from .weight_files import load_weights, read_weights
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+# torchvision's own builders set these by themselves, but only when they load the weights themselves.
+_INCEPTIONS = ("googlenet", "inception_v3")
+_FAMILIES = {"vision_transformer": "vit", "swin_transformer": "swin"}
+
+
+def torchvision(
+    name: str,
+    *,
+    layer: str = "avgpool",
+    weights: str | os.PathLike[str] | None = None,
+    input_size: int = 224,
+    trained_on: str = "",
+    seed: int = 0,
+) -> Encoder:
+    """Return a torchvision classifier, cut at a layer, as an Encoder.
+
+    `weights` is None (random, by `seed`), an entry of the model's weights enum such as "IMAGENET1K_V1" (from torch's
+    cache, else downloaded) or a .safetensors, .pt or .pth file. Pixels are normalised as the weights' own transforms
+    say (ImageNet's mean and deviation for a file). `trained_on` says what a file was trained on. Raises BadInput for an
+    unknown model, layer or weights, with what exists, and when weights cannot be had.
+    """
+    known = models.list_models(module=models)
+    if name not in known:
+        raise BadInput(f"encoder: expected a torchvision classifier, got {name!r}; there are: {', '.join(known)}")
+    mean, std = _IMAGENET
+    if weights is None:
+        with seeded(seed):
+            network = _build(name, random=True)
+        trained_on = "nothing"
+    elif os.fspath(weights) in (entries := models.get_model_weights(name)).__members__:
+        entry = entries[os.fspath(weights)]
+        network = _build(name)
+        load_weights(network, _published(entry), source=f"{name} {entry.name}")
+        mean, std = tuple(entry.transforms().mean), tuple(entry.transforms().std)
+        trained_on = "ImageNet-1k" if entry.name.startswith("IMAGENET1K") else entry.name
+    elif Path(weights).suffix or os.sep in os.fspath(weights):
+        network = _from_file(name, weights)
+        trained_on = trained_on or f"unknown ({Path(weights).name})"
+    else:
+        raise BadInput(
+            f"weights: expected None, a file or one of {', '.join(entries.__members__)} for {name}, "
+            f"got {os.fspath(weights)!r}; for a file give its suffix"
+        )
+    module = models.get_model_builder(name).__module__.rpartition(".")[2]
+    return Encoder(
+        network,
+        name=f"{name}/{layer}",
+        family=_FAMILIES.get(module, module),
+        trained_on=trained_on,
+        layer=layer,
+        input_size=input_size,
+        mean=mean,
+        std=std,
+    )
+
+
+def _build(name: str, *, classes: int = 1000, random: bool = False) -> nn.Module:
+    extra: dict[str, Any] = {}
+    if name in _INCEPTIONS:
+        extra = {"aux_logits": True, "init_weights": random, "transform_input": not random}
+    return models.get_model(name, weights=None, num_classes=classes, **extra)
+
+
+def _published(entry: Any) -> dict[str, Tensor]:
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
+    try:
+        with main_first():
+            state: dict[str, Tensor] = entry.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        raise BadInput(
+            f"weights: {entry} cannot be had ({error}); three ways: give a file (weights=PATH), or put it in torch's "
+            f"cache as {file}, or have a network, so that torchvision downloads {entry.url}"
+        ) from error
+    return state
+
+
+def _from_file(name: str, path: str | os.PathLike[str]) -> nn.Module:
+    tensors = read_weights(path)
+    with torch.device("meta"):
+        last = list(_build(name).state_dict())[-1]
+    # A fine-tuned network has another number of classes; its last tensor is the bias of the classes.
+    classes = tensors[last].shape[0] if last in tensors and tensors[last].ndim == 1 else 1000
+    network = _build(name, classes=max(1, classes))
+    load_weights(network, tensors, source=path)
+    return network

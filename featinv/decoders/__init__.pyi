@@ -1,0 +1,3 @@
+from .listik import Listik as Listik
+
+__all__ = ["Listik"]

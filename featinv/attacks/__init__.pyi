@@ -1,0 +1,13 @@
+from .mean_image import MeanImage as MeanImage
+from .nearest_neighbour import NearestNeighbour as NearestNeighbour
+from .neighbour_average import NeighbourAverage as NeighbourAverage
+from .predicted_class_mean import PredictedClassMean as PredictedClassMean
+from .ridge import Ridge as Ridge
+
+__all__ = [
+    "MeanImage",
+    "NearestNeighbour",
+    "NeighbourAverage",
+    "PredictedClassMean",
+    "Ridge",
+]

@@ -1,0 +1,132 @@
+"""Exact nearest neighbours, and the frame of the two attacks that answer with public pictures."""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from featinv.attacks.checks import Layout
+from featinv.attacks.passes import feature_blocks, feature_moments
+from featinv.attacks.tensor_attack import TensorAttack
+from featinv.errors import BadInput
+from featinv.types import Images
+
+BANK_ROWS = 8192
+SPARE = 16
+QUERY_BYTES = 64 * 2**20
+
+
+def nearest(queries: Float[Tensor, "B D"], bank: Float[Tensor, "N D"], count: int) -> Int64[Tensor, "B {count}"]:
+    """Return the rows of the `count` Euclidean nearest bank vectors of each query, nearest first; ties by row number.
+
+    Exact: float32 products propose `count` + 16 rows and float64 differences order them; where the rounding bound of
+    the products does not exclude every other row, the whole bank is searched in float64. So a result does not change
+    with the batch. Memory is flat in the bank's length.
+    """
+    proposed = min(count + SPARE, len(bank))
+    step = max(16, min(1024, QUERY_BYTES // (8 * proposed * bank.shape[1])))
+    halves = 0.5 * bank.square().sum(1)
+    found = [_nearest_of_block(block, bank, halves, count, proposed) for block in queries.split(step)]
+    return torch.cat(found) if found else torch.empty(0, count, dtype=torch.int64)
+
+
+def _nearest_of_block(queries: Tensor, bank: Tensor, halves: Tensor, count: int, proposed: int) -> Tensor:
+    # |q - b|^2 / 2 - |q|^2 / 2 = |b|^2 / 2 - q.b orders a query's neighbours.
+    scores, rows = torch.empty(len(queries), 0), torch.empty(len(queries), 0, dtype=torch.int64)
+    for start in range(0, len(bank), BANK_ROWS):
+        stop = start + BANK_ROWS
+        block = torch.addmm(halves[start:stop], queries, bank[start:stop].T, alpha=-1)
+        best = block.topk(min(proposed, block.shape[1]), dim=1, largest=False)
+        scores, rows = torch.cat([scores, best.values], 1), torch.cat([rows, best.indices + start], 1)
+        kept = scores.topk(min(proposed, scores.shape[1]), dim=1, largest=False)
+        scores, rows = kept.values, rows.gather(1, kept.indices)
+    rows = rows.sort(dim=1).values
+    squares = (queries.double()[:, None] - bank[rows].double()).square().sum(2)
+    exact, order = squares.sort(dim=1, stable=True)
+    answer = rows.gather(1, order)[:, :count].clone()
+    if proposed < len(bank):
+        lengths = queries.double().square().sum(1)
+        longest = halves.max().double().mul(2)
+        bound = (bank.shape[1] + 2) * torch.finfo(torch.float32).eps * (lengths.mul(longest).sqrt() + longest)
+        unsure = (exact[:, count - 1] - lengths) / 2 >= scores.amax(1) - bound
+        if bool(unsure.any()):
+            answer[unsure] = _search_all(queries[unsure], bank, count)
+    return answer
+
+
+def _search_all(queries: Tensor, bank: Tensor, count: int) -> Tensor:
+    distances, rows = torch.empty(len(queries), 0, dtype=torch.float64), torch.empty(len(queries), 0, dtype=torch.int64)
+    for start in range(0, len(bank), BANK_ROWS):
+        block = bank[start : start + BANK_ROWS].double()
+        each = torch.cdist(queries.double(), block, compute_mode="donot_use_mm_for_euclid_dist")
+        numbers = torch.arange(start, start + len(block)).expand(len(queries), -1)
+        distances, order = torch.cat([distances, each], 1).sort(dim=1, stable=True)
+        rows = torch.cat([rows, numbers], 1).gather(1, order)[:, :count]
+        distances = distances[:, :count]
+    return rows
+
+
+class NeighbourAttack(TensorAttack):
+    """features -> the mean of the public pictures with the nearest vectors; keeps the pictures where they already lie.
+
+    Vectors are kept in memory, standardised (N x D float32); pictures stay in the pairs' image set (memory-mapped where
+    that is) until the attack is saved, and a saved attack holds all of them as uint8.
+    """
+
+    kind = "control"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._images: Any = None
+
+    @property
+    @abstractmethod
+    def neighbours(self) -> int:
+        """How many pictures are averaged."""
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers fitting kept: vectors and pixels."""
+        kept = 0 if self._images is None else len(self._images) * 3 * self.image_size**2
+        return super().parameters + kept
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """As for every attack; gathers the public pictures."""
+        config, tensors = super().state()
+        if self._images is not None:
+            tensors["pixels"] = torch.from_numpy(self._images.uint8(np.arange(len(self._images))))
+        return config, tensors
+
+    def _learn(self, pairs: Any) -> dict[str, Tensor]:
+        if self.neighbours > len(pairs):
+            raise BadInput(
+                f"k: expected at most the {len(pairs)} public pairs, got {self.neighbours}; take a smaller k"
+            )
+        moments = feature_moments(pairs)
+        bank = torch.empty(len(pairs), len(moments.mean))
+        for start, features in feature_blocks(pairs):
+            bank[start : start + len(features)] = (features - moments.mean) / moments.scale
+        self._images = pairs.images
+        return {"mean": moments.mean, "scale": moments.scale, "bank": bank}
+
+    def _decode(self, features: Float[Tensor, "B D"]) -> Images:
+        t = self.tensors
+        rows = nearest((features - t["mean"]) / t["scale"], t["bank"], self.neighbours)
+        total = torch.zeros(len(features), self.image_size, self.image_size, 3)
+        for column in rows.T:
+            total += (
+                t["pixels"][column] if self._images is None else torch.from_numpy(self._images.uint8(column.numpy()))
+            )
+        return total.div_(255 * self.neighbours).permute(0, 3, 1, 2)
+
+    def _layout(self, width: int, size: int) -> Layout:
+        vector = (torch.float32, (width,))
+        return {
+            "mean": vector,
+            "scale": vector,
+            "bank": (torch.float32, ("pairs", width)),
+            "pixels": (torch.uint8, ("pairs", size, size, 3)),
+        }

@@ -1,0 +1,94 @@
+"""Where feature rows come from: an array in memory here, shards on disk and a live victim elsewhere."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, final, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from featinv.data import ImageSet
+from featinv.errors import BadInput
+
+
+@runtime_checkable
+class Publisher(Protocol):
+    """What this room needs of a victim (the victim's own room stands beside this one)."""
+
+    feature_shape: tuple[int, ...]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def card(self) -> dict[str, Any]: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def publish(
+        self,
+        images: ImageSet,
+        block: npt.ArrayLike,
+        *,
+        seed: int,
+        block_number: int,
+        view: int = 0,
+        flip: bool = False,
+        batch_size: int = 256,
+        progress: Callable[[int], object] | None = None,
+    ) -> np.ndarray: ...
+
+    def __call__(self, images: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """N feature rows in one view, or in two: of the pictures as they are (0) and of the mirrored pictures (1)."""
+
+    count: int
+    feature_shape: tuple[int, ...]
+    views: int
+
+    def gather(self, indices: np.ndarray, flip: np.ndarray | None) -> np.ndarray:
+        """Copy the rows at `indices` in that order, float32 (B, *F); where `flip` is true, those of the second view."""
+        ...
+
+
+@final
+class ArrayRows:
+    """Rows of arrays (N, *F), one for each view, that lie in memory or are memory-mapped."""
+
+    def __init__(self, *views: np.ndarray) -> None:
+        first = views[0]
+        if any(view.shape != first.shape for view in views):
+            raise BadInput(f"features: expected views of one shape, got {[view.shape for view in views]}")
+        if first.ndim not in (2, 4) or len(first) == 0 or any(view.dtype != np.float32 for view in views):
+            raise BadInput(
+                f"features: expected float32 of shape (N, D) or (N, C, h, w), N > 0, got {first.dtype} {first.shape}"
+            )
+        self.arrays = views
+        self.views = len(views)
+        self.count = len(first)
+        self.feature_shape = tuple(first.shape[1:])
+
+    def gather(self, indices: np.ndarray, flip: np.ndarray | None) -> np.ndarray:
+        """Copy the rows at `indices`, in that order."""
+        if flip is None:
+            return np.ascontiguousarray(self.arrays[0][indices])
+        rows = np.empty((len(indices), *self.feature_shape), dtype=np.float32)
+        rows[~flip] = self.arrays[0][indices[~flip]]
+        rows[flip] = self.arrays[1][indices[flip]]
+        return rows
+
+
+def unknown_card(source: str, feature_shape: tuple[int, ...], image_size: int) -> Mapping[str, Any]:
+    """Return the victim card of vectors whose victim is not known: every fingerprint is None."""
+    unknown = ("encoder", "family", "layer", "trained_on", "encoder_fingerprint", "defence", "fingerprint")
+    return {
+        "name": f"vectors of {source}",
+        **dict.fromkeys(unknown),
+        "feature_shape": list(feature_shape),
+        "image_size": image_size,
+    }

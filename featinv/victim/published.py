@@ -1,0 +1,71 @@
+"""The published vectors: drawn once, so that every attack faces the same noise."""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from featinv.data import ImageSet
+from featinv.errors import BadInput
+from featinv.victim.victim import Victim
+
+BLOCK = 4096
+"""Pictures that are defended at once."""
+
+VIEW = 2
+"""The stream of the defence's draws: pairs use 0 and 1, and a release must never repeat the noise of the attacker's
+pairs.
+"""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Release:
+    """N published vectors and where they came from; `truth` and `victim` are for scoring only and may be unknown.
+
+    Raises BadInput unless `features` is finite float32 of shape (N, D) or (N, C, h, w) with one vector for each
+    picture.
+    """
+
+    features: np.ndarray
+    card: dict[str, Any]
+    truth: ImageSet | None = None
+    victim: Victim | None = None
+
+    def __post_init__(self) -> None:
+        features = self.features
+        if features.dtype != np.float32 or features.ndim not in (2, 4) or len(features) == 0:
+            raise BadInput(
+                "release: expected float32 of shape (N, D) or (N, C, h, w), N > 0, "
+                f"got {features.dtype} of shape {features.shape}; convert with astype(numpy.float32)"
+            )
+        if self.truth is not None and len(self.truth) != len(features):
+            raise BadInput(
+                f"release: expected one vector for each of the {len(self.truth)} private pictures, got {len(features)}"
+            )
+        if not np.isfinite(features).all():
+            raise BadInput("release: expected finite features, got NaN or infinity; leave such vectors out")
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """(D,) or (C, h, w)."""
+        return tuple(self.features.shape[1:])
+
+
+def release(victim: Victim, private: ImageSet, *, seed: int = 0, batch_size: int = 256) -> Release:
+    """Publish the vectors of the `private` pictures, once: the same (victim, pictures, seed) gives the same vectors.
+
+    The card is the victim's with `seed`, `count` and the fingerprint of the private pictures beside it. Raises BadInput
+    that names the first picture whose features are not finite.
+    """
+    features = np.empty((len(private), *victim.feature_shape), dtype=np.float32)
+    for number, start in enumerate(range(0, len(private), BLOCK)):
+        block = np.arange(start, min(start + BLOCK, len(private)))
+        features[block] = victim.publish(
+            private, block, seed=seed, block_number=number, view=VIEW, batch_size=batch_size
+        )
+    card = {**victim.card, "seed": seed, "count": len(private), "private_fingerprint": private.fingerprint}
+    return Release(features, card, private, victim)

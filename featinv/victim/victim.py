@@ -1,0 +1,173 @@
+"""The encoder and the defence as one frozen arrow, images -> released features."""
+
+import copy
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from featinv.data import ImageSet
+from featinv.defences import Identity
+from featinv.errors import BadInput
+from featinv.processes import seeded
+from featinv.types import Encoder, Features, Images
+
+
+@final
+class Victim(nn.Module):
+    """What is attacked: images (B, 3, H, W) in [0, 1] -> features as released, (B, D) or (B, C, h, w), float32.
+
+    Never in train mode, without trainable parameters (those of `encoder` and `defence` are frozen), and differentiable
+    in the images. Autocast does not reach it: its precision is part of the threat model. Without a `defence` the
+    features are released as the encoder makes them. Raises BadInput if the defence cannot take the encoder's features.
+    """
+
+    def __init__(self, encoder: Encoder, defence: nn.Module | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.defence = Identity() if defence is None else defence
+        self.requires_grad_(False)
+        self.train(False)
+        self.image_size = encoder.image_size
+        self.feature_shape = self._defended_shape()
+
+    def train(self, mode: bool = True) -> "Victim":
+        """Stay in eval mode whatever `mode` says: a released vector does not depend on its batch mates."""
+        return super().train(False)
+
+    def forward(self, images: Images) -> Features:
+        """Return the defended features; a defence that draws does so from torch's global generator."""
+        return self.defence(self._encode(images))
+
+    @property
+    def name(self) -> str:
+        """The encoder's name, and the defence's where there is one."""
+        return self.encoder.name if isinstance(self.defence, Identity) else f"{self.encoder.name} + {self.defence!r}"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie, and hence where pictures are encoded."""
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the encoder's fingerprint, layer and input size, and all that the defence consists of."""
+        layer = getattr(self.encoder, "layer", None)
+        digest = hashlib.sha256(f"{self.encoder.fingerprint}\n{layer}\n{self.image_size}\n".encode())
+        for piece in _pieces(self.defence):
+            digest.update(piece)
+        return digest.hexdigest()
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """A JSON-able description that goes into every manifest, attack and scoreboard."""
+        return {
+            "name": self.name,
+            "encoder": self.encoder.name,
+            "family": self.encoder.family,
+            "layer": getattr(self.encoder, "layer", None),
+            "trained_on": getattr(self.encoder, "trained_on", ""),
+            "encoder_fingerprint": self.encoder.fingerprint,
+            "defence": repr(self.defence),
+            "fingerprint": self.fingerprint,
+            "feature_shape": list(self.feature_shape),
+            "image_size": self.image_size,
+        }
+
+    def publish(
+        self,
+        images: ImageSet,
+        block: npt.ArrayLike,
+        *,
+        seed: int,
+        block_number: int,
+        view: int = 0,
+        flip: bool = False,
+        batch_size: int = 256,
+        progress: Callable[[int], object] | None = None,
+    ) -> np.ndarray:
+        """Encode the pictures at the indices `block` and defend them at once, as float32 (n, *feature_shape).
+
+        The defence sees the whole block on the CPU, its draws seeded by (seed, view, block_number): they depend neither
+        on `batch_size` nor on the device nor on how blocks are shared among processes. `flip` mirrors the pictures
+        first; `progress` is called with the number of pictures done. Raises BadInput that names the first picture whose
+        features are not finite.
+        """
+        rows = np.asarray(block)
+        encoded = self._encode_all(images, rows, flip, batch_size, progress)
+        # A defence with weights of its own (a projection) may lie on an accelerator.
+        defence = self.defence if self.device.type == "cpu" else copy.deepcopy(self.defence).cpu()
+        with torch.no_grad(), seeded(seed, view, block_number):
+            released = defence(encoded).numpy()
+        finite = np.isfinite(released).reshape(len(rows), -1).all(axis=1)
+        if not finite.all():
+            first = images.ids[int(rows[np.argmin(finite)])]
+            raise BadInput(
+                f"{first}: expected finite features from {self.name}, got NaN or infinity "
+                f"(in {int((~finite).sum())} of {len(rows)} pictures); leave such pictures out, or mend the encoder"
+            )
+        return released
+
+    def _encode(self, images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, enabled=False):
+            features = self.encoder(images).float()
+        expected = (len(images), *self.encoder.feature_shape)
+        if tuple(features.shape) != expected:
+            raise BadInput(
+                f"{self.encoder.name}: expected features of shape {expected}, got {tuple(features.shape)}; "
+                "correct the encoder's feature_shape"
+            )
+        return features
+
+    @torch.no_grad()
+    def _encode_all(
+        self, images: ImageSet, rows: np.ndarray, flip: bool, batch_size: int, progress: Callable[[int], object] | None
+    ) -> Tensor:
+        if batch_size < 1:
+            raise BadInput(f"batch_size: expected at least 1, got {batch_size}")
+        device, cuda = self.device, self.device.type == "cuda"
+        # Pinned memory lets the GPU encode one batch while the CPU gathers the next one.
+        encoded = torch.empty((len(rows), *self.encoder.feature_shape), pin_memory=cuda)
+        for start in range(0, len(rows), batch_size):
+            part = rows[start : start + batch_size]
+            pictures = images.batch(part).to(device, non_blocking=True)
+            features = self._encode(pictures.flip(-1) if flip else pictures)
+            encoded[start : start + len(part)].copy_(features, non_blocking=cuda)
+            if progress is not None:
+                progress(len(part))
+        if cuda:
+            torch.cuda.synchronize(device)
+        return encoded
+
+    def _defended_shape(self) -> tuple[int, ...]:
+        # The only way to learn what a foreign defence makes of the shape is to try; the caller's random state is kept.
+        probe = torch.zeros((2, *self.encoder.feature_shape), device=self.device)
+        with torch.no_grad(), seeded(0):
+            try:
+                shape = tuple(self.defence(probe).shape)
+            except RuntimeError as error:
+                raise BadInput(
+                    f"{self.defence!r}: cannot take features of shape {tuple(probe.shape)}: {error}"
+                ) from error
+        if shape[:1] != (2,) or len(shape) not in (2, 4):
+            raise BadInput(f"{self.defence!r}: expected (B, D) or (B, C, h, w) for B = 2, got {shape}")
+        return shape[1:]
+
+
+def _pieces(defence: nn.Module) -> Iterator[bytes]:
+    """What tells one defence from another: its repr, the plain settings of its parts, and the bytes of its state."""
+    yield repr(defence).encode()
+    for name, part in defence.named_modules():
+        # A foreign defence may show nothing of its strength in its repr.
+        settings = {key: value for key, value in vars(part).items() if isinstance(value, bool | int | float | str)}
+        settings.pop("training", None)
+        yield f"{name}: {type(part).__qualname__} {sorted(settings.items())}".encode()
+    for name, tensor in sorted(defence.state_dict().items()):
+        yield f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode()
+        yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -1,4 +1,4 @@
-"""Pictures: an embedded procedural set, folders, array files, CIFAR-10, and the check that public and private differ."""
+"""Pictures: an embedded procedural set, folders, array files, CIFAR-10, and whether public and private differ."""
 
 import lazy_loader
 

@@ -120,7 +120,7 @@ class ImageSet:
         return digest.hexdigest()
 
     def blocks(self, most_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:
-        """Bounds (start, stop) that cover all pictures in order, each block of at most `most_bytes` (or one picture)."""
+        """Bounds (start, stop) that cover all pictures in order, `most_bytes` (or one picture) at a time."""
         step = max(1, most_bytes // (self.size * self.size * 3))
         for start in range(0, len(self), step):
             yield start, min(start + step, len(self))
@@ -163,7 +163,7 @@ def _whole_numbers(name: str, values: npt.ArrayLike, count: int) -> np.ndarray:
     array = np.asarray(values)
     if array.shape != (count,) or array.dtype.kind not in "iu":
         raise BadInput(
-            f"{name}: expected {count} whole numbers, got shape {array.shape} of {array.dtype}; give one for each picture"
+            f"{name}: expected {count} whole numbers, got shape {array.shape} of {array.dtype}; give one a picture"
         )
     return array.astype(np.int64)
 

@@ -43,9 +43,9 @@ VALUES = {
 def scenes(count: int, *, size: int = 32, seed: int = 0, start: int = 0) -> ImageSet:
     """Paint scenes start..start+count-1 of the endless set `seed`, `size` pixels a side, 32 to 256.
 
-    Picture `index` depends on (seed, index) alone, and shows the same scene at every size. `labels` is the main object's
-    shape; `factors` holds every other fact that is in the picture (see the data card, docs/data_scenes.md). Ids are
-    "scenes-SEED-INDEX". Raises BadInput for a size out of range or fewer than one picture.
+    Picture `index` depends on (seed, index) alone, and shows the same scene at every size. `labels` is the main
+    object's shape; `factors` holds that and every other fact that can be seen (the data card, docs/data_scenes.md, says
+    which). Ids are "scenes-SEED-INDEX". Raises BadInput for a size out of range or fewer than one picture.
     """
     if not SMALLEST <= size <= LARGEST:
         raise BadInput(f"size: expected {SMALLEST}..{LARGEST} px for scenes, got {size}; choose one in that range")

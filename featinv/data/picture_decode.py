@@ -1,0 +1,119 @@
+"""One picture file -> (size, size, 3) uint8, or the reason why not."""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+LEAST_SIDE = 8
+"""Pixels: a picture with a shorter side shows nothing worth reconstructing."""
+
+# What Pillow's decoders raise on broken files; a programming error of ours is not among them.
+BROKEN_FILE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    EOFError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+Fit = Literal["crop", "stretch"]
+
+
+class Unusable(Exception):
+    """This file gives no picture; the message is the reason, in words."""
+
+
+class TooSmall(Exception):
+    """This picture is smaller than asked; `width` and `height` are what it has."""
+
+    def __init__(self, width: int, height: int) -> None:
+        super().__init__(f"{width} x {height} px")
+        self.width, self.height = width, height
+
+
+def decode_picture(path: Path, *, size: int, fit: Fit, upscale: bool, limit_pixels: int) -> np.ndarray:
+    """Decode one file: first frame, upright (EXIF), RGB on white, cropped to its central square or stretched, resized.
+
+    Resizing is bicubic and antialiased; a picture that already has the size asked for is not resampled. Raises Unusable with the reason, or TooSmall
+    unless `upscale`.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise Unusable("zero bytes")
+        with Image.open(path, formats=FORMATS) as picture:
+            return _decoded(picture, size=size, fit=fit, upscale=upscale, limit_pixels=limit_pixels)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Unusable(f"too large for Pillow's own limit of {Image.MAX_IMAGE_PIXELS} px") from error
+    except UnidentifiedImageError as error:
+        raise Unusable(f"no picture in a format that is read here ({', '.join(FORMATS)})") from error
+    except BROKEN_FILE as error:
+        raise Unusable(f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def _decoded(picture: Image.Image, *, size: int, fit: Fit, upscale: bool, limit_pixels: int) -> np.ndarray:
+    width, height = picture.size
+    if width * height > limit_pixels:
+        raise Unusable(f"too large: {width} x {height} px, the limit is {limit_pixels} px")
+    if min(width, height) < LEAST_SIDE:
+        raise Unusable(f"{width} x {height} px: a side is shorter than {LEAST_SIDE} px")
+    if min(width, height) < size and not upscale:
+        raise TooSmall(width, height)
+    # A JPEG decodes several times faster at 1/2, 1/4 or 1/8 of its size; twice the target keeps detail.
+    picture.draft(None, (2 * size, 2 * size))
+    picture.load()
+    square = _upright(to_rgb(picture), picture)
+    if fit == "crop":
+        side = min(square.size)
+        left, top = (square.width - side) // 2, (square.height - side) // 2
+        square = square.crop((left, top, left + side, top + side))
+    if square.size != (size, size):
+        square = square.resize((size, size), Image.Resampling.BICUBIC)
+    return np.array(square, dtype=np.uint8)
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """Convert any mode to RGB: transparency is laid on white, 16-bit greys keep their upper 8 bits.
+
+    Raises Unusable for floating-point and 32-bit pictures, whose range of values is not known.
+    """
+    if picture.mode == "F" or (picture.mode == "I" and picture.format not in ("PNG", "PPM")):
+        raise Unusable("floating-point or 32-bit values of unknown range")
+    if picture.mode.startswith("I"):
+        # Pillow's own conversion would clip everything above 255 to white.
+        levels = np.clip(np.asarray(picture).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        return Image.fromarray(levels).convert("RGB")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _upright(square: Image.Image, picture: Image.Image) -> Image.Image:
+    """Turn the pixels as the file's EXIF orientation says; damaged EXIF is no reason to lose a picture."""
+    try:
+        turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except BROKEN_FILE:
+        return square
+    return square if turn is None else square.transpose(turn)

@@ -1,0 +1,199 @@
+"""The trained decoder as an attack: the paper's idea, and every stronger decoder."""
+
+import copy
+from collections import OrderedDict
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor, nn
+
+from featinv import configuration, processes
+from featinv.attacks.checks import check_features
+from featinv.attacks.passes import feature_moments
+from featinv.blocks import Standardise
+from featinv.errors import BadInput
+from featinv.losses import Loss
+from featinv.training import Checkpoints, Training, fit_decoder
+from featinv.types import Features, Images
+
+PICTURES_AT_ONCE = 256
+
+
+class Remembered(nn.Module):
+    """Stands for the objective of an attack that was loaded: it is known by its words only."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+
+    def __repr__(self) -> str:
+        return self.words
+
+
+@final
+class DecoderAttack:
+    """features (B, *F) -> images (B, 3, S, S): a decoder trained on public pairs to make an objective small.
+
+    `decoder` maps vectors to pictures in [0, 1] and has `feature_shape` and `image_size`; `objective` is a loss or a
+    sum of losses. Fitting trains a copy, so that `decoder` keeps its first weights and a second fit starts anew.
+    Raises BadInput for a decoder that could not be saved afterwards, before any training.
+    """
+
+    kind = "attack"
+
+    def __init__(self, decoder: nn.Module, objective: Loss | Remembered, training: Training | None = None) -> None:
+        self.decoder = decoder
+        self.objective = objective
+        self.training = Training() if training is None else training
+        for name in ("feature_shape", "image_size"):
+            if not hasattr(decoder, name):
+                raise BadInput(
+                    f"{type(decoder).__name__}: expected a decoder with an attribute {name!r}, got none; set it"
+                )
+        self._description = configuration.describe(decoder)
+        self.feature_shape = _as_shape(decoder.feature_shape)
+        self.image_size = int(decoder.image_size)  # type: ignore[arg-type]
+        self.network: nn.Module | None = None
+        self.victim: dict[str, Any] = {}
+        self.history: list[dict[str, float]] = []
+        self.seconds = 0.0
+
+    def __repr__(self) -> str:
+        return f"DecoderAttack({type(self.decoder).__name__}, {self.objective!r}, {self.training.optimiser})"
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers training determines."""
+        return sum(parameter.numel() for parameter in self.decoder.parameters() if parameter.requires_grad)
+
+    def fit(
+        self, pairs: Any, *, checkpoints: Checkpoints | None = None, progress: bool = True, resume: bool = True
+    ) -> Self:
+        """Train a copy of the decoder on public pairs; under `accelerate launch` call it in every process.
+
+        With `checkpoints` a killed training goes on where it was, to the same weights. Leaves `network` (standardising
+        layer and decoder), `history` (rows of loss and validation) and `seconds`. Raises BadInput for pairs that do not
+        fit the decoder, before any training, and Diverged when the loss is not finite.
+        """
+        self._check(pairs)
+        with processes.seeded(self.training.seed):
+            network = self._fresh_network(pairs)
+        assert isinstance(self.objective, Loss)
+        fitted = fit_decoder(
+            network,
+            self.objective,
+            pairs,
+            self.training,
+            checkpoints=checkpoints,
+            progress=progress,
+            resume=resume,
+            identity={"decoder": self._description},
+        )
+        # A new network around the kept weights: the trained one may be compiled, or patched for mixed precision.
+        self.network = _assemble(self.decoder, Standardise(self.feature_shape) if self.training.standardise else None)
+        self.network.load_state_dict(fitted.weights)
+        self.network.to(processes.device()).requires_grad_(False).eval()
+        self.history, self.seconds, self.victim = fitted.history, fitted.seconds, dict(pairs.card)
+        return self
+
+    @torch.no_grad()
+    def reconstruct(self, features: Features) -> Images:
+        """Reconstruct the pictures (B, 3, S, S) in [0, 1] of the vectors (B, *F), on the device of the vectors.
+
+        In float32 and eval mode, in fixed blocks. Raises BadInput before `fit`, and for vectors of another shape or
+        with NaN or infinity (naming the row).
+        """
+        network = self._fitted("reconstruct with")
+        vectors = check_features(features, self.feature_shape)
+        images = torch.empty(len(vectors), 3, self.image_size, self.image_size, device=features.device)
+        device = next(network.parameters()).device
+        for start in range(0, len(vectors), PICTURES_AT_ONCE):
+            part = vectors[start : start + PICTURES_AT_ONCE]
+            images[start : start + len(part)] = network(part.to(device)).clamp(0, 1)
+        return images
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return what `from_state` needs: a JSON-able configuration and the weights. Raises BadInput before `fit`."""
+        tensors = self._fitted("save").state_dict()
+        config = {
+            "decoder": self._description,
+            "objective": repr(self.objective),
+            "training": configuration.describe(self.training)["args"],
+            "victim": self.victim,
+            "history": self.history,
+            "seconds": self.seconds,
+        }
+        return config, {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    @classmethod
+    def from_state(cls, config: dict[str, Any], tensors: dict[str, Tensor], allow: Any = ()) -> Self:
+        """Rebuild a fitted attack; it reconstructs, but knows its objective by its words only and cannot be fitted.
+
+        A decoder that is not one of featinv's is built only when `allow` names it. Raises BadInput when the weights are
+        not those of the decoder.
+        """
+        decoder = configuration.rebuild(config["decoder"], allow)
+        attack = cls(decoder, Remembered(str(config["objective"])), Training(**config["training"]))
+        network = _assemble(decoder, Standardise(attack.feature_shape) if attack.training.standardise else None)
+        _check_weights(network, tensors)
+        network.load_state_dict(tensors)
+        attack.network = network.requires_grad_(False).eval()
+        attack.victim, attack.history = dict(config["victim"]), list(config["history"])
+        attack.seconds = float(config["seconds"])
+        return attack
+
+    def _check(self, pairs: Any) -> None:
+        if isinstance(self.objective, Remembered):
+            raise BadInput(
+                "DecoderAttack: was loaded from a file, which holds no objective to train with; make a new attack"
+            )
+        if tuple(pairs.feature_shape) != self.feature_shape:
+            raise BadInput(
+                f"pairs: expected features of shape {self.feature_shape}, as {type(self.decoder).__name__} takes, got "
+                f"{tuple(pairs.feature_shape)}; build the decoder with feature_shape={tuple(pairs.feature_shape)}"
+            )
+        if int(pairs.image_size) != self.image_size:
+            raise BadInput(
+                f"pairs: expected pictures of {self.image_size} pixels, as {type(self.decoder).__name__} makes, got "
+                f"{pairs.image_size}; build the decoder with image_size={pairs.image_size}"
+            )
+
+    def _fresh_network(self, pairs: Any) -> nn.Module:
+        if not self.training.standardise or len(pairs) == 0:
+            return _assemble(self.decoder, None)
+        moments = feature_moments(pairs)
+        standardise = Standardise(self.feature_shape)
+        standardise.set_statistics(moments.mean.reshape(self.feature_shape), moments.scale.reshape(self.feature_shape))
+        return _assemble(self.decoder, standardise)
+
+    def _fitted(self, purpose: str) -> nn.Module:
+        if self.network is None:
+            raise BadInput(
+                f"DecoderAttack: expected a fitted attack to {purpose}, got one before fit(pairs); fit it first"
+            )
+        return self.network
+
+
+def _assemble(decoder: nn.Module, standardise: Standardise | None) -> nn.Module:
+    """Put the standardising layer, if any, before a copy of the decoder."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict() if standardise is None else OrderedDict(standardise=standardise)
+    parts["decoder"] = copy.deepcopy(decoder)
+    return nn.Sequential(parts)
+
+
+def _as_shape(feature_shape: Any) -> tuple[int, ...]:
+    return (feature_shape,) if isinstance(feature_shape, int) else tuple(int(size) for size in feature_shape)
+
+
+def _check_weights(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    expected = network.state_dict()
+    if missing := sorted(set(expected) ^ set(tensors)):
+        raise BadInput(f"weights: expected those of the decoder, but {missing[0]!r} is in one and not in the other")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
+            raise BadInput(
+                f"weights: expected {name} of shape {tuple(expected[name].shape)} and {expected[name].dtype}, got "
+                f"{tuple(tensor.shape)} and {tensor.dtype}; is it of another decoder?"
+            )
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise BadInput(f"weights: expected finite numbers in {name}, got NaN or infinity; the file is damaged")

@@ -1,0 +1,8 @@
+"""Training decoders: settings, a step, a short loop, and what watches it (history, validation, checkpoints, progress).
+
+The only room besides `processes` that imports Accelerate.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,27 @@
+from .checkpoints import Checkpoints as Checkpoints
+from .classifier import train_classifier as train_classifier
+from .classifier_settings import ClassifierTraining as ClassifierTraining
+from .ema import Ema as Ema
+from .fitting import Fitted as Fitted
+from .fitting import fit_decoder as fit_decoder
+from .fitting import fit_steps as fit_steps
+from .judge_training import train_judge as train_judge
+from .selection import Selection as Selection
+from .settings import Training as Training
+from .step import RegressionStep as RegressionStep
+from .step import Step as Step
+
+__all__ = [
+    "Checkpoints",
+    "ClassifierTraining",
+    "Ema",
+    "Fitted",
+    "RegressionStep",
+    "Selection",
+    "Step",
+    "Training",
+    "fit_decoder",
+    "fit_steps",
+    "train_classifier",
+    "train_judge",
+]

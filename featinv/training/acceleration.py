@@ -1,0 +1,40 @@
+"""The accelerator of one training."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from accelerate import Accelerator, DistributedType
+from accelerate.state import AcceleratorState
+
+from featinv import processes
+from featinv.errors import BadInput
+from featinv.training.settings import Training
+
+_REFUSED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+
+
+@contextlib.contextmanager
+def accelerating(settings: Training) -> Iterator[Accelerator]:
+    """Yield an Accelerator for one training; trainings of different precision may follow each other in one process.
+
+    Accelerate keeps the first Accelerator's precision for the life of the process and refuses another; so its state is
+    put aside meanwhile and restored afterwards. Under `accelerate launch` the cores are shared out among the processes.
+    Raises BadInput for fp16 on a CPU and for anything but plain data parallelism.
+    """
+    # An explicit "no" would override `accelerate launch --mixed_precision`, so None is passed on.
+    precision = settings.mixed_precision or os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision == "fp16" and processes.device().type == "cpu":
+        raise BadInput("mixed_precision: fp16 does nothing on a CPU; use bf16 or no")
+    if "ACCELERATE_MIXED_PRECISION" in os.environ:
+        processes.share_threads()
+    before = dict(AcceleratorState._shared_state)
+    AcceleratorState._reset_state()
+    try:
+        accelerator = Accelerator(mixed_precision=settings.mixed_precision, dynamo_backend="no")
+        if (kind := accelerator.distributed_type) in _REFUSED:
+            raise BadInput(f"accelerate launch: {kind.value} was asked for; decoders are trained with plain DDP only")
+        yield accelerator
+    finally:
+        AcceleratorState._reset_state()
+        AcceleratorState._shared_state.update(before)

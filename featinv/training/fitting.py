@@ -1,0 +1,116 @@
+"""From settings and pairs to fitted weights: the parts of a training put together."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from featinv import processes
+from featinv.configuration import describe
+from featinv.losses import Loss
+from featinv.training.acceleration import accelerating
+from featinv.training.batches import Batches, hold_out
+from featinv.training.checkpoints import Checkpoints
+from featinv.training.history import History
+from featinv.training.loop import Watcher, run
+from featinv.training.progress import Progress
+from featinv.training.selection import Selection, check_finite, copied_weights
+from featinv.training.settings import Training
+from featinv.training.step import RegressionStep, Step
+from featinv.training.watchers import Bar, Saving, Validation
+
+PICTURES_TO_KNOW = 16
+"""pictures by which a resumed training knows its pairs again"""
+
+
+class Fitted(NamedTuple):
+    """What a training leaves: the weights to keep, and how it went."""
+
+    weights: dict[str, Tensor]
+    history: list[dict[str, float]]
+    seconds: float
+    steps: int
+    pictures: int
+
+
+def fit_decoder(
+    decoder: nn.Module,
+    objective: Loss,
+    pairs: Any,
+    settings: Training,
+    *,
+    checkpoints: Checkpoints | None = None,
+    progress: bool = True,
+    resume: bool = True,
+    identity: dict[str, Any] | None = None,
+) -> Fitted:
+    """Train a decoder on public pairs to make the objective small, from the weights that it has; changes it in place.
+
+    Returns the weights to keep, which are the average or the best, not those that `decoder` is left with.
+    `identity` says in JSON what is trained: checkpoints of another identity, settings or pairs are refused.
+    Raises BadInput before the first step, and Diverged when a loss is not finite.
+    """
+
+    def make_step(accelerator: Accelerator) -> Step:
+        return RegressionStep(decoder, objective, settings, accelerator)
+
+    named = {"objective": repr(objective), **(identity or {})}
+    return fit_steps(
+        make_step, pairs, settings, checkpoints=checkpoints, progress=progress, resume=resume, identity=named
+    )
+
+
+def fit_steps(
+    make_step: Callable[[Accelerator], Step],
+    pairs: Any,
+    settings: Training,
+    *,
+    checkpoints: Checkpoints | None,
+    progress: bool,
+    resume: bool,
+    identity: dict[str, Any],
+) -> Fitted:
+    """Run any kind of step over public pairs, with validation, checkpoints and a progress bar (see `fit_decoder`)."""
+    with accelerating(settings) as accelerator, processes.seeded(settings.seed):
+        trained_on, held_out = hold_out(pairs, settings.holdout, settings.seed)
+        batches = Batches(trained_on, batch_size=settings.batch_size, seed=settings.seed, flips=settings.flips)
+        step = make_step(accelerator)
+        so_far, history, selection = Progress(settings), History(settings), Selection()
+        accelerator.register_for_checkpointing(so_far, history, selection, *step.extra_state)
+
+        watchers: list[Watcher] = [history]
+        if held_out is not None:
+            watchers.append(Validation(step, held_out, settings, history, selection, accelerator.device))
+        if checkpoints is not None:
+            identity = {**identity, **_circumstances(pairs, settings)}
+            if not resume:
+                checkpoints.refuse_existing()
+            else:
+                checkpoints.resume(accelerator, identity)
+            watchers.append(Saving(checkpoints, accelerator, step, history, identity))
+        with contextlib.ExitStack() as stack:
+            if progress:
+                bar = stack.enter_context(
+                    processes.progress_bar(settings.pictures, "training", initial=so_far.pictures)
+                )
+                watchers.append(Bar(bar, history, so_far))
+            run(step, batches, so_far, settings, watchers, accelerator.device)
+
+        weights = selection.weights if settings.keep == "best" else None
+        weights = copied_weights(step.network) if weights is None else weights
+        check_finite(weights, so_far)
+        return Fitted(weights, history.rows, so_far.seconds, so_far.step, so_far.pictures)
+
+
+def _circumstances(pairs: Any, settings: Training) -> dict[str, Any]:
+    """What, beside the network and its objective, decides the weights that come out."""
+    look = np.unique(np.linspace(0, len(pairs) - 1, PICTURES_TO_KNOW).astype(np.int64))
+    pixels = (pairs.batch(look)[1].cpu() * 255).round().to(torch.uint8).numpy().tobytes()
+    known = {"count": len(pairs), "feature_shape": list(pairs.feature_shape), "views": getattr(pairs, "views", 1)}
+    known |= {"victim": pairs.card.get("fingerprint"), "pictures": hashlib.sha256(pixels).hexdigest()}
+    return {"training": describe(settings)["args"], "pairs": known, "processes": processes.world_size()}

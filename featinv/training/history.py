@@ -1,0 +1,97 @@
+"""What a training said of itself, a row at a time."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from featinv import processes
+from featinv.errors import Diverged
+from featinv.training.progress import Progress
+from featinv.training.schedule import rate
+from featinv.training.settings import Training
+
+ROWS = 200
+"""rows over the whole budget, besides those of validations"""
+STEPS_BETWEEN_LOOKS = 20
+"""with an accelerator or several processes: looking at a loss makes the host wait, so it does so this often"""
+
+
+class History:
+    """Watches the values that steps return; keeps their means as rows, and stops a training that is not finite.
+
+    A row is {"step", "pictures", "seconds", "lr", "train/loss", "train/loss/<term>", ...}, with "val/psnr" where a
+    validation took place. Call it after every step. Raises Diverged that names the term, the step and what to try.
+    """
+
+    def __init__(self, settings: Training) -> None:
+        self.settings = settings
+        self.rows: list[dict[str, float]] = []
+        self.means: dict[str, float] = {}
+        self._names: list[str] = []
+        self._sums: Tensor | None = None
+        self._count = 0
+        self._looked = 0
+
+    def __call__(self, progress: Progress, values: dict[str, Tensor]) -> None:
+        stacked = torch.stack([value.detach() for value in values.values()])
+        self._names = list(values)
+        self._sums = stacked if self._sums is None else self._sums + stacked
+        self._count += 1
+        cheap = stacked.device.type == "cpu" and processes.world_size() == 1
+        if progress.every(parts=ROWS):
+            self.record(progress, {})
+        elif cheap or progress.step % STEPS_BETWEEN_LOOKS == 0:
+            self.look(progress)
+
+    def look(self, progress: Progress) -> None:
+        """Bring the means up to date; raises Diverged when one is not finite (in all processes together)."""
+        if self._sums is None:
+            return
+        sums = self._sums
+        if processes.world_size() > 1:
+            sums = sums.clone()
+            torch.distributed.all_reduce(sums)
+        self.means = {name: total / self._count for name, total in zip(self._names, sums.tolist(), strict=True)}
+        self._stop_if_not_finite(progress)
+        self._looked = progress.step
+
+    def record(self, progress: Progress, extra: dict[str, float]) -> None:
+        """Close a row at this step, or add `extra` to the one that was closed at it."""
+        if self.rows and self.rows[-1]["step"] == progress.step:
+            self.rows[-1].update(extra)
+            return
+        self.look(progress)
+        row = {"step": progress.step, "pictures": progress.pictures, "seconds": round(progress.seconds, 3)}
+        row["lr"] = self.settings.lr * rate(self.settings, progress.last_fraction)
+        self.rows.append(row | self.means | extra)
+        self._sums, self._count = None, 0
+
+    def _stop_if_not_finite(self, progress: Progress) -> None:
+        bad = [name for name, mean in self.means.items() if not math.isfinite(mean)]
+        if not bad:
+            return
+        first = self._looked + 1
+        when = f"step {first}" if first == progress.step else f"steps {first} to {progress.step}"
+        named = max(bad, key=lambda name: name.count("/"))  # a single term says more than the total
+        raise Diverged(
+            f"{named} became {self.means[named]} in {when} ({progress.pictures} pictures); nothing saved before is "
+            f"lost. Try a smaller training.lr (now {self.settings.lr:g}), a smaller training.clip (now "
+            f"{self.settings.clip}), or mixed_precision 'no', and resume or start again."
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed training needs."""
+        return {
+            "rows": self.rows,
+            "names": self._names,
+            "sums": self._sums,
+            "count": self._count,
+            "looked": self._looked,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.rows, self._names, self._sums = state["rows"], state["names"], state["sums"]
+        self._count, self._looked = state["count"], state["looked"]

@@ -1,0 +1,115 @@
+"""How a decoder is trained, as a frozen value that a command line can hold (nothing here imports torch)."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from featinv.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Training:
+    """Optimiser, budget and safeguards of one training; everything is counted in training pictures seen.
+
+    Two runs with equal settings, decoder and pairs give the same weights at equal threads. Raises BadInput for a value
+    that cannot be used, naming the field.
+    """
+
+    pictures: int = 500_000
+    """budget: training pictures seen, repeats counted"""
+    minutes: int | float | None = None
+    """bound on the wall time of the whole fit, if it comes before the budget of pictures; null: none"""
+    batch_size: int = 128
+    """pictures per step, over all processes together: 1 and 2 processes take the same steps"""
+    accumulation: int = 1
+    """micro-batches into which each process cuts its share of a batch, to save memory; changes nothing else"""
+    optimiser: Literal["adamw", "adadelta"] = "adamw"
+    """adamw (arXiv:1711.05101) or adadelta (arXiv:1212.5701, as in the paper)"""
+    lr: int | float = 1e-3
+    """learning rate after warm-up; 1.0 for Keras's Adadelta"""
+    weight_decay: int | float = 0.01
+    """decoupled weight decay of adamw; adadelta has none"""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """adamw's decay rates of the first and the second moment"""
+    rho: float = 0.95
+    """adadelta's decay rate"""
+    eps: float = 1e-7
+    """what the optimiser adds to its denominator"""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """cosine: down to 0 at the end of the budget (arXiv:1608.03983, one cycle); constant: lr throughout"""
+    warmup: float = 0.02
+    """share of the budget in which the learning rate rises linearly from 0"""
+    clip: int | float | None = 1.0
+    """largest norm of the gradient, over all parameters together; null: not clipped"""
+    ema: float | None = 0.999
+    """decay of the moving average of the weights, which is then validated and kept; null: the weights themselves"""
+    mixed_precision: Literal["no", "bf16", "fp16"] | None = None
+    """null: what accelerate launch says; fp16 needs an accelerator"""
+    compile: bool = False
+    """torch.compile the decoder: slow to start, faster afterwards"""
+    flips: bool = False
+    """show a mirrored picture with its own features in every second draw; the pairs must have been made with flips"""
+    standardise: bool = True
+    """standardise the features with the mean and deviation of the public ones"""
+    holdout: int | float = 0.02
+    """public pairs held out of training for validation: a share below 1, or a number of pairs; 0: none"""
+    validate_every: int | None = None
+    """pictures between two validations; null: twenty validations over the budget"""
+    keep: Literal["best", "last"] = "best"
+    """which weights to keep: those with the best PSNR on the held-out public pairs, or the last"""
+    seed: int = 0
+    """of the order of the pictures, the flips, dropout and the held-out pairs"""
+
+    def __post_init__(self) -> None:
+        for name in ("pictures", "batch_size", "accumulation", "validate_every"):
+            _at_least_one(name, getattr(self, name))
+        for name in ("minutes", "lr", "clip", "eps"):
+            _positive(name, getattr(self, name))
+        for name in ("weight_decay", "holdout"):
+            _demand(name, getattr(self, name), getattr(self, name) >= 0, "a number of at least 0")
+        for name in ("ema", "rho", "warmup"):
+            value = getattr(self, name)
+            _demand(name, value, value is None or 0 <= value < 1, "a number in [0, 1)")
+        object.__setattr__(self, "betas", tuple(self.betas))  # YAML and JSON have lists only
+        good = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        _demand("betas", self.betas, good, "two numbers in [0, 1)")
+        _demand("seed", self.seed, self.seed >= 0, "a number of at least 0")
+        whole = self.holdout < 1 or float(self.holdout).is_integer()
+        _demand("holdout", self.holdout, whole, "a share below 1 or a whole number of pairs")
+        if self.keep == "best" and self.holdout == 0:
+            raise BadInput("keep: 'best' is chosen on held-out pairs, but holdout is 0; set holdout, or keep='last'")
+
+    @classmethod
+    def paper(cls, pictures: int = 740_000, batch_size: int = 30) -> "Training":
+        """Return the settings of Listik's notebook: Adadelta with the old Keras defaults, no schedule, raw features.
+
+        The author trained 74 epochs of 10,000 pictures in batches of 30 (or of 128) and kept the last weights.
+        """
+        return cls(
+            pictures=pictures,
+            batch_size=batch_size,
+            optimiser="adadelta",
+            lr=1.0,
+            rho=0.95,
+            eps=1e-7,
+            schedule="constant",
+            warmup=0.0,
+            clip=None,
+            ema=None,
+            standardise=False,
+            holdout=0,
+            keep="last",
+        )
+
+
+def _demand(name: str, value: object, good: bool, expected: str) -> None:
+    if not good:
+        raise BadInput(f"training.{name}: expected {expected}, got {value!r}")
+
+
+def _at_least_one(name: str, value: int | None) -> None:
+    _demand(name, value, value is None or value >= 1, "at least 1 (no learning step would be taken)")
+
+
+def _positive(name: str, value: int | float | None) -> None:
+    _demand(name, value, value is None or (math.isfinite(value) and value > 0), "a finite number above 0")

@@ -1,0 +1,108 @@
+"""What happens between steps: validation, checkpoints, the progress bar."""
+
+import math
+import sys
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from featinv.training.checkpoints import Checkpoints
+from featinv.training.history import History
+from featinv.training.progress import Progress
+from featinv.training.selection import Selection, check_finite, validate
+from featinv.training.settings import Training
+from featinv.training.step import Step
+
+VALIDATIONS = 20
+"""over the budget, unless the settings say every how many pictures"""
+WARM_STEPS = 12
+"""steps before the speed is believed"""
+
+
+class Validation:
+    """Measures the network on held-out public pairs now and then and at the end; the best weights go to `selection`."""
+
+    def __init__(
+        self,
+        step: Step,
+        held_out: Any,
+        settings: Training,
+        history: History,
+        selection: Selection,
+        device: torch.device,
+    ) -> None:
+        self.step, self.held_out, self.settings = step, held_out, settings
+        self.history, self.selection, self.device = history, selection, device
+
+    def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
+        every = self.settings.validate_every
+        if not (progress.done or progress.every(pictures=every, parts=None if every else VALIDATIONS)):
+            return
+        self.history.look(progress)
+        score = validate(self.step.network, self.held_out, self.device)
+        self.history.record(progress, {"val/psnr": score})
+        if self.settings.keep == "best":
+            self.selection.offer(self.step.network, score, progress.step)
+
+
+class Saving:
+    """Writes a checkpoint when one is due and at the end; a state that is not finite is not written."""
+
+    def __init__(
+        self, checkpoints: Checkpoints, accelerator: Accelerator, step: Step, history: History, identity: dict[str, Any]
+    ) -> None:
+        self.checkpoints, self.accelerator, self.step = checkpoints, accelerator, step
+        self.history, self.identity = history, identity
+
+    def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
+        if progress.done or self.checkpoints.due(progress):
+            self.history.look(progress)
+            check_finite(self.step.network.state_dict(), progress)
+            self.checkpoints.save(self.accelerator, progress, self.identity)
+
+
+class Bar:
+    """The progress bar: pictures, loss, PSNR of the last validation, time left; says once how long it will take."""
+
+    def __init__(self, bar: tqdm, history: History, progress: Progress) -> None:
+        self.bar, self.history = bar, history
+        self._first = progress.step
+        self._warm: tuple[float, float] | None = None
+        self._told = False
+        self._psnr = ""
+
+    def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
+        taken = progress.step - self._first
+        if self._warm is None and taken >= 2:  # the first steps allocate, plan and compile
+            self._warm = (progress.seconds, progress.fraction)
+        left = self._seconds_left(progress)
+        if not self._told and taken >= WARM_STEPS and left is not None and not self.bar.disable:
+            self._told = True
+            speed = progress.pictures / max(progress.seconds, 1e-9)
+            text = f"{self.bar.desc}: about {in_words(left)} to go ({speed:,.0f} pictures/s)"
+            tqdm.write(text, file=sys.stderr)
+        shown = {"loss": f"{self.history.means['train/loss']:.4f}"} if "train/loss" in self.history.means else {}
+        if self.history.rows and "val/psnr" in self.history.rows[-1]:
+            self._psnr = f"{self.history.rows[-1]['val/psnr']:.2f}"
+        if self._psnr:
+            shown["psnr"] = self._psnr
+        if left is not None:
+            shown["left"] = in_words(left)
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.update(progress.pictures - self.bar.n)
+
+    def _seconds_left(self, progress: Progress) -> float | None:
+        if self._warm is None or progress.fraction <= self._warm[1]:
+            return None
+        seconds, fraction = self._warm
+        return (progress.seconds - seconds) / (progress.fraction - fraction) * (1.0 - progress.fraction)
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as a person says it: 40 s, 4 min, 2.5 h."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -146,12 +146,13 @@ def rebuild(description: Any, allow: Iterable[type | str] = ()) -> Any:
     because a stranger's file must not decide what code runs here. Raises BadInput otherwise.
     """
     if isinstance(description, list):
-        return [rebuild(item, allow) for item in description]
+        # JSON has no tuples, and settings hold no lists.
+        return tuple(rebuild(item, allow) for item in description)
     if not isinstance(description, dict):
         return description
     if set(description) != {"class", "args"}:
         return {key: rebuild(item, allow) for key, item in description.items()}
-    kind = _trusted(str(description["class"]), allow)
+    kind = trusted_class(str(description["class"]), allow)
     arguments = {str(name): rebuild(item, allow) for name, item in dict(description["args"]).items()}
     try:
         bound = inspect.signature(kind).bind(**arguments)
@@ -162,7 +163,8 @@ def rebuild(description: Any, allow: Iterable[type | str] = ()) -> Any:
     return made
 
 
-def _trusted(path: str, allow: Iterable[type | str]) -> type:
+def trusted_class(path: str, allow: Iterable[type | str] = ()) -> type:
+    """Return the class that a saved file names: an export of featinv, or what `allow` names; BadInput otherwise."""
     for trusted in allow:
         if isinstance(trusted, str):
             if trusted == path:

@@ -19,6 +19,7 @@ from .weight_files import load_weights, read_json_metadata, read_safetensors
 
 _SCHEMA = 1
 _LIMIT = 2 << 30
+_KEY = "featinv"
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "schema": int,
     "network": str,
@@ -46,11 +47,7 @@ def judge(source: str | os.PathLike[str]) -> Judge:
             f"judge: expected {' or '.join(sorted(packaged)) or 'a packaged name'} or a .safetensors file written by "
             f"save_judge, got {os.fspath(source)!r}; train one by recipes/train_judge.py"
         )
-    tensors, metadata = read_safetensors(path, limit=_LIMIT)
-    card = read_json_metadata(metadata, "judge", source=path)
-    _check(card, path)
-    network = _build(card["network"], card["args"], path)
-    load_weights(network, {key: value.float() for key, value in tensors.items()}, source=path)
+    network, card = read_classifier(path)
     return Judge(
         network,
         name=card["name"],
@@ -91,17 +88,27 @@ def save_judge(judge: Judge, path: str | os.PathLike[str], *, half: bool = False
         if not name.endswith("num_batches_tracked")
     }
     with atomic_file(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata={"judge": json.dumps(card)})
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(card)})
+
+
+def read_classifier(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the network and the card of a file written by `save_judge`; raises BadInput for any other file."""
+    tensors, metadata = read_safetensors(path, limit=_LIMIT)
+    card = read_json_metadata(metadata, _KEY, source=path)
+    _check(card, path)
+    network = _build(card["network"], card["args"], path)
+    load_weights(network, {key: value.float() for key, value in tensors.items()}, source=path)
+    return network, card
 
 
 def _check(card: dict[str, Any], path: Path) -> None:
     for field, kind in _FIELDS.items():
         if not isinstance(card.get(field), kind) or isinstance(card.get(field), bool):
-            raise BadInput(f"{path}: expected {field} in the judge's metadata, got {card.get(field)!r}; save it again")
+            raise BadInput(f"{path}: expected {field} in its metadata, got {card.get(field)!r}; save it again")
     if card["schema"] != _SCHEMA:
         raise BadInput(f"{path}: expected a judge of schema {_SCHEMA}, got {card['schema']}; use a newer featinv")
     if not all(isinstance(name, str) for name in card["classes"]):
-        raise BadInput(f"{path}: expected class names in the judge's metadata, got {card['classes'][:3]!r}")
+        raise BadInput(f"{path}: expected class names in its metadata, got {card['classes'][:3]!r}")
     if not all(isinstance(x, int | float) for x in [*card["mean"], *card["std"]]):
         raise BadInput(f"{path}: expected numbers as mean and std, got {card['mean']!r}, {card['std']!r}")
 

@@ -3,21 +3,17 @@
 from pathlib import Path
 
 from .encoder import Encoder
-from .networks import SmallResNet
-from .weight_files import load_weights, read_json_metadata, read_safetensors
+from .judge_files import read_classifier
 
-_WEIGHTS = Path(__file__).parent / "weights" / "tiny.safetensors"
+_TINY = Path(__file__).parent / "weights" / "tiny.safetensors"
 
 
 def tiny(*, layer: str = "avgpool") -> Encoder:
     """Return the packaged small ResNet (input 32 px, 64-d pooled features), trained on `featinv.data.scenes`.
 
-    Its card is docs/encoder_tiny.md. Raises BadInput for an unknown layer.
+    Its card is docs/encoder_tiny.md, its recipe recipes/train_tiny.py. Raises BadInput for an unknown layer.
     """
-    tensors, metadata = read_safetensors(_WEIGHTS)
-    card = read_json_metadata(metadata, "judge", source=_WEIGHTS)
-    network = SmallResNet(**card["args"])
-    load_weights(network, {key: value.float() for key, value in tensors.items()}, source=_WEIGHTS)
+    network, card = read_classifier(_TINY)
     return Encoder(
         network,
         name=f"tiny/{layer}",

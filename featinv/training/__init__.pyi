@@ -1,5 +1,9 @@
 from .checkpoints import Checkpoints as Checkpoints
 from .classifier import train_classifier as train_classifier
+from .classifier_accuracy import PIXEL_MEAN as PIXEL_MEAN
+from .classifier_accuracy import PIXEL_STD as PIXEL_STD
+from .classifier_accuracy import head_accuracies as head_accuracies
+from .classifier_accuracy import label_accuracy as label_accuracy
 from .classifier_settings import ClassifierTraining as ClassifierTraining
 from .ema import Ema as Ema
 from .fitting import Fitted as Fitted
@@ -12,6 +16,8 @@ from .step import RegressionStep as RegressionStep
 from .step import Step as Step
 
 __all__ = [
+    "PIXEL_MEAN",
+    "PIXEL_STD",
     "Checkpoints",
     "ClassifierTraining",
     "Ema",
@@ -22,6 +28,8 @@ __all__ = [
     "Training",
     "fit_decoder",
     "fit_steps",
+    "head_accuracies",
+    "label_accuracy",
     "train_classifier",
     "train_judge",
 ]

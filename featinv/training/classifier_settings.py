@@ -1,0 +1,69 @@
+"""How a judge or an encoder of ours is trained, as a frozen value (nothing here imports torch)."""
+
+import math
+from dataclasses import dataclass
+
+from featinv.errors import BadInput
+
+
+@dataclass(frozen=True)
+class ClassifierTraining:
+    """Budget, optimiser (AdamW, one cosine cycle) and augmentation of one classifier.
+
+    Raises BadInput for a value that cannot be used, naming the field.
+    """
+
+    epochs: int | float = 12
+    """budget: passes over the pictures"""
+    minutes: int | float | None = None
+    """bound on the wall time, if it comes before the budget of epochs; null: none"""
+    batch_size: int = 128
+    """pictures per step"""
+    lr: int | float = 3e-3
+    """learning rate after warm-up, then half a cosine down to 0"""
+    warmup: int | float = 0.1
+    """share of the budget in which the learning rate rises linearly"""
+    weight_decay: int | float = 0.05
+    """decoupled weight decay"""
+    label_smoothing: int | float = 0.05
+    """share of the probability that the target spreads over all classes (arXiv:1512.00567, section 7)"""
+    shift: int | float = 0.125
+    """random crop: largest shift, as a share of the side (0.125: 4 of 32 pixels)"""
+    flips: bool = True
+    """mirror every second picture; not for pictures whose labels say left and right"""
+    colour: int | float = 0.3
+    """largest relative change of brightness, contrast, saturation and, half of it, of each channel"""
+    blur: int | float = 0.25
+    """share of the pictures that are blurred, so that a judge also reads soft reconstructions"""
+    cutout: int | float = 0.375
+    """side of the grey square painted over half of the pictures (arXiv:1708.04552), as a share of theirs; 0: none"""
+    input_size: int | None = None
+    """side in pixels that the network sees; null: that of the pictures, at most 64"""
+    holdout: int | float = 0.05
+    """share of the pictures held out of training, on which accuracy is reported; 0: none"""
+    bf16: bool = False
+    """bfloat16 autocast: about twice as fast on processors and GPUs that have it, slower on others"""
+    seed: int = 0
+    """of the weights, the order of the pictures, their augmentation and the held-out ones"""
+
+    def __post_init__(self) -> None:
+        _demand("epochs", self.epochs, self.epochs > 0, "a number above 0 (no learning step would be taken)")
+        _demand("minutes", self.minutes, self.minutes is None or self.minutes > 0, "a number above 0, or null")
+        _demand("batch_size", self.batch_size, self.batch_size >= 2, "at least 2, as batch normalisation needs")
+        _demand("lr", self.lr, math.isfinite(self.lr) and self.lr > 0, "a finite number above 0")
+        _demand("weight_decay", self.weight_decay, self.weight_decay >= 0, "a number of at least 0")
+        _demand("seed", self.seed, self.seed >= 0, "a number of at least 0")
+        size = self.input_size
+        _demand("input_size", size, size is None or 8 <= size <= 1024, "8 to 1024 pixels, or null")
+        for name in ("warmup", "label_smoothing", "shift", "colour", "cutout", "holdout"):
+            _demand(name, getattr(self, name), 0 <= getattr(self, name) < 1, "a number in [0, 1)")
+        _demand("blur", self.blur, 0 <= self.blur <= 1, "a number in [0, 1]")
+
+    def side(self, pictures: int) -> int:
+        """Return the side in pixels that the network sees for pictures of this side."""
+        return self.input_size or min(pictures, 64)
+
+
+def _demand(name: str, value: object, good: bool, expected: str) -> None:
+    if not good:
+        raise BadInput(f"training.{name}: expected {expected}, got {value!r}")

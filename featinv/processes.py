@@ -8,20 +8,26 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 from tqdm import tqdm
 
 from featinv.errors import BadInput
 
 
+def _state() -> PartialState:
+    # Accelerator honours ACCELERATE_USE_CPU, PartialState alone does not: without this, a library call before the first
+    # Accelerator would leave every process alone, each believing itself the main one.
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
 def rank() -> int:
     """Return this process's number among those that `accelerate launch` started (0 when alone)."""
-    return int(PartialState().process_index)
+    return int(_state().process_index)
 
 
 def world_size() -> int:
     """Return how many processes `accelerate launch` started (1 when alone)."""
-    return int(PartialState().num_processes)
+    return int(_state().num_processes)
 
 
 def is_main() -> bool:
@@ -31,13 +37,13 @@ def is_main() -> bool:
 
 def barrier() -> None:
     """Wait until every process has come here."""
-    PartialState().wait_for_everyone()
+    _state().wait_for_everyone()
 
 
 @contextlib.contextmanager
 def main_first() -> Iterator[None]:
     """Run the body in the main process first, then in the others (which then find what it cached)."""
-    with PartialState().main_process_first():
+    with _state().main_process_first():
         yield
 
 
@@ -48,13 +54,20 @@ def broadcast(value: Any) -> Any:
     return broadcast_object_list([value])[0]
 
 
+def gather(value: Any) -> list[Any]:
+    """Return every process's `value`, in the order of the ranks, in every process."""
+    if world_size() == 1:
+        return [value]
+    return list(gather_object([value]))
+
+
 def device(name: str | None = None) -> torch.device:
     """Return the device to compute on: the one asked for, or the one that Accelerate chose for this rank.
 
     Raises BadInput when an accelerator is asked for that is not there.
     """
     if name is None:
-        return torch.device(PartialState().device)
+        return torch.device(_state().device)
     try:
         wanted = torch.device(name)
     except RuntimeError as error:
@@ -71,8 +84,8 @@ def device(name: str | None = None) -> torch.device:
 def share_threads() -> int:
     """Share the cores among the processes of this machine; returns the number of torch threads of this one.
 
-    `accelerate launch` sets OMP_NUM_THREADS=1 where the user set nothing, which would leave half of a 2-core machine idle.
-    FEATINV_THREADS overrides the share.
+    `accelerate launch` sets OMP_NUM_THREADS=1 where the user set nothing, which would leave half of a 2-core machine
+    idle. FEATINV_THREADS overrides the share.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))

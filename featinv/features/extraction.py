@@ -1,11 +1,16 @@
 """victim x pictures -> pairs, in memory or in a store on disk."""
 
+from pathlib import Path
+
 import numpy as np
 
 from featinv.data import ImageSet
 from featinv.errors import BadInput
+from featinv.features.filling import fill
+from featinv.features.manifest import layout_of, make_manifest
 from featinv.features.pairs import Pairs
 from featinv.features.rows import ArrayRows, Publisher
+from featinv.features.shard_rows import ShardRows
 from featinv.processes import progress_bar
 
 
@@ -13,6 +18,7 @@ def extract(
     victim: Publisher,
     images: ImageSet,
     *,
+    to: Path | str | None = None,
     flips: bool = False,
     seed: int = 0,
     batch_size: int = 256,
@@ -20,17 +26,37 @@ def extract(
 ) -> Pairs:
     """Encode and defend every picture; `flips` does so for the mirrored pictures too.
 
-    Fixed blocks of `block` pictures are defended at once, their draws seeded by (seed, view, number of the block).
+    With `to`, into a store: shards of `block` pictures that are memory-mapped, not loaded. A second call finishes what
+    a killed one left, or opens what is finished; the processes of `accelerate launch` share the blocks and write the
+    same files as one would. Without `to`, in memory, whole in every process, with the same numbers bit by bit.
+
+    Each block is defended at once, its draws seeded by (seed, view, number of the block). Raises BadInput when the
+    folder holds something else, the disk is full, or features are not finite (naming the first picture).
     """
     if block < 1:
-        raise BadInput(f"block: expected at least 1 picture, got {block}")
-    views = tuple(np.empty((len(images), *victim.feature_shape), dtype=np.float32) for _ in range(1 + flips))
-    with progress_bar(len(images) * len(views), f"features of {victim.name}") as bar:
-        for view, features in enumerate(views):
+        raise BadInput(f"block: expected at least 1 picture, got {block}; 4096 is the default")
+    views = 2 if flips else 1
+    if to is None:
+        return Pairs(_in_memory(victim, images, views, seed, batch_size, block), images, card=victim.card)
+    manifest = make_manifest(victim.card, images, views=views, block=block, seed=seed)
+    fill(Path(to), manifest, victim, images, batch_size)
+    return Pairs(ShardRows(Path(to), layout_of(manifest)), images, card=manifest["victim"])
+
+
+def _in_memory(victim: Publisher, images: ImageSet, views: int, seed: int, batch_size: int, block: int) -> ArrayRows:
+    made = [np.empty((len(images), *victim.feature_shape), dtype=np.float32) for _ in range(views)]
+    with progress_bar(len(images) * views, f"features of {victim.name}") as bar:
+        for view, features in enumerate(made):
             for number, start in enumerate(range(0, len(images), block)):
-                rows = np.arange(start, min(start + block, len(images)))
-                features[rows] = victim.publish(
-                    images, rows, seed=seed, block_number=number, view=view, flip=view == 1, batch_size=batch_size,
+                stop = min(start + block, len(images))
+                features[start:stop] = victim.publish(
+                    images,
+                    range(start, stop),
+                    seed=seed,
+                    block_number=number,
+                    view=view,
+                    flip=view == 1,
+                    batch_size=batch_size,
                     progress=bar.update,
-                )  # fmt: skip
-    return Pairs(ArrayRows(*views), images, card=victim.card)
+                )
+    return ArrayRows(*made)

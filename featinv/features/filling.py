@@ -1,0 +1,102 @@
+"""Filling a store: shared out among processes, resumable after a kill at any moment, complete or not there."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from featinv.data import ImageSet
+from featinv.errors import BadInput
+from featinv.features.layout import Layout, Shard, write_shard
+from featinv.features.manifest import MANIFEST, UNFINISHED, layout_of, must_be_of, read_manifest
+from featinv.features.rows import Publisher
+from featinv.files import atomic_file, write_json
+from featinv.processes import barrier, gather, is_main, progress_bar, rank, world_size
+
+IDS = "ids.json"
+
+
+def fill(folder: Path, manifest: Mapping[str, Any], victim: Publisher, images: ImageSet, batch_size: int) -> None:
+    """Write every shard that is missing or damaged, then the manifest; blocks are dealt round the processes.
+
+    Raises BadInput, in every process, when the folder holds something else (nothing is changed then), when features are
+    not finite, or when the disk is full (shards already written stay).
+    """
+    _must_be_free(folder, manifest)
+    barrier()
+    if is_main() and not (folder / MANIFEST).exists():
+        write_json(folder / UNFINISHED, manifest)
+    layout, complaint = layout_of(manifest), None
+    try:
+        _write_share(folder, layout, manifest["seed"], victim, images, batch_size)
+    except BadInput as error:
+        complaint = str(error)
+    # Every process learns of it: otherwise the others would wait for one that has gone.
+    for line in gather(complaint):
+        if line is not None:
+            raise BadInput(line)
+    must_be_complete(folder, layout)
+    if is_main() and not (folder / MANIFEST).exists():
+        _write_ids(folder / IDS, images)
+        os.replace(folder / UNFINISHED, folder / MANIFEST)
+        for left_by_a_kill in folder.glob(".*.tmp"):
+            left_by_a_kill.unlink()
+    barrier()
+
+
+def must_be_complete(folder: Path, layout: Layout) -> None:
+    """Raise BadInput that names the first shard that is missing or damaged."""
+    for shard in layout.shards():
+        if not layout.intact(folder, shard):
+            raise BadInput(
+                f"{folder / shard.name}: expected features of pictures {shard.start} to {shard.stop - 1}, "
+                "found a missing or damaged file; run the same extraction again, it writes only what is missing"
+            )
+
+
+def _must_be_free(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Only reads: all processes come to the same conclusion before any of them writes."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder}: expected a folder for the feature store, got a file")
+    for name in (MANIFEST, UNFINISHED):
+        if (folder / name).exists():
+            must_be_of(folder, read_manifest(folder / name), manifest)
+            return
+    others = sorted(path.name for path in folder.glob("*") if not path.name.startswith("."))
+    if others:
+        raise BadInput(
+            f"{folder}: expected an empty folder or a feature store, found {len(others)} other files ({others[0]}, ...)"
+        )
+
+
+def _write_share(folder: Path, layout: Layout, seed: int, victim: Publisher, images: ImageSet, batch_size: int) -> None:
+    shards = list(layout.shards(rank(), world_size()))
+    missing = [shard for shard in shards if not layout.intact(folder, shard)]
+    total, left = _pictures(shards), _pictures(missing)
+    processes = f" (process 1 of {world_size()})" if world_size() > 1 else ""
+    with progress_bar(total, f"features of {victim.name}{processes}", initial=total - left) as bar:
+        for shard in missing:
+            features = victim.publish(
+                images,
+                range(shard.start, shard.stop),
+                seed=seed,
+                block_number=shard.block,
+                view=shard.view,
+                flip=shard.view == 1,
+                batch_size=batch_size,
+                progress=bar.update,
+            )
+            write_shard(folder / shard.name, features)
+
+
+def _pictures(shards: list[Shard]) -> int:
+    return sum(shard.stop - shard.start for shard in shards)
+
+
+def _write_ids(path: Path, images: ImageSet) -> None:
+    with atomic_file(path) as temporary, open(temporary, "w", encoding="ascii") as file:
+        for start in range(0, len(images), 1000):
+            lines = ",\n".join(json.dumps(name) for name in images.ids[start : start + 1000])
+            file.write(("[\n" if start == 0 else ",\n") + lines)
+        file.write("\n]\n")

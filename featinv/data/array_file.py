@@ -32,8 +32,8 @@ def arrays(
     """Read (N, S, S, 3) uint8 pictures from an .npy (mapped, never loaded whole) or from "images" of an .npz.
 
     Labels, (N,) whole numbers, come from "labels" of the .npz or from the .npy file `labels`. `size`, when given, is
-    only checked. Ids are "FILE:ROW". Raises BadInput for a missing, truncated, pickled or too large file, and for arrays of
-    another shape or type (nothing is guessed, transposed or rescaled).
+    only checked. Ids are "FILE:ROW". Raises BadInput for a missing, truncated, pickled or too large file, and for
+    arrays of another shape or type (nothing is guessed, transposed or rescaled).
     """
     path = Path(path)
     if not path.is_file():

@@ -56,8 +56,8 @@ class TooSmall(Exception):
 def decode_picture(path: Path, *, size: int, fit: Fit, upscale: bool, limit_pixels: int) -> np.ndarray:
     """Decode one file: first frame, upright (EXIF), RGB on white, cropped to its central square or stretched, resized.
 
-    Resizing is bicubic and antialiased; a picture that already has the size asked for is not resampled. Raises Unusable with the reason, or TooSmall
-    unless `upscale`.
+    Resizing is bicubic and antialiased; a picture that already has the size asked for is not resampled. Raises
+    Unusable with the reason, or TooSmall unless `upscale`.
     """
     try:
         if path.stat().st_size == 0:

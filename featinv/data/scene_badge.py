@@ -5,7 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from featinv.data.scene_canvas import Canvas, area_matrix, coverage
+from featinv.data.area_resampling import area_matrix
+from featinv.data.scene_canvas import Canvas, coverage
 from featinv.data.scene_facts import ALPHABET, CODE_LENGTH, HAIR, TONES, Badge, Code, Colour
 
 CODE_FROM = 64

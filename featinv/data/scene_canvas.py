@@ -62,12 +62,3 @@ def spline_matrix(size: int, points: int) -> np.ndarray:
     weights = np.where(gap < 1, near, np.where(gap < 2, far, 0.0))
     weights /= weights.sum(axis=1, keepdims=True)
     return weights.reshape(size, fine, points).mean(axis=1).astype(np.float32)
-
-
-@cache
-def area_matrix(size: int, cells: int) -> np.ndarray:
-    """(size, cells) share of each pixel that each of `cells` equal cells fills: exact area resampling of one axis."""
-    edges, grid = np.arange(size + 1) / size, np.arange(cells + 1) / cells
-    low = np.maximum(edges[:-1, None], grid[None, :-1])
-    high = np.minimum(edges[1:, None], grid[None, 1:])
-    return (np.clip(high - low, 0, None) * size).astype(np.float32)

@@ -5,12 +5,19 @@ import pytest
 import torch
 from attack_pairs import make_pairs
 
-from featinv.attacks import MeanImage, NearestNeighbour, PredictedClassMean, Ridge
+from featinv.attacks import MeanImage, NearestNeighbour, NeighbourAverage, PredictedClassMean, RandomFourier, Ridge
 from featinv.errors import BadInput
 from featinv.features import Pairs
 from featinv.types import Attack
 
-EVERY = [MeanImage(), NearestNeighbour(), PredictedClassMean(), Ridge()]
+EVERY = [
+    MeanImage(),
+    NearestNeighbour(),
+    NeighbourAverage(k=3),
+    PredictedClassMean(),
+    RandomFourier(count=5),
+    Ridge(),
+]
 
 
 @pytest.mark.parametrize("attack", EVERY, ids=repr)
@@ -39,7 +46,7 @@ def test_vectors_that_are_not_finite_are_named_by_row(attack: Attack, bad: float
         attack.reconstruct(features)
 
 
-@pytest.mark.parametrize("attack", [NearestNeighbour(), PredictedClassMean(), Ridge()], ids=repr)
+@pytest.mark.parametrize("attack", EVERY, ids=repr)
 def test_public_vectors_that_are_not_finite_are_named_by_row(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("featinv.attacks.passes.MOST_ROWS", 7)
     pairs = make_pairs(20)

@@ -6,6 +6,9 @@ from torch import Tensor
 
 from featinv.errors import BadInput
 
+COLUMNS = 4096
+"""Outputs solved for at once, so that large pictures need no second copy of the products."""
+
 
 class NormalEquations:
     """Sums of inputs (n, K), outputs (n, P) and their products: blocks multiplied in float32, summed in float64.
@@ -40,5 +43,11 @@ class NormalEquations:
         factor, failed = torch.linalg.cholesky_ex(gram)
         if failed:
             raise BadInput(f"penalty: expected one that makes the normal equations solvable, got {penalty}; raise it")
-        weight = torch.cholesky_solve(self.cross - torch.outer(self.input_sum, output_mean), factor)
-        return weight.float(), (output_mean - input_mean @ weight).float()
+        weight = torch.empty(self.cross.shape)
+        bias = torch.empty(len(output_mean))
+        for start in range(0, len(bias), COLUMNS):
+            part = slice(start, start + COLUMNS)
+            centred = self.cross[:, part] - torch.outer(self.input_sum, output_mean[part])
+            solution = torch.cholesky_solve(centred, factor)
+            weight[:, part], bias[part] = solution, output_mean[part] - input_mean @ solution
+        return weight, bias

@@ -30,13 +30,20 @@ def feature_blocks(pairs: Any) -> Iterator[tuple[int, Float[Tensor, "B D"]]]:
         yield start, features.flatten(1).float()
 
 
-def pair_blocks(pairs: Any, desc: str) -> Iterator[tuple[int, Float[Tensor, "B D"], Float[Tensor, "B P"]]]:
-    """Yield (first row, flat vectors, flat pictures) in order, with a progress bar named `desc`."""
+def pair_blocks(
+    pairs: Any, desc: str, rows: np.ndarray | None = None
+) -> Iterator[tuple[int, Float[Tensor, "B D"], Float[Tensor, "B P"]]]:
+    """Yield (first row, flat vectors, flat pictures) in order, of all pairs or those at `rows`, with a progress bar.
+
+    Raises BadInput that names a row with NaN or infinity.
+    """
+    rows = np.arange(len(pairs)) if rows is None else rows
     width = int(np.prod(pairs.feature_shape)) + 3 * pairs.image_size**2
     step = rows_that_fit(width)
-    with processes.progress_bar(len(pairs), desc) as bar:
-        for start in range(0, len(pairs), step):
-            features, images = pairs.batch(np.arange(start, min(start + step, len(pairs))))
+    with processes.progress_bar(len(rows), desc) as bar:
+        for start in range(0, len(rows), step):
+            features, images = pairs.batch(rows[start : start + step])
+            check_finite(features, start)
             yield start, features.flatten(1).float(), images.flatten(1)
             bar.update(len(features))
 

@@ -20,7 +20,8 @@ Fitted = TypeVar("Fitted", bound="TensorAttack")
 class TensorAttack(ABC):
     """features (B, *F) -> images (B, 3, S, S), determined by named tensors that `fit` computes from public pairs.
 
-    Everything is computed on the CPU in fixed blocks; a reconstruction depends on its own vector only.
+    Everything is computed on the CPU in fixed blocks; a reconstruction depends on its own vector only. `chosen` holds
+    the options that `fit` chose itself, on held-out public pairs.
     """
 
     kind: str = "attack"
@@ -29,6 +30,7 @@ class TensorAttack(ABC):
         self.feature_shape: tuple[int, ...] = ()
         self.image_size: int = 0
         self.victim: dict[str, Any] = {}
+        self.chosen: dict[str, float] = {}
         self.tensors: dict[str, Tensor] = {}
 
     def __repr__(self) -> str:
@@ -73,6 +75,7 @@ class TensorAttack(ABC):
             raise BadInput(f"{type(self).__name__}: expected a fitted attack to save, got one before fit(pairs)")
         config = {
             "args": configuration.describe(self)["args"],
+            "chosen": self.chosen,
             "feature_shape": list(self.feature_shape),
             "image_size": self.image_size,
             "victim": self.victim,
@@ -83,6 +86,7 @@ class TensorAttack(ABC):
     def from_state(cls: type[Fitted], config: dict[str, Any], tensors: dict[str, Tensor], allow: Any = ()) -> Fitted:
         """Rebuild a fitted attack; raises BadInput when the tensors are not those of this attack."""
         attack = cls(**config["args"])
+        attack.chosen = {str(name): float(value) for name, value in config["chosen"].items()}
         attack.feature_shape = tuple(int(size) for size in config["feature_shape"])
         attack.image_size = int(config["image_size"])
         attack.victim = dict(config["victim"])

@@ -1,7 +1,7 @@
 """The fit loop."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from featinv.training.settings import Training
 from featinv.training.step import Step
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Called after every step: history, validation, checkpoints and the progress bar are watchers."""
 

@@ -52,7 +52,9 @@ class Progress:
         elif self.step % STEPS_BETWEEN_CLOCKS == 0 or self.pictures >= self.budget:
             self.seconds = float(processes.broadcast(time.monotonic() - self._started))
 
-    def every(self, *, pictures: int | None = None, parts: int | None = None, seconds: float | None = None) -> bool:
+    def every(
+        self, *, pictures: int | None = None, parts: int | None = None, seconds: int | float | None = None
+    ) -> bool:
         """Say whether the last step crossed a multiple of so many pictures, of 1/parts of the budget, or of seconds.
 
         Remembers nothing, so that a resumed training answers as an uninterrupted one.

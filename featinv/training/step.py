@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -15,6 +15,7 @@ from featinv.training.optimisers import optimiser
 from featinv.training.settings import Training
 
 
+@runtime_checkable
 class Step(Protocol):
     """What the fit loop asks of a training step; another kind of training (an adversarial one) is another class.
 

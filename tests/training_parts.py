@@ -1,0 +1,94 @@
+"""Small pairs, decoders and losses that the training tests (and the processes that they start) share."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from featinv.data import ImageSet
+from featinv.features import Pairs
+from featinv.losses import Loss
+from featinv.types import PerImage
+
+SIZE, WIDTH = 8, 12
+
+# Several threads on networks this small only wait for each other.
+torch.set_num_threads(1)
+
+
+def make_pairs(count: int, seed: int = 0) -> Pairs:
+    """Pictures made of a few smooth patterns, and a linear code of their pixels: learnable, and quick."""
+    rng = np.random.default_rng(seed)
+    patterns = rng.normal(size=(6, SIZE, SIZE, 3)).cumsum(1).cumsum(2) / 4
+    pixels = 1 / (1 + np.exp(-np.tensordot(rng.normal(size=(count, 6)), patterns, 1)))
+    pictures = ImageSet((pixels * 255).round().astype(np.uint8), ids=[f"p{i}" for i in range(count)])
+    features = (pixels.reshape(count, -1) @ np.random.default_rng(99).normal(size=(SIZE * SIZE * 3, WIDTH))) / 8
+    return Pairs(features.astype(np.float32), pictures)
+
+
+class TinyDecoder(nn.Module):
+    """A linear layer, dropout and a convolution."""
+
+    def __init__(self, feature_shape: int, image_size: int, *, dropout: float = 0.0, channels: int = 8) -> None:
+        super().__init__()
+        self.feature_shape, self.image_size, self.dropout, self.channels = feature_shape, image_size, dropout, channels
+        self.mix = nn.Linear(feature_shape, channels * image_size**2)
+        self.drop = nn.Dropout(dropout)
+        self.paint = nn.Conv2d(channels, 3, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        hidden = self.mix(features).unflatten(1, (self.channels, self.image_size, self.image_size))
+        return self.paint(self.drop(hidden.relu())).sigmoid()
+
+
+def make_decoder(dropout: float = 0.0) -> TinyDecoder:
+    """The same weights whenever it is called."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return TinyDecoder(WIDTH, SIZE, dropout=dropout)
+
+
+class Squared(Loss):
+    """The mean squared error in whatever precision it is given (the library's own computes in float32)."""
+
+    def forward(self, reconstruction: Float[Tensor, "B 3 H W"], original: Float[Tensor, "B 3 H W"]) -> PerImage:
+        return (reconstruction - original).square().flatten(1).mean(1)
+
+
+class DoublePairs:
+    """The same pairs in float64, for laws that hold to 1e-10."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self.pairs = pairs
+        self.feature_shape, self.image_size, self.card, self.views = (
+            pairs.feature_shape,
+            pairs.image_size,
+            pairs.card,
+            1,
+        )
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def batch(self, indices: Any, flip: Any = None) -> tuple[Tensor, Tensor]:
+        features, images = self.pairs.batch(indices, flip)
+        return features.double(), images.double()
+
+    def take(self, indices: Any) -> "DoublePairs":
+        return DoublePairs(self.pairs.take(indices))
+
+
+class Views:
+    """Pairs that hold mirrored pictures: the feature of a picture is its number, of its mirror image minus that."""
+
+    feature_shape, image_size, views = (1,), 2, 2
+
+    def __len__(self) -> int:
+        return 50
+
+    def batch(self, indices: Any, flip: Any = None) -> tuple[Tensor, Tensor]:
+        signs = np.where(np.zeros(len(indices), bool) if flip is None else flip, -1.0, 1.0)
+        features = torch.from_numpy((signs * (1 + np.asarray(indices)))[:, None]).float()
+        return features, torch.zeros(len(indices), 3, 2, 2)

@@ -1,0 +1,33 @@
+from .attack_score import AttackScore as AttackScore
+from .comparison import compare as compare
+from .intervals import Interval as Interval
+from .intervals import bootstrap as bootstrap
+from .intervals import excess_risk as excess_risk
+from .intervals import paired as paired
+from .intervals import wilson as wilson
+from .pictures import contact_sheet as contact_sheet
+from .pictures import decile_indices as decile_indices
+from .pictures import grid as grid
+from .pictures import sample as sample
+from .pictures import samples as samples
+from .reidentification import ranks as ranks
+from .scoreboard import Scoreboard as Scoreboard
+from .scoreboard_reading import load_scoreboard as load_scoreboard
+
+__all__ = [
+    "AttackScore",
+    "Interval",
+    "Scoreboard",
+    "bootstrap",
+    "compare",
+    "contact_sheet",
+    "decile_indices",
+    "excess_risk",
+    "grid",
+    "load_scoreboard",
+    "paired",
+    "ranks",
+    "sample",
+    "samples",
+    "wilson",
+]

@@ -1,0 +1,62 @@
+"""One row of the scoreboard."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from featinv.evaluation.intervals import Interval
+
+KINDS = ("control", "attack")
+LINKAGE = "linkage"
+"""Role of the direct-match row: it links vectors to pictures at hand and reconstructs nothing."""
+WRONG_VECTOR = "wrong vector"
+"""Role of the row made of an attack's reconstructions of other pictures' vectors; also the name of that view."""
+
+
+@dataclass(frozen=True)
+class AttackScore:
+    """The measured numbers of one attack or control.
+
+    `metrics` holds the first judge and the whole gallery; `metrics_by` the same names seen otherwise (another judge,
+    another gallery, treated reconstructions, wrong vectors). What was not measured is absent, and a note says why.
+    `role` repeats `kind`, or says what a control made by the scorer is ("linkage", "wrong vector").
+    `seconds` is the time that the attack took in all, as far as known: to fit, and to reconstruct the release.
+    """
+
+    name: str
+    kind: str
+    role: str
+    metrics: dict[str, Interval]
+    metrics_by: dict[str, dict[str, Interval]] = field(default_factory=dict)
+    seconds: float = 0.0
+    seconds_by: dict[str, float] = field(default_factory=dict)
+    parameters: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts_as_control(self) -> bool:
+        """Whether an attack must beat this row to show a leak (linkage reconstructs nothing and does not count)."""
+        return self.kind == "control" and self.role != LINKAGE
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row in the public shape of `scoreboard.json`."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "role": self.role,
+            "metrics": _metrics_json(self.metrics),
+            "metrics_by": {view: _metrics_json(metrics) for view, metrics in self.metrics_by.items()},
+            "seconds": self.seconds,
+            "seconds_by": dict(self.seconds_by),
+            "parameters": self.parameters,
+            "notes": list(self.notes),
+        }
+
+
+def interval_json(interval: Interval) -> dict[str, float | int]:
+    """Return {"mean", "low", "high", "n"} and "chance" where there is one."""
+    shape = {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+    return shape if interval.chance is None else {**shape, "chance": interval.chance}
+
+
+def _metrics_json(metrics: dict[str, Interval]) -> dict[str, dict[str, float | int]]:
+    return {name: interval_json(interval) for name, interval in metrics.items()}

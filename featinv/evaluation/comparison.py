@@ -1,0 +1,97 @@
+"""The comparison: controls and attacks on one release, scored by the rules of honest measurement."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from featinv import processes
+from featinv.data import ImageSet
+from featinv.errors import BadInput
+from featinv.evaluation.checks import check_attacks, check_judges, check_private
+from featinv.evaluation.intervals import RESAMPLES
+from featinv.evaluation.measuring import link, measure, with_failures_filled
+from featinv.evaluation.panel import Panel
+from featinv.evaluation.protocol import protocol_card
+from featinv.evaluation.row_scores import row_scores
+from featinv.evaluation.scoreboard import Scoreboard
+from featinv.evaluation.summary import best_control
+from featinv.metrics.value_range import SLACK
+from featinv.types import Attack, Judge
+from featinv.victim import Release
+
+
+def compare(
+    attacks: Mapping[str, Attack],
+    release: Release,
+    judges: Sequence[Judge],
+    *,
+    galleries: Sequence[int] = (),
+    seed: int = 0,
+    batch_size: int = 256,
+    resamples: int = RESAMPLES,
+    progress: bool = True,
+    allow_sibling: bool = False,
+    public: ImageSet | None = None,
+    overlap: Any = None,
+    fit_seconds: Mapping[str, int | float] | None = None,
+) -> Scoreboard:
+    """Score fitted attacks on every private picture of a release, controls first.
+
+    The first judge fills the plain columns; `galleries` adds smaller galleries for re-identification; `public`,
+    `overlap` (of `featinv.data`) and `fit_seconds` (by attack) go into the protocol as they are. Two rows are made
+    here: how well the vectors link to the victim's own features ("direct match"), and the last attack fed with other
+    pictures' vectors ("wrong vector (NAME)").
+
+    Raises BadInput for no judge, a judge that is the victim or serves an attack, a sibling as first judge, no control,
+    an attack fitted on another victim, fewer private pictures than a gallery needs, and pictures of another shape.
+    """
+    truth = check_private(release, galleries)
+    check_attacks(attacks, release)
+    siblings = check_judges(judges, attacks, release, allow_sibling=allow_sibling)
+    ordered = sorted(attacks, key=lambda name: attacks[name].kind != "control")
+    for name in ordered:
+        _probe(name, attacks[name], release, truth.size)
+
+    with _ticking(len(truth) * (len(ordered) + 1), progress) as tick:
+        panel = Panel(truth, judges, galleries=galleries, seed=seed, batch_size=batch_size, tick=tick)
+        measured = link(release, panel)
+        for name in ordered:
+            wrong_row = name == ordered[-1] and attacks[name].kind == "attack"
+            measured += measure(name, attacks[name], release, panel, wrong_row=wrong_row)
+    measured = with_failures_filled(measured)
+    rows = row_scores(measured, panel, resamples=resamples, fit_seconds=fit_seconds or {})
+    protocol = protocol_card(panel, release, siblings, resamples=resamples, public=public, overlap=overlap)
+    protocol["best_control"] = best_control({row.name: row.arrays for row in measured if row.counts_as_control}, "rank")
+    return Scoreboard(
+        victim={key: value for key, value in release.card.items() if key not in ("seed", "count")},
+        protocol=protocol,
+        attacks=tuple(rows),
+        per_image={f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()},
+    )
+
+
+def _probe(name: str, attack: Attack, release: Release, size: int) -> None:
+    """Reconstruct two vectors before an hour is spent: another shape or range is a mistake to show now."""
+    images = attack.reconstruct(torch.from_numpy(release.features[:2]))
+    if tuple(images.shape) != (2, 3, size, size):
+        raise BadInput(
+            f"{name}: expected reconstructions of shape {(2, 3, size, size)}, got {tuple(images.shape)}; "
+            "fit it on pictures of the private pictures' size"
+        )
+    finite = images[images.isfinite()]
+    if finite.numel() and not (float(finite.min()) >= -SLACK and float(finite.max()) <= 1 + SLACK):
+        raise BadInput(
+            f"{name}: images must lie in [0, 1]; got min {float(finite.min()):.4g}, max {float(finite.max()):.4g}; "
+            "end the attack in [0, 1]"
+        )
+
+
+@contextlib.contextmanager
+def _ticking(total: int, progress: bool) -> Iterator[Callable[[int], object]]:
+    if not progress:
+        yield lambda done: None
+        return
+    with processes.progress_bar(total, "scoring") as bar:
+        yield bar.update

@@ -1,0 +1,69 @@
+"""A judge's view of pictures, batch by batch, on whatever device the judge stands."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import nn
+
+from featinv.errors import BadInput
+from featinv.types import Images, Judge
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a judge said about N pictures: its features and the class it gave to each."""
+
+    features: Float32[np.ndarray, "N D"]
+    labels: Int64[np.ndarray, " N"]
+
+    def take(self, order: Int64[np.ndarray, " M"]) -> "Seen":
+        """Return the rows in another order."""
+        return Seen(self.features[order], self.labels[order])
+
+
+class Notebook:
+    """Collects what a judge says of one batch after the other."""
+
+    def __init__(self) -> None:
+        self._batches: list[Seen] = []
+
+    def add(self, judge: Judge, images: Images) -> None:
+        """Show the judge a batch and keep its features and labels.
+
+        Raises BadInput when the judge does not answer with (features (B, D), logits (B, K)).
+        """
+        self._batches.append(look(judge, images))
+
+    def done(self) -> Seen:
+        """Return all batches as one."""
+        return Seen(
+            np.concatenate([batch.features for batch in self._batches]),
+            np.concatenate([batch.labels for batch in self._batches]),
+        )
+
+
+def look(judge: Judge, images: Images) -> Seen:
+    """Return the judge's features (float32) and labels (argmax of its logits) for one batch."""
+    with torch.no_grad():
+        answer = judge(images.to(device_of(judge)))
+    if not (isinstance(answer, tuple) and len(answer) == 2 and all(part.ndim == 2 for part in answer)):
+        raise BadInput(f"judges: {judge.name!r} must answer (features (B, D), logits (B, K)); got {_shape(answer)}")
+    features, logits = answer
+    if len(features) != len(images) or len(logits) != len(images):
+        raise BadInput(f"judges: {judge.name!r} answered {len(features)} rows to {len(images)} pictures")
+    return Seen(features.float().cpu().numpy(), logits.argmax(dim=1).cpu().numpy())
+
+
+def device_of(network: object) -> torch.device:
+    """Return where a network's parameters stand; the CPU for a plain callable."""
+    if isinstance(network, nn.Module):
+        for parameter in network.parameters():
+            return parameter.device
+    return torch.device("cpu")
+
+
+def _shape(answer: object) -> str:
+    parts = answer if isinstance(answer, tuple) else (answer,)
+    return ", ".join(str(tuple(getattr(part, "shape", ()))) or type(part).__name__ for part in parts)

@@ -1,0 +1,92 @@
+"""The rows of a comparison before they are summarised: numbers of every picture, for each attack and each control."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from featinv.evaluation.attack_score import LINKAGE, WRONG_VECTOR
+from featinv.evaluation.panel import MAIN, Panel, PerPicture, keyed
+from featinv.evaluation.picture_store import PictureStore
+from featinv.evaluation.summary import fill_failed
+from featinv.types import Attack
+from featinv.victim import Release
+
+DIRECT_MATCH = "direct match"
+_LINKAGE_STREAM = 3
+"""The defence's stream for the linker's own draws (pairs use 0 and 1, the release 2): he does not know its noise."""
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row: what it is, what it cost, and its numbers per picture."""
+
+    name: str
+    kind: str
+    role: str
+    parameters: int
+    seconds: float
+    arrays: PerPicture
+
+    @property
+    def counts_as_control(self) -> bool:
+        """Whether an attack must beat this row (linkage reconstructs nothing and does not count)."""
+        return self.kind == "control" and self.role != LINKAGE
+
+
+def measure(name: str, attack: Attack, release: Release, panel: Panel, *, wrong_row: bool) -> list[Measured]:
+    """Score one attack, also on wrong vectors; with `wrong_row` the latter become a control of their own."""
+    order = derangement(len(panel.truth), panel.seed)
+    with PictureStore(panel.truth.size) as pictures:
+        features = release.features
+        result = panel.run(name, lambda rows: attack.reconstruct(torch.from_numpy(features[rows])), pictures)
+        arrays = panel.score(result)
+        wrong = panel.score(result, order=order, views=[MAIN])
+        arrays.update({keyed(key, WRONG_VECTOR): values for key, values in wrong.items() if key != "failed"})
+        rows = [Measured(name, attack.kind, attack.kind, attack.parameters, result.seconds, arrays)]
+        if wrong_row:
+            title, everything = f"{WRONG_VECTOR} ({name})", panel.score(result, order=order)
+            rows.append(Measured(title, "control", WRONG_VECTOR, attack.parameters, 0.0, everything))
+    return rows
+
+
+def link(release: Release, panel: Panel) -> list[Measured]:
+    """Match the released vectors with what the victim itself makes of the candidates; no row without the victim."""
+    if release.victim is None:
+        return []
+    count, blocks = len(panel.truth), []
+    for number, start in enumerate(range(0, count, _BLOCK)):
+        block = np.arange(start, min(start + _BLOCK, count))
+        features = release.victim.publish(
+            panel.truth,
+            block,
+            seed=panel.seed,
+            block_number=number,
+            view=_LINKAGE_STREAM,
+            batch_size=panel.batch_size,
+        )
+        blocks.append(features.reshape(len(block), -1))
+    arrays = panel.gallery_ranks(release.features.reshape(count, -1), np.concatenate(blocks), whole=True)
+    return [Measured(DIRECT_MATCH, "control", LINKAGE, 0, 0.0, arrays)]
+
+
+def with_failures_filled(rows: Sequence[Measured]) -> list[Measured]:
+    """Give the pictures that an attack failed on the worst that any other control got."""
+    return [
+        replace(row, arrays=fill_failed(row.arrays, [one.arrays for one in rows if _serves(one, row)])) for row in rows
+    ]
+
+
+def derangement(count: int, seed: int) -> Int64[np.ndarray, " N"]:
+    """Give every row another one's place: a single seeded cycle through all of them, so that none keeps its own."""
+    cycle = np.random.default_rng([seed, 1]).permutation(count)
+    order = np.empty(count, dtype=np.int64)
+    order[cycle] = np.roll(cycle, 1)
+    return order
+
+
+def _serves(control: Measured, row: Measured) -> bool:
+    return control.role == "control" and control is not row

@@ -1,0 +1,84 @@
+"""Who saw what: the card under which the numbers of a scoreboard hold."""
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+from featinv.data import ImageSet
+from featinv.evaluation.attack_score import interval_json
+from featinv.evaluation.intervals import LEVEL
+from featinv.evaluation.panel import MAIN, Panel
+from featinv.evaluation.reidentification import chance_mrr, chance_top, ranks
+from featinv.evaluation.summary import TOP, summarise
+from featinv.evaluation.treatments import TREATMENTS
+from featinv.victim import Release
+
+_LIBRARIES = ("featinv", "torch", "torchvision", "torchmetrics", "numpy", "pillow")
+METHODS = {
+    "means": "BCa bootstrap over pictures",
+    "rates": "Wilson score interval",
+    "attack_strength": "MOVER-R of the two Wilson intervals, pairing ignored",
+}
+
+
+def protocol_card(
+    panel: Panel, release: Release, siblings: Sequence[bool], *, resamples: int, public: ImageSet | None, overlap: Any
+) -> dict[str, Any]:
+    """Return sizes, seeds, judges, galleries, chance, ceilings and versions as one JSON-able dictionary."""
+    size = len(panel.truth)
+    return {
+        "seed": panel.seed,
+        "release_seed": release.card.get("seed"),
+        "private": picture_card(panel.truth),
+        "public": None if public is None else picture_card(public),
+        "overlap": None if overlap is None else {"exact": len(overlap.exact), "near": len(overlap.near)},
+        "gallery": size,
+        "galleries": list(panel.galleries),
+        "chance": {**{f"reid_top{k}": chance_top(k, size) for k in TOP}, "reid_mrr": chance_mrr(size)},
+        "judges": [
+            {
+                "name": judge.name,
+                "family": judge.family,
+                "trained_on": judge.trained_on,
+                "fingerprint": judge.fingerprint,
+                "sibling": sibling,
+            }
+            for judge, sibling in zip(panel.judges, siblings, strict=True)
+        ],
+        "ceiling": _ceiling(panel, resamples),
+        "resamples": resamples,
+        "level": LEVEL,
+        "intervals": METHODS,
+        "versions": {"python": platform.python_version(), **_versions()},
+    }
+
+
+def picture_card(images: ImageSet) -> dict[str, Any]:
+    """Return count, size and fingerprint of a set of pictures."""
+    return {"count": len(images), "size": images.size, "fingerprint": images.fingerprint}
+
+
+def _ceiling(panel: Panel, resamples: int) -> dict[str, Any]:
+    """What the untouched originals themselves reach once treated: no reconstruction can be expected to do better."""
+    ceiling = {}
+    for view in TREATMENTS:
+        treated, original = panel.treated_originals[view], panel.originals[MAIN]
+        arrays = {
+            "rank": ranks(treated.features, original.features),
+            "judge_agreement": treated.labels == original.labels,
+        }
+        sizes, chance = {MAIN: len(panel.truth)}, panel.label_chance()
+        metrics = summarise(arrays, sizes, chance, resamples=resamples, seed=panel.seed)[MAIN]
+        ceiling[view] = {name: interval_json(interval) for name, interval in metrics.items()}
+    return ceiling
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,80 @@
+"""From numbers per picture to means, rates and their intervals."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from featinv.evaluation.intervals import Interval, bootstrap_all, excess_risk, wilson
+from featinv.evaluation.reidentification import chance_mrr, chance_top
+
+Metrics = dict[str, Interval]
+TOP = (1, 10)
+STRENGTH = "attack_strength"
+STRENGTH_TOP = 10
+
+FLOORS = {"mse": 1.0, "psnr": 0.0, "ssim": -1.0, "judge_cosine": -1.0}
+"""What a failed reconstruction is given where no control was measured."""
+
+
+def fill_failed(arrays: dict[str, np.ndarray], controls: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Give pictures that an attack failed on (NaN) the worst value that any control got on any picture."""
+    if "failed" not in arrays:
+        return arrays
+    return {key: _filled(key, array, controls) for key, array in arrays.items()}
+
+
+def _filled(key: str, array: np.ndarray, controls: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+    holes = np.isnan(array)
+    if not holes.any():
+        return array
+    metric = key.partition("/")[0]
+    worse = np.nanmax if metric == "mse" else np.nanmin
+    known = [
+        values for values in (control[key] for control in controls if key in control) if not np.isnan(values).all()
+    ]
+    worst = worse([worse(values) for values in known]) if known else FLOORS[metric]
+    return np.where(holes, worst, array).astype(array.dtype)
+
+
+def summarise(
+    arrays: Mapping[str, np.ndarray],
+    gallery_sizes: Mapping[str, int],
+    label_chance: Mapping[str, float],
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, Metrics]:
+    """Return, for every view ("" first), its metrics with intervals and, where there is one, chance."""
+    means = {key: values for key, values in arrays.items() if key.partition("/")[0] in FLOORS}
+    for key, values in arrays.items():
+        if key.partition("/")[0] == "rank":
+            means[key.replace("rank", "reid_mrr", 1)] = 1 / values.astype(np.float64)
+    intervals = bootstrap_all(means, resamples=resamples, seed=seed)
+    views: dict[str, Metrics] = {"": {}}
+    for key, interval in intervals.items():
+        metric, _, view = key.partition("/")
+        chance = chance_mrr(gallery_sizes[view]) if metric == "reid_mrr" else None
+        views.setdefault(view, {})[metric] = Interval(interval.mean, interval.low, interval.high, interval.n, chance)
+    for key, values in arrays.items():
+        metric, _, view = key.partition("/")
+        if metric == "judge_agreement":
+            views[view][metric] = wilson(int(values.sum()), len(values), chance=label_chance[view])
+        elif metric == "rank":
+            views[view].update(_rates(values, gallery_sizes[view]))
+    return views
+
+
+def strength(ranks: np.ndarray, control_ranks: np.ndarray) -> Interval | None:
+    """Return the excess risk of top-10 re-identification over a control; None when the control finds every picture."""
+    hits, control_hits = int((ranks <= STRENGTH_TOP).sum()), int((control_ranks <= STRENGTH_TOP).sum())
+    return None if control_hits == len(control_ranks) else excess_risk(hits, control_hits, len(ranks))
+
+
+def best_control(controls: Mapping[str, Mapping[str, np.ndarray]], key: str) -> str | None:
+    """Return the name of the control that re-identifies most often among the first ten (the first one at a tie)."""
+    hits = {name: int((arrays[key] <= STRENGTH_TOP).sum()) for name, arrays in controls.items() if key in arrays}
+    return max(hits, key=lambda name: hits[name]) if hits else None
+
+
+def _rates(ranks: np.ndarray, size: int) -> Metrics:
+    return {f"reid_top{k}": wilson(int((ranks <= k).sum()), len(ranks), chance=chance_top(k, size)) for k in TOP}

@@ -1,0 +1,125 @@
+"""The scoreboard as text: controls first, every number with its interval, chance beside the rates."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from featinv.evaluation.attack_score import AttackScore
+from featinv.evaluation.intervals import Interval
+from featinv.evaluation.treatments import TREATMENTS
+
+WIDTH = 140
+_GAP = "  "
+
+# Title, metric, factor, decimals: rates in percent, and no digit that the interval makes meaningless.
+COLUMNS = (
+    ("PSNR dB", "psnr", 1, 2),
+    ("SSIM", "ssim", 1, 3),
+    ("judge cosine", "judge_cosine", 1, 3),
+    ("agreement %", "judge_agreement", 100, 1),
+    ("top-1 %", "reid_top1", 100, 2),
+    ("top-10 %", "reid_top10", 100, 1),
+    ("strength %", "attack_strength", 100, 1),
+)
+
+
+def render(victim: dict[str, Any], protocol: dict[str, Any], attacks: Sequence[AttackScore]) -> str:
+    """Return the main table, identification seen otherwise, and the notes that the numbers need."""
+    parts = [_heading(victim, protocol), _main_table(attacks)]
+    if other := _views_table(attacks):
+        parts.append("Top-10 % seen otherwise (an advantage that dies here is texture, not leakage)\n" + other)
+    parts.append("\n".join(_notes(protocol, attacks)))
+    return "\n\n".join(parts)
+
+
+def number(interval: Interval | None, factor: int = 1, decimals: int = 2) -> str:
+    """Return "12.72 [12.66 12.78]", or "-" for what was not measured."""
+    if interval is None:
+        return "-"
+    mean, low, high = (_short(bound * factor, decimals) for bound in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low} {high}]"
+
+
+def _short(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    # .187 reads as well as 0.187 and keeps the table narrow.
+    return text.replace("0.", ".", 1) if decimals == 3 and text.lstrip("-").startswith("0.") else text
+
+
+def _heading(victim: dict[str, Any], protocol: dict[str, Any]) -> str:
+    judge = protocol["judges"][0]
+    return (
+        f"{victim.get('name', 'unnamed victim')}, {protocol['private']['count']} private pictures of "
+        f"{protocol['private']['size']} px, judged by {judge['name']} ({judge['family']})"
+    )
+
+
+def _main_table(attacks: Sequence[AttackScore]) -> str:
+    rows = [["", *(title for title, *_ in COLUMNS)]]
+    first_attack = next((row for row in attacks if row.kind == "attack"), None)
+    for row in attacks:
+        if row is first_attack:
+            rows.append([])
+        rows.append([row.name, *(number(row.metrics.get(key), factor, digits) for _, key, factor, digits in COLUMNS)])
+    rows += [[], ["chance", *(_chance(attacks, key, factor, digits) for _, key, factor, digits in COLUMNS)]]
+    return _aligned(rows)
+
+
+def _chance(attacks: Sequence[AttackScore], key: str, factor: int, decimals: int) -> str:
+    chances = [row.metrics[key].chance for row in attacks if key in row.metrics]
+    known = [chance for chance in chances if chance is not None]
+    return _short(known[0] * factor, decimals) if known else ""
+
+
+def _views_table(attacks: Sequence[AttackScore]) -> str:
+    views = list(dict.fromkeys(view for row in attacks for view in row.metrics_by if _top10(row, view)))
+    if not views:
+        return ""
+    rows = [["", *views]]
+    rows += [[row.name, *(number(_top10(row, view), 100, 1) for view in views)] for row in attacks]
+    chances = [next(found.chance for row in attacks if (found := _top10(row, view))) for view in views]
+    rows += [[], ["chance", *(_short((chance or 0) * 100, 1) for chance in chances)]]
+    return _aligned(rows)
+
+
+def _top10(row: AttackScore, view: str) -> Interval | None:
+    return row.metrics_by.get(view, {}).get("reid_top10")
+
+
+def _notes(protocol: dict[str, Any], attacks: Sequence[AttackScore]) -> list[str]:
+    notes = [_judge_note(judge, first=position == 0) for position, judge in enumerate(protocol["judges"])]
+    known = protocol.get("ceiling", {})
+    ceiling = [f"{_percent(known[view])} ({view})" for view in TREATMENTS if view in known]
+    if ceiling:
+        notes.append(f"Ceiling: the originals themselves, once treated, reach a top-10 % of {', '.join(ceiling)}.")
+    if protocol.get("best_control"):
+        best = protocol["best_control"]
+        notes.append(f"Strength: excess risk of top-10 re-identification over the best control, here {best!r}.")
+    notes += [f"{row.name}: {note}." for row in attacks for note in row.notes]
+    notes.append("At least this much leaks under this budget; a stronger attack may show more.")
+    return notes
+
+
+def _percent(metrics: dict[str, Any]) -> str:
+    return _short(metrics["reid_top10"]["mean"] * 100, 1)
+
+
+def _judge_note(judge: dict[str, Any], *, first: bool) -> str:
+    role = "First judge" if first else "Judge"
+    data = f", trained on {judge['trained_on']}" if judge["trained_on"] else ""
+    warning = ": a SIBLING of the victim, for diagnosis only; it sees texture that nobody else sees"
+    return f"{role} {judge['name']}: family {judge['family']}{data}{warning if judge['sibling'] else ''}."
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    columns = max(len(row) for row in rows)
+    widths = [max((len(row[column]) for row in rows if row), default=0) for column in range(columns)]
+    rule = "-" * (sum(widths) + len(_GAP) * (columns - 1))
+    lines = [_line(row, widths) if row else rule for row in rows]
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+    return _GAP.join(cells).rstrip()

@@ -1,0 +1,8 @@
+"""Metrics: (images, images) -> (B,), one number a picture; whoever calls reduces.
+
+Nothing here keeps a picture or a running sum. torchmetrics (which imports torchvision) loads with the first metric.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

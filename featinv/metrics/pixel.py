@@ -1,0 +1,35 @@
+"""Distances between pixels."""
+
+import torch
+from torchmetrics.functional.image import peak_signal_noise_ratio
+from torchmetrics.functional.regression import mean_squared_error
+
+from featinv.metrics.value_range import Pictures, checked_pair, rounded
+from featinv.types import PerImage
+
+CAP = 100.0
+"""dB given to a perfect copy, whose PSNR would be infinite and spoil every mean."""
+
+
+def mse(reconstruction: Pictures, original: Pictures) -> PerImage:
+    """Mean squared error of each picture over its pixels and channels, on [0, 1].
+
+    Raises BadInput on different shapes and on values that are not in [0, 1].
+    """
+    reconstruction, original = checked_pair(reconstruction, original)
+    # torchmetrics has no per-image form; with one output a picture it does the same sum.
+    columns = mean_squared_error(reconstruction.flatten(1).T, original.flatten(1).T, num_outputs=len(original))
+    return torch.as_tensor(columns).reshape(-1)
+
+
+def psnr(reconstruction: Pictures, original: Pictures) -> PerImage:
+    """Peak signal-to-noise ratio of each picture in dB, after clipping and 8-bit rounding, at most 100 dB.
+
+    The number to report is the mean of these; the PSNR of the mean error is another number (0.6 dB lower on CIFAR-10).
+    Raises BadInput on different shapes and on values that are not in [0, 1].
+    """
+    reconstruction, original = checked_pair(reconstruction, original)
+    decibel = peak_signal_noise_ratio(
+        rounded(reconstruction), rounded(original), data_range=1.0, dim=(1, 2, 3), reduction="none"
+    )
+    return decibel.clamp(max=CAP)

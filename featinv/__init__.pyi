@@ -4,6 +4,7 @@ from . import configuration as configuration
 from . import data as data
 from . import decoders as decoders
 from . import defences as defences
+from . import discriminators as discriminators
 from . import encoders as encoders
 from . import evaluation as evaluation
 from . import features as features
@@ -53,6 +54,7 @@ __all__ = [
     "data",
     "decoders",
     "defences",
+    "discriminators",
     "encoders",
     "evaluation",
     "extract",

@@ -7,7 +7,7 @@ from typing import Literal
 
 import featinv as fi
 
-Room = Literal["attacks", "data", "decoders", "defences", "encoders", "losses", "metrics"]
+Room = Literal["attacks", "data", "decoders", "defences", "discriminators", "encoders", "losses", "metrics"]
 
 
 def list_exports(room: Room) -> None:

@@ -1,9 +1,39 @@
+from .adversarial import AdversarialLoss as AdversarialLoss
+from .adversarial import hinge as hinge
+from .adversarial import least_squares as least_squares
+from .adversarial import non_saturating as non_saturating
+from .adversarial import relativistic as relativistic
+from .adversarial import wasserstein as wasserstein
+from .adversarial_weight import adaptive_weight as adaptive_weight
 from .objective import Loss as Loss
 from .objective import Objective as Objective
 from .objective import Term as Term
+from .penalties import R1 as R1
+from .penalties import R2 as R2
+from .penalties import GradientPenalty as GradientPenalty
+from .penalties import Penalty as Penalty
 from .pixel import BCE as BCE
 from .pixel import L1 as L1
 from .pixel import MSE as MSE
 from .pixel import bce_floor as bce_floor
 
-__all__ = ["BCE", "L1", "MSE", "Loss", "Objective", "Term", "bce_floor"]
+__all__ = [
+    "BCE",
+    "L1",
+    "MSE",
+    "R1",
+    "R2",
+    "AdversarialLoss",
+    "GradientPenalty",
+    "Loss",
+    "Objective",
+    "Penalty",
+    "Term",
+    "adaptive_weight",
+    "bce_floor",
+    "hinge",
+    "least_squares",
+    "non_saturating",
+    "relativistic",
+    "wasserstein",
+]

@@ -1,0 +1,111 @@
+"""What a discriminator and a decoder play for: pairs of per-image functions of logits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from featinv.discriminators.discriminator import Logits
+from featinv.errors import BadInput
+from featinv.types import PerImage
+
+Half: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+
+@final
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """The two halves of an adversarial game: (real logits, fake logits) -> (B,), each made small by its own player.
+
+    `on_discriminator(real, fake)` and `on_generator(real, fake)` work logit by logit. Where a picture has many logits,
+    (B, h, w) or (B, N), their values are averaged, after the function and not before it. Numbers are float32, but
+    float64 for float64 logits. Row i of `real` is the original of row i of `fake`. A game that is not `relativistic`
+    does not look at the real logits in the decoder's half: give None and save a pass.
+    """
+
+    name: str
+    """as it is exported and logged"""
+    source: str
+    """paper and equation"""
+    summary: str
+    """one line: the two formulas, r and f the logits of an original and of a reconstruction"""
+    on_discriminator: Half
+    on_generator: Half
+    relativistic: bool = False
+    """whether the decoder's half compares each reconstruction with its own original"""
+
+    def __post_init__(self) -> None:
+        # `help` and `featinv list losses` describe this game, not the class that all games share.
+        object.__setattr__(self, "__doc__", f"{self.summary} ({self.source})")
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def discriminator(self, real: Logits, fake: Logits) -> PerImage:
+        """Return what the discriminator makes small, one number a picture."""
+        return self._per_image(self.on_discriminator, real, fake)
+
+    def generator(self, real: Logits | None, fake: Logits) -> PerImage:
+        """Return what the decoder makes small, one number a picture; `real` is needed by a relativistic game only.
+
+        Raises BadInput when a relativistic game gets no real logits.
+        """
+        if self.relativistic and real is None:
+            raise BadInput(f"{self.name}: expected the logits of the originals in the decoder's half too, got none")
+        return self._per_image(self.on_generator, fake if real is None else real, fake)
+
+    def _per_image(self, half: Half, real: Tensor, fake: Tensor) -> Tensor:
+        if real.shape != fake.shape:
+            raise BadInput(
+                f"{self.name}: expected as many logits for originals as for reconstructions, got {tuple(real.shape)} "
+                f"and {tuple(fake.shape)}; show the discriminator both"
+            )
+        # A half-precision softplus has lost what it says about a confident discriminator.
+        wide = torch.promote_types(fake.dtype, torch.float32)
+        values = half(real.to(wide), fake.to(wide))
+        return values.reshape(len(values), -1).mean(1)
+
+
+non_saturating = AdversarialLoss(
+    name="non_saturating",
+    source="arXiv:1406.2661, equation 1 and the other loss of section 3; the game of DCGAN",
+    summary="Binary cross-entropy: D softplus(-r) + softplus(f), a sum without 1/2; decoder softplus(-f)",
+    on_discriminator=lambda real, fake: F.softplus(-real) + F.softplus(fake),
+    on_generator=lambda real, fake: F.softplus(-fake),
+)
+
+least_squares = AdversarialLoss(
+    name="least_squares",
+    source="arXiv:1611.04076, equation 2 with a = 0 and b = c = 1, which halves each square",
+    summary="Squared distance to 1 for real and 0 for fake: D (r - 1)^2 + f^2, without 1/2; decoder (f - 1)^2",
+    on_discriminator=lambda real, fake: (real - 1).square() + fake.square(),
+    on_generator=lambda real, fake: (fake - 1).square(),
+)
+
+hinge = AdversarialLoss(
+    name="hinge",
+    source="arXiv:1802.05957, equations 16 and 17; VQGAN's code halves the first",
+    summary="Margins at 1 and -1: D relu(1 - r) + relu(1 + f), a sum without 1/2; decoder -f",
+    on_discriminator=lambda real, fake: F.relu(1 - real) + F.relu(1 + fake),
+    on_generator=lambda real, fake: -fake,
+)
+
+wasserstein = AdversarialLoss(
+    name="wasserstein",
+    source="arXiv:1701.07875, algorithm 1; the critic must be kept Lipschitz, by GradientPenalty (arXiv:1704.00028)",
+    summary="Mean difference of a critic: D f - r; decoder -f",
+    on_discriminator=lambda real, fake: fake - real,
+    on_generator=lambda real, fake: -fake,
+)
+
+relativistic = AdversarialLoss(
+    name="relativistic",
+    source="arXiv:1807.00734, and arXiv:2501.05441, equation 2, which adds R1 and R2",
+    summary="Each reconstruction against its own original: D softplus(-(r - f)); decoder softplus(-(f - r))",
+    on_discriminator=lambda real, fake: F.softplus(fake - real),
+    on_generator=lambda real, fake: F.softplus(real - fake),
+    relativistic=True,
+)

@@ -1,3 +1,4 @@
 from .listik import Listik as Listik
+from .upsampling import Upsampling as Upsampling
 
-__all__ = ["Listik"]
+__all__ = ["Listik", "Upsampling"]

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import featinv.features.layout
-from featinv import BadInput, Pairs, Victim, extract, open_store
+from featinv import BadInput, Pairs, Victim, extract, load_features, open_store, pair
 from featinv.data import ImageSet
 from featinv.defences import GaussianNoise
 
@@ -362,3 +362,16 @@ def _launch(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
         timeout=180,
         check=False,
     )
+
+
+@pytest.mark.parametrize("block", [BLOCK, COUNT])
+def test_a_store_is_also_vectors_with_their_ids_and_victim(tmp_path: Path, block: int) -> None:
+    pairs = extract(noisy(), pictures(), to=tmp_path / "store", block=block)
+    vectors = load_features(tmp_path / "store")
+    assert np.array_equal(vectors.features, pairs.features(range(COUNT)))
+    assert vectors.ids == list(pictures().ids)
+    assert vectors.card == noisy().card
+    assert pair(vectors, pictures()).card == noisy().card
+    (tmp_path / "store" / "ids.json").write_text('{"not": "a list"}')
+    with pytest.raises(BadInput, match=r"ids\.json: expected a list of strings"):
+        load_features(tmp_path / "store")

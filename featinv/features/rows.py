@@ -83,7 +83,7 @@ class ArrayRows:
         return rows
 
 
-def unknown_card(source: str, feature_shape: tuple[int, ...], image_size: int) -> Mapping[str, Any]:
+def unknown_card(source: str, feature_shape: tuple[int, ...], image_size: int | None) -> Mapping[str, Any]:
     """Return the victim card of vectors whose victim is not known: every fingerprint is None."""
     unknown = ("encoder", "family", "layer", "trained_on", "encoder_fingerprint", "defence", "fingerprint")
     return {

@@ -4,6 +4,7 @@ from .adversarial import least_squares as least_squares
 from .adversarial import non_saturating as non_saturating
 from .adversarial import relativistic as relativistic
 from .adversarial import wasserstein as wasserstein
+from .adversarial_lecam import LeCam as LeCam
 from .adversarial_weight import adaptive_weight as adaptive_weight
 from .objective import Loss as Loss
 from .objective import Objective as Objective
@@ -25,6 +26,7 @@ __all__ = [
     "R2",
     "AdversarialLoss",
     "GradientPenalty",
+    "LeCam",
     "Loss",
     "Objective",
     "Penalty",

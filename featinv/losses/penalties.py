@@ -18,16 +18,20 @@ class Penalty(nn.Module, ABC):
 
     A subclass writes `measure`; what a call returns is that, times `weight`, times `every`. A lazy penalty is added in
     every k-th step only (`due`), k times as strong (arXiv:1912.04958, appendix B; they correct Adam's settings too,
-    because their penalty is a step of its own, and ours is not). Which step it is, the caller knows: a penalty
-    remembers nothing.
+    because their penalty is a step of its own, and ours is not). Which step it is, the caller knows. What a penalty
+    remembers, if anything, are buffers, so its `state_dict` belongs into checkpoints.
 
-    It differentiates with respect to the pictures it is given: give those that the discriminator sees, augmented or
-    not. Pixels are in [0, 1], where gradients are twice those of the papers' [-1, 1], so that a published weight of a
-    squared gradient means a quarter of it here. D(x) is the mean of a picture's logits, where it has several.
+    Those that differentiate do so with respect to the pictures they are given: give those that the discriminator sees,
+    augmented or not. Pixels are in [0, 1], where gradients are twice those of the papers' [-1, 1], so that a published
+    weight of a squared gradient means a quarter of it here. D(x) is the mean of a picture's logits, if it has several.
 
-    Raises BadInput for a negative or NaN weight, for `every` below 1, for a discriminator with a batch norm (its slope
-    at one picture would be that of the whole batch), and for one that torch.compile holds (no second derivatives).
+    Raises BadInput for a negative or NaN weight, for `every` below 1, and, where it is of `second_order`, for a
+    discriminator with a batch norm (its slope at one picture would be that of the whole batch) and for one that
+    torch.compile holds (no second derivatives).
     """
+
+    second_order: bool = True
+    """whether it is made of gradients, so that training differentiates twice"""
 
     def __init__(self, weight: int | float, every: int = 1) -> None:
         super().__init__()
@@ -58,7 +62,7 @@ class Penalty(nn.Module, ABC):
 
     def check(self, discriminator: nn.Module) -> None:
         """Raise BadInput for a discriminator that this penalty cannot be computed for; call it before any training."""
-        for part in discriminator.modules():
+        for part in discriminator.modules() if self.second_order else ():
             own = isinstance(part, Discriminator) and part.batch_statistics
             if own or (isinstance(part, _BatchNorm) and (part.training or part.running_mean is None)):
                 raise BadInput(

@@ -9,6 +9,7 @@ run; after a kill it goes on where it was.
 """
 
 import shutil
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -65,12 +66,24 @@ def main(config: Config) -> None:
     attacks = fi.assembly.build_attacks(config.attacks, victim.feature_shape, public.size, config.minutes)
     judges = fi.assembly.build_judges(config.judges, public, folders)
     pairs = fi.extract(victim, public, to=run.path / "features", flips=config.flips)
+    seconds = {}
     for name, attack in attacks.items():
+        started = time.monotonic()
         attacks[name] = fit(attack, name, pairs, run, config)
+        seconds[name] = time.monotonic() - started
 
     if fi.processes.is_main():
         release = fi.release(victim, private, seed=config.seed)
-        board = fi.compare(attacks, release, judges, galleries=config.galleries, seed=config.seed, overlap=overlap)
+        board = fi.compare(
+            attacks,
+            release,
+            judges,
+            galleries=config.galleries,
+            seed=config.seed,
+            public=public,
+            overlap=overlap,
+            fit_seconds=seconds,
+        )
         sheet = fi.evaluation.samples(attacks, release, count=config.samples, seed=config.seed)
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             sheet.save(temporary, format="PNG")

@@ -1,0 +1,219 @@
+"""Every recipe as a user starts it: help at once, one line for bad input, the whole job on a few pictures."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import featinv as fi
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted((ROOT / "recipes").glob("*.py"))
+CONFIGS = sorted((ROOT / "recipes" / "configs").glob("*.yaml"))
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", "--mixed_precision", "no"]
+ONE = [*LAUNCH, "--num_processes", "1", "--dynamo_backend", "no", "--cpu"]
+TWO = [*LAUNCH, "--multi_gpu", "--num_processes", "2", "--dynamo_backend", "no"]
+
+SMALL = """
+pictures: {source: scenes, size: 32, public: 120, private: 40}
+attacks:
+  mean image: {attack: {name: MeanImage}}
+  nearest neighbour: {attack: {name: NearestNeighbour}}
+  ridge: {attack: {name: Ridge}}
+  listik: {decoder: {name: Listik}, losses: [{name: BCE}], training: {pictures: 240, batch_size: 24, holdout: 20}}
+  noise: {attack: {name: RandomVector, args: {source: normal}}, of: listik}
+galleries: [20]
+samples: 4
+"""
+
+
+def run(command: list[str], cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    env = {**os.environ, "FEATINV_PROGRESS": "0", **environment}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_help_answers_without_torch(recipe: Path, tmp_path: Path) -> None:
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = [{recipe.name!r}, '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(recipe)!r}, run_name='__main__')\n"
+        "except SystemExit as left:\n"
+        "    assert left.code == 0, left.code\n"
+        "heavy = {'torch', 'torchvision', 'torchmetrics', 'wandb', 'accelerate'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = run([sys.executable, "-W", "error", "-c", code], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "--config" in done.stdout
+    assert "--print_config" in done.stdout
+    assert "--out" in done.stdout
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_flag_is_documented(recipe: Path, tmp_path: Path) -> None:
+    """A field without a docstring shows as a bare `(type: ...)`."""
+    done = run([sys.executable, str(recipe), "--help"], tmp_path)
+    lines = " ".join(done.stdout.split())
+    for flag in ("(type:", "(required, type:"):
+        for before in lines.split(flag)[:-1]:
+            assert not before.rstrip().split(" ")[-1].isupper(), f"{recipe.name}: undocumented flag near ...{before[-60:]}"
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_stays_short_and_says_its_command(recipe: Path) -> None:
+    text = recipe.read_text()
+    assert text.count("\n") <= 150
+    assert f"recipes/{recipe.name}" in text.split('"""')[1]
+
+
+def test_unknown_flags_and_classes_are_one_line(tmp_path: Path) -> None:
+    done = run([sys.executable, str(ROOT / "recipes/train.py"), "--witdh", "3"], tmp_path)
+    assert done.returncode == 2
+    assert "--witdh" in done.stderr
+    command = [sys.executable, str(ROOT / "recipes/train.py"), "--decoder", "Upsamplin", "--out", "out"]
+    done = run(command, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("error: decoders: there is no 'Upsamplin'; did you mean Upsampling?")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configurations_parse(config: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "recipes/compare.py"), "--config", str(config), "--print_config"]
+    done = run(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = done.stdout
+    assert all(name in names for name in ("mean image", "nearest neighbour", "ridge", "listik"))
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "recipes/configs/accelerate").glob("*.yaml")), ids=lambda path: path.stem)
+def test_accelerate_reads_our_launch_configurations(config: Path) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    read = load_config_from_file(str(config))
+    assert read.mixed_precision == "bf16"
+    text = config.read_text()
+    assert "Not run yet" in text
+    assert (ROOT / "recipes" / "train.py").is_file()
+
+
+def test_compare_end_to_end_and_shown_again(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    command = [*ONE, str(ROOT / "recipes/compare.py"), "--config", "small.yaml", "--out", "run"]
+    done = run(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "run"
+    board = json.loads((out / "scoreboard.json").read_text())
+    names = [attack["name"] for attack in board["attacks"]]
+    assert names[:2] == ["mean image", "nearest neighbour"]
+    assert {"ridge", "listik", "noise"} <= set(names)
+    kinds = [attack["kind"] for attack in board["attacks"]]
+    assert kinds == sorted(kinds, key=["control", "attack"].index)
+    assert all(attack["metrics"]["psnr"]["n"] == 40 for attack in board["attacks"] if "psnr" in attack["metrics"])
+    with np.load(out / "per_image.npz", allow_pickle=False) as arrays:
+        assert arrays["ridge/psnr"].shape == (40,)
+    assert (out / "samples.png").read_bytes()[:4] == b"\x89PNG"
+    assert (out / "listik" / "attack.json").is_file()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+
+    again = run(command, tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "has run already" in again.stdout
+    assert str(fi.load_scoreboard(out)) in again.stdout
+
+    other = run([*command, "--seed", "5"], tmp_path)
+    assert other.returncode != 0
+    assert other.stderr.count("error: run: holds a run of another configuration (seed: 0 there, 5 here)") == 1
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+
+    _reconstructs(tmp_path, out)
+
+
+def _reconstructs(folder: Path, out: Path) -> None:
+    """The attack that the comparison left turns a file of vectors into pictures."""
+    victim = fi.Victim(fi.encoders.tiny(), fi.defences.Identity())
+    release = fi.release(victim, fi.data.scenes(5, start=300), seed=0)
+    np.save(folder / "vectors.npy", release.features)
+    command = [sys.executable, str(ROOT / "recipes/reconstruct.py"), "--attack", str(out / "listik")]
+    done = run([*command, "--features", "vectors.npy", "--out", "pictures"], folder)
+    assert done.returncode == 0, done.stderr
+    from PIL import Image
+
+    written = sorted((folder / "pictures").glob("0*.png"))
+    assert len(written) == 5
+    import torch
+
+    expected = fi.load_attack(out / "listik").reconstruct(torch.from_numpy(release.features))
+    pixels = np.stack([np.asarray(Image.open(path)) for path in written])
+    ours = (expected * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    assert np.abs(pixels.astype(int) - ours).max() <= 1
+    refused = run([*command, "--features", "vectors.npy", "--out", "pictures"], folder)
+    assert refused.returncode == 2
+    assert "expected a new or empty folder" in refused.stderr
+    narrow = release.features[:, :10]
+    np.save(folder / "narrow.npy", narrow)
+    refused = run([*command, "--features", "narrow.npy", "--out", "more"], folder)
+    assert refused.returncode == 2
+    assert "64" in refused.stderr
+    assert "10" in refused.stderr
+    assert not (folder / "more").exists()
+
+
+FOREIGN = '''
+from torch import nn
+
+class MyDecoder(nn.Module):
+    """Ten lines of somebody else's, with argument names of its own."""
+
+    def __init__(self, length, side, hidden: int = 8):
+        super().__init__()
+        self.side = side
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(length[0], hidden), nn.ReLU(), nn.Linear(hidden, 3 * side * side))
+
+    def forward(self, vectors):
+        return self.net(vectors).sigmoid().view(-1, 3, self.side, self.side)
+'''
+
+
+def test_a_foreign_decoder_from_the_command_line(tmp_path: Path) -> None:
+    package = tmp_path / "my_package"
+    package.mkdir()
+    (package / "__init__.py").write_text(FOREIGN)
+    flags = ["--decoder", "my_package.MyDecoder", "--decoder.hidden", "5", "--out", "run"]
+    sizes = ["--pictures.public", "60", "--pictures.private", "20", "--training.pictures", "100", "--training.batch_size", "20"]
+    done = run([*ONE, str(ROOT / "recipes/train.py"), *flags, *sizes, "--training.holdout", "10"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    described = json.loads((tmp_path / "run" / "attack" / "attack.json").read_text())
+    assert "my_package.MyDecoder" in json.dumps(described)
+    assert '"hidden": 5' in json.dumps(described)
+    with pytest.raises(fi.BadInput, match="my_package.MyDecoder"):
+        fi.load_attack(tmp_path / "run" / "attack")
+
+
+@pytest.mark.multiprocess
+def test_compare_on_two_processes(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    command = [str(ROOT / "recipes/compare.py"), "--config", "small.yaml", "--out"]
+    done = run([*TWO, *command, "two"], tmp_path, ACCELERATE_USE_CPU="true")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("5 attacks, of which 1 are trained") == 1
+    assert run([*ONE, *command, "one"], tmp_path).returncode == 0
+    one, two = (np.load(tmp_path / name / "per_image.npz") for name in ("one", "two"))
+    assert sorted(one.files) == sorted(two.files)
+    for key in one.files:
+        if key.endswith("/psnr"):
+            np.testing.assert_allclose(one[key], two[key], atol=2e-3, err_msg=key)
+
+
+@pytest.mark.multiprocess
+def test_an_error_on_two_processes_is_said_once(tmp_path: Path) -> None:
+    command = [*TWO, str(ROOT / "recipes/train.py"), "--decoder", "Nothing", "--out", "run"]
+    done = run(command, tmp_path, ACCELERATE_USE_CPU="true")
+    assert done.returncode != 0
+    assert done.stderr.count("error: decoders: there is no 'Nothing'") == 1

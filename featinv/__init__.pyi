@@ -14,6 +14,7 @@ from . import metrics as metrics
 from . import processes as processes
 from . import testing as testing
 from . import training as training
+from . import victim as victim
 from . import types as types
 from .attacks import load_attack as load_attack
 from .attacks import save_attack as save_attack
@@ -22,7 +23,6 @@ from .errors import Diverged as Diverged
 from .evaluation import Scoreboard as Scoreboard
 from .evaluation import compare as compare
 from .evaluation import load_scoreboard as load_scoreboard
-from .features import LivePairs as LivePairs
 from .features import Pairs as Pairs
 from .features import Vectors as Vectors
 from .features import extract as extract
@@ -40,7 +40,6 @@ __version__: str
 __all__ = [
     "BadInput",
     "Diverged",
-    "LivePairs",
     "Pairs",
     "Release",
     "Scoreboard",

@@ -92,3 +92,26 @@ class Views:
         signs = np.where(np.zeros(len(indices), bool) if flip is None else flip, -1.0, 1.0)
         features = torch.from_numpy((signs * (1 + np.asarray(indices)))[:, None]).float()
         return features, torch.zeros(len(indices), 3, 2, 2)
+
+
+class DoubleViews:
+    """Pairs whose mirrored pictures have features of their own."""
+
+    feature_shape, image_size, views = (WIDTH,), SIZE, 2
+
+    def __init__(self, plain: Pairs | None = None) -> None:
+        self.plain = make_pairs(100) if plain is None else plain
+        self.card = self.plain.card
+
+    def __len__(self) -> int:
+        return len(self.plain)
+
+    def batch(self, indices: Any, flip: Any = None) -> tuple[Tensor, Tensor]:
+        features, images = self.plain.batch(indices)
+        mirrored = torch.from_numpy(np.zeros(len(features), bool) if flip is None else flip)
+        features, images = features.clone(), images.clone()
+        features[mirrored], images[mirrored] = features[mirrored].flip(-1), images[mirrored].flip(-1)
+        return features, images
+
+    def take(self, indices: Any) -> "DoubleViews":
+        return DoubleViews(self.plain.take(indices))

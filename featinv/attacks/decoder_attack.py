@@ -2,7 +2,7 @@
 
 import copy
 from collections import OrderedDict
-from typing import Any, Self, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,7 @@ class DecoderAttack:
 
     def fit(
         self, pairs: Any, *, checkpoints: Checkpoints | None = None, progress: bool = True, resume: bool = True
-    ) -> Self:
+    ) -> "DecoderAttack":
         """Train a copy of the decoder on public pairs; under `accelerate launch` call it in every process.
 
         With `checkpoints` a killed training goes on where it was, to the same weights. Leaves `network` (standardising
@@ -126,14 +126,15 @@ class DecoderAttack:
         return config, {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
     @classmethod
-    def from_state(cls, config: dict[str, Any], tensors: dict[str, Tensor], allow: Any = ()) -> Self:
+    def from_state(cls, config: dict[str, Any], tensors: dict[str, Tensor], allow: Any = ()) -> "DecoderAttack":
         """Rebuild a fitted attack; it reconstructs, but knows its objective by its words only and cannot be fitted.
 
         A decoder that is not one of featinv's is built only when `allow` names it. Raises BadInput when the weights are
         not those of the decoder.
         """
         decoder = configuration.rebuild(config["decoder"], allow)
-        attack = cls(decoder, Remembered(str(config["objective"])), Training(**config["training"]))
+        settings = {**config["training"], "betas": tuple(config["training"]["betas"])}  # JSON knows lists only
+        attack = cls(decoder, Remembered(str(config["objective"])), Training(**settings))
         network = _assemble(decoder, Standardise(attack.feature_shape) if attack.training.standardise else None)
         _check_weights(network, tensors)
         network.load_state_dict(tensors)

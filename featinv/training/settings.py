@@ -70,7 +70,6 @@ class Training:
         for name in ("ema", "rho", "warmup"):
             value = getattr(self, name)
             _demand(name, value, value is None or 0 <= value < 1, "a number in [0, 1)")
-        object.__setattr__(self, "betas", tuple(self.betas))  # YAML and JSON have lists only
         good = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
         _demand("betas", self.betas, good, "two numbers in [0, 1)")
         _demand("seed", self.seed, self.seed >= 0, "a number of at least 0")

@@ -36,9 +36,9 @@ def test_any_features_become_pictures(shape, size):
 
 
 def test_at_256_pixels_it_stays_moderate():
+    assert Upsampling(32, 256, width=16, channels=4)(features(1, (32,))).shape == (1, 3, 256, 256)
     with torch.device("meta"):
         decoder = Upsampling(2048, 256)
-        assert decoder(torch.empty(1, 2048)).shape == (1, 3, 256, 256)
     assert sum(parameter.numel() for parameter in decoder.parameters()) < 27_505_347  # Listik's
 
 
@@ -109,12 +109,12 @@ def test_every_weight_gets_a_gradient_once_training_has_begun(shape, options):
 def test_it_learns_a_law_that_a_linear_map_cannot():
     """The grey of a picture is the product of two features: no linear function of them explains any of its variance."""
     torch.manual_seed(0)
-    vectors = torch.randn(512, 2)
+    vectors = torch.randn(256, 2)
     grey = torch.sigmoid(2 * vectors.prod(1))
     pictures = grey.view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
-    decoder = Upsampling(2, 8, width=64, channels=8, dropout=0.0)
+    decoder = Upsampling(2, 8, width=64, channels=0, dropout=0.0)
     optimiser = torch.optim.AdamW(decoder.parameters(), lr=3e-3)
-    for _ in range(300):
+    for _ in range(200):
         optimiser.zero_grad()
         mse_loss(decoder(vectors), pictures).backward()
         optimiser.step()

@@ -84,7 +84,11 @@ class Upsampling(nn.Module):
         return torch.sigmoid(picture.float())
 
     def _check(self) -> None:
-        for name, value, smallest in (("width", self.width, 8), ("depth", self.depth, 0), ("channels", self.channels, 0)):
+        for name, value, smallest in (
+            ("width", self.width, 8),
+            ("depth", self.depth, 0),
+            ("channels", self.channels, 0),
+        ):
             if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
                 raise BadInput(f"Upsampling: expected {name} to be an integer of at least {smallest}, got {value!r}")
         if not 0 <= self.dropout < 1:

@@ -30,7 +30,7 @@ def save_attack(attack: Any, folder: Path | str) -> None:
     folder = Path(folder)
     name = type(attack).__name__
     for method in ("state", "from_state"):
-        if not hasattr(attack, method):
+        if not callable(getattr(attack, method, None)):
             raise BadInput(f"{name}: expected an attack with state() and from_state(), got none of {method}; add it")
     _refuse_other_contents(folder)
     config, tensors = attack.state()

@@ -1,0 +1,108 @@
+"""The laws of decoders: features -> images, a network to be trained."""
+
+import copy
+import json
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from featinv import configuration
+from featinv.errors import BadInput
+from featinv.processes import seeded
+from featinv.testing.laws import (
+    demand,
+    demand_independent,
+    demand_pictures,
+    demand_same,
+    demand_untouched,
+    difference,
+    label,
+)
+
+
+def check_decoder(decoder: nn.Module) -> None:
+    """Raise AssertionError unless `decoder` can be trained, saved and rebuilt as the decoder of an attack.
+
+    `feature_shape` and `image_size` are set; features (B, *feature_shape) give float32 pictures (B, 3, S, S) in [0, 1],
+    also for features far from usual; in eval mode a picture is the same twice and independent of its batch mates;
+    different features give different pictures; a gradient reaches every parameter; `configuration.describe` and
+    `rebuild` make a decoder that takes over its weights and gives the same pictures, so every constructor argument is
+    kept under its own name. A copy is tried, after a small shake of its parameters (fresh zeros stop gradients).
+    """
+    name = label(decoder)
+    demand(isinstance(decoder, nn.Module), f"{name} must be an nn.Module")
+    shape, size = _attributes(decoder, name)
+    with seeded(0):
+        tried = copy.deepcopy(decoder)
+        _shake(tried)
+        features = torch.randn(4, *shape)
+        _check_pictures(tried, features, (3, size, size), name)
+        _check_gradients(tried, features, name)
+        _check_rebuilt(decoder, tried, features, name)
+
+
+def _attributes(decoder: nn.Module, name: str) -> tuple[tuple[int, ...], int]:
+    for attribute in ("feature_shape", "image_size"):
+        demand(hasattr(decoder, attribute), f"{name} must keep its {attribute}: self.{attribute} = {attribute}")
+    shape: Any = decoder.feature_shape
+    size: Any = decoder.image_size
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    whole = all(isinstance(number, int) and number > 0 for number in shape)
+    demand(whole and len(shape) in (1, 3), f"{name}.feature_shape must be (D,) or (C, H, W), got {shape}")
+    demand(isinstance(size, int) and size > 0, f"{name}.image_size must be a number of pixels, got {size!r}")
+    return shape, size
+
+
+@torch.no_grad()
+def _shake(network: nn.Module) -> None:
+    for parameter in network.parameters():
+        parameter.add_(0.02 * torch.randn_like(parameter))
+
+
+@torch.no_grad()
+def _check_pictures(decoder: nn.Module, features: Tensor, picture: tuple[int, ...], name: str) -> None:
+    decoder.train()
+    what = f"the output of {name}"
+    demand_pictures(decoder(features), (len(features), *picture), f"{what} in train mode")
+    decoder.eval()
+    demand_untouched(decoder, features, name)
+    before = copy.deepcopy(decoder.state_dict())
+    for which, given in (("usual", features), ("large", 30 * features), ("zero", 0 * features)):
+        demand_pictures(decoder(given), (len(features), *picture), f"{what} for {which} features")
+    demand_pictures(decoder(features[:1]), (1, *picture), f"{what} for one vector")
+    demand_same(decoder(features), decoder(features), f"{what} in eval mode must be the same twice", 0.0)
+    demand_independent(decoder, features, f"{what} in eval mode")
+    for key, tensor in decoder.state_dict().items():
+        demand(torch.equal(tensor, before[key]), f"{name} must not change {key} in eval mode")
+    pictures = decoder(features)
+    demand(difference(pictures[:1], pictures[1:2]) > 0, f"{name} must make different pictures of different features")
+
+
+def _check_gradients(decoder: nn.Module, features: Tensor, name: str) -> None:
+    decoder.train()
+    decoder.zero_grad(set_to_none=True)
+    pictures = decoder(features)
+    (pictures - torch.rand_like(pictures)).square().mean().backward()
+    for key, parameter in decoder.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        gradient = parameter.grad
+        reached = gradient is not None and bool(gradient.abs().max() > 0)
+        demand(reached, f"{name}: no gradient reaches the parameter {key}; use it in forward, or freeze it")
+        demand(gradient is None or bool(gradient.isfinite().all()), f"{name}: the gradient of {key} is not finite")
+
+
+@torch.no_grad()
+def _check_rebuilt(decoder: nn.Module, tried: nn.Module, features: Tensor, name: str) -> None:
+    try:
+        description = json.loads(json.dumps(configuration.describe(decoder), allow_nan=False))
+        rebuilt = configuration.rebuild(description, allow=[type(decoder)])
+        rebuilt.load_state_dict(tried.state_dict())
+    except (BadInput, RuntimeError, TypeError, ValueError) as error:
+        raise AssertionError(f"{name} must be rebuilt from its own description: {error}") from error
+    demand_same(
+        rebuilt.eval()(features),
+        tried.eval()(features),
+        f"{name}, rebuilt from its description and given its weights, must make the same pictures",
+    )

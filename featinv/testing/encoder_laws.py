@@ -1,0 +1,80 @@
+"""The laws of encoders: images -> features."""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from featinv.processes import seeded
+from featinv.testing.laws import (
+    demand,
+    demand_gradient,
+    demand_independent,
+    demand_same,
+    demand_tensor,
+    demand_untouched,
+    difference,
+    label,
+)
+from featinv.testing.synthetic import synthetic_images
+from featinv.victim import Victim
+
+
+def check_encoder(encoder: Any) -> None:
+    """Raise AssertionError unless `encoder` can be the frozen target of an attack.
+
+    `name`, `family`, `fingerprint`, `feature_shape` and `image_size` are set; pictures of any size give float32
+    features (B, *feature_shape), (D,) or (C, h, w); frozen, never in train mode, the same twice, independent of batch
+    mates; different pictures give different features; differentiable in the pictures; the fingerprint does not move,
+    and the victim's card is JSON. Pictures of `image_size` and of another size are tried.
+    """
+    name = label(encoder)
+    check_identity(encoder, name)
+    shape = encoder.feature_shape
+    demand(
+        isinstance(shape, tuple) and len(shape) in (1, 3) and all(isinstance(s, int) and s > 0 for s in shape),
+        f"{name}.feature_shape must be a tuple (D,) or (C, h, w), got {shape!r}",
+    )
+    images = synthetic_images(4, size=encoder.image_size)
+    with seeded(0):
+        check_frozen(encoder, lambda pictures: encoder(pictures), images, name)
+        demand_tensor(encoder(images), (4, *shape), f"the output of {name}")
+        other = synthetic_images(2, size=encoder.image_size + 12)
+        demand_tensor(encoder(other), (2, *shape), f"the output of {name} for pictures of {other.shape[-1]} px")
+        victim = Victim(encoder)
+        demand_same(victim(images), encoder(images), f"{name} must give the same features inside a Victim", 0.0)
+    card = json.loads(json.dumps(victim.card))
+    demand(card["encoder_fingerprint"] == encoder.fingerprint, f"the card of {name} must carry its fingerprint")
+
+
+def check_identity(network: Any, name: str) -> None:
+    """Demand what tells one frozen network from another."""
+    for attribute in ("name", "family", "fingerprint"):
+        value = getattr(network, attribute, None)
+        demand(isinstance(value, str) and value != "", f"{name}.{attribute} must be a string that says something")
+    size = getattr(network, "image_size", None)
+    demand(isinstance(size, int) and size > 0, f"{name}.image_size must be the input size in pixels, got {size!r}")
+
+
+def check_frozen(network: Any, call: Callable[[Tensor], Tensor], images: Tensor, name: str) -> None:
+    """Demand what holds for every frozen network: no train mode, no drift, no batch mates; and a gradient."""
+    what = f"the output of {name}"
+    demand_untouched(call, images, name)
+    fingerprint = network.fingerprint
+    if isinstance(network, nn.Module):
+        free = [key for key, parameter in network.named_parameters() if parameter.requires_grad]
+        demand(not free, f"{name} must be frozen, but {free[:1]} requires a gradient; call requires_grad_(False)")
+        before, state = call(images), copy.deepcopy(network.state_dict())
+        network.train()
+        demand_same(call(images), before, f"{what} must not change in train mode: make train() do nothing", 0.0)
+        for key, tensor in network.state_dict().items():
+            demand(torch.equal(tensor, state[key]), f"{name} must not change {key} by being used")
+    demand_same(call(images), call(images), f"{what} must be the same twice", 0.0)
+    demand_independent(call, images, what)
+    demand_gradient(call, images, name)
+    features = call(images)
+    demand(difference(features[:1], features[1:2]) > 0, f"{name} must tell different pictures apart")
+    demand(network.fingerprint == fingerprint, f"{name}.fingerprint must not change by use")

@@ -1,0 +1,167 @@
+"""How to make one of every export, so that the contract tests can walk over the export lists.
+
+An export without an entry fails its test: add a line here when you export something.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import featinv as fi
+from featinv import testing
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """An export that is no arrow of its room, or is abstract: the test file that tests it, and through which name."""
+
+    file: str
+    through: str = ""
+
+
+def attack(make: Callable[[Any], Any], *, shape: tuple[int, ...] = (16,), size: int = 32) -> Callable[[], None]:
+    """Check the attack that `make` builds for synthetic pairs of this feature shape and picture size."""
+
+    def check() -> None:
+        pairs = testing.synthetic_pairs(feature_shape=shape, size=size)
+        testing.check_attack(make(pairs), pairs=pairs)
+
+    return check
+
+
+def decoder_attack(pairs: Any) -> Any:
+    training = fi.Training(pictures=96, batch_size=16, holdout=8)
+    decoder = fi.decoders.Listik(pairs.feature_shape, pairs.image_size)
+    return fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training)
+
+
+SPATIAL = (4, 3, 3)
+
+ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
+    "DecoderAttack": [attack(decoder_attack, size=8)],
+    "MeanImage": [attack(lambda _: fi.attacks.MeanImage())],
+    "NearestNeighbour": [attack(lambda _: fi.attacks.NearestNeighbour())],
+    "NeighbourAverage": [attack(lambda _: fi.attacks.NeighbourAverage(k=3))],
+    "PredictedClassMean": [attack(lambda _: fi.attacks.PredictedClassMean())],
+    "RandomFourier": [attack(lambda _: fi.attacks.RandomFourier(count=40))],
+    "RandomVector": [
+        attack(lambda pairs: fi.attacks.RandomVector(fi.attacks.Ridge().fit(pairs))),
+        attack(lambda pairs: fi.attacks.RandomVector(fi.attacks.Ridge().fit(pairs), source="matched"), shape=SPATIAL),
+    ],
+    "Ridge": [attack(lambda _: fi.attacks.Ridge()), attack(lambda _: fi.attacks.Ridge(penalty=1), shape=SPATIAL)],
+    "load_attack": Elsewhere("test_save_attack.py"),
+    "save_attack": Elsewhere("test_save_attack.py"),
+}
+
+DECODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
+    "Listik": [
+        lambda: testing.check_decoder(fi.decoders.Listik(16, 32)),
+        lambda: testing.check_decoder(fi.decoders.Listik((32,), 16, kernel=4, mix=True)),
+    ],
+    "Upsampling": [
+        lambda: testing.check_decoder(fi.decoders.Upsampling(16, 32)),
+        lambda: testing.check_decoder(fi.decoders.Upsampling((8, 4, 4), 32)),
+    ],
+}
+
+DEFENCES: dict[str, Elsewhere | list[Callable[[], None]]] = {
+    "GaussianNoise": [
+        lambda: testing.check_defence(fi.defences.GaussianNoise(0.3), zero_strength=fi.defences.GaussianNoise(0)),
+        lambda: testing.check_defence(fi.defences.GaussianNoise(2), feature_shape=SPATIAL),
+    ],
+    "Identity": [
+        lambda: testing.check_defence(fi.defences.Identity(), zero_strength=fi.defences.Identity()),
+        lambda: testing.check_defence(fi.defences.Identity(), feature_shape=SPATIAL),
+    ],
+}
+
+
+def cifar_encoder() -> fi.encoders.Encoder:
+    network = fi.encoders.networks.CifarResNet(8, 10)
+    return fi.encoders.Encoder(network, name="n", family="resnet", layer="layer2", input_size=32)
+
+
+GAN = fi.discriminators
+
+DISCRIMINATORS: dict[str, Elsewhere | list[Callable[[], None]]] = {
+    "DCGAN": [
+        lambda: testing.check_discriminator(GAN.DCGAN(32, width=4)),
+        lambda: testing.check_discriminator(GAN.DCGAN(64, width=4, norm="spectral")),
+    ],
+    "DiffAugment": Elsewhere("test_discriminators_augment.py"),
+    "Discriminator": Elsewhere("test_discriminators.py"),
+    "FrozenFeatures": [
+        lambda: testing.check_discriminator(GAN.FrozenFeatures(cifar_encoder(), 32, layers=["layer1"], width=4)),
+    ],
+    "Patch": [
+        lambda: testing.check_discriminator(GAN.Patch(32, layers=2, width=4)),
+        lambda: testing.check_discriminator(GAN.Patch(64, layers=3, width=4, norm="none")),
+    ],
+    "Projection": [
+        lambda: testing.check_discriminator(GAN.Projection(GAN.DCGAN(32, width=4, norm="none"), 16)),
+        lambda: testing.check_discriminator(GAN.Projection(GAN.Patch(32, width=4), SPATIAL), feature_shape=SPATIAL),
+    ],
+}
+
+
+def wrapped(images: Any) -> Any:
+    return images.flatten(2).std(dim=2)
+
+
+ENCODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
+    "Encoder": [
+        lambda: testing.check_encoder(cifar_encoder()),
+    ],
+    "Judge": Elsewhere("test_encoders_files.py"),
+    "cifar_judge": Elsewhere("test_encoders_files.py"),
+    "cifar_resnet": Elsewhere("test_encoders_files.py"),
+    "judge": [lambda: testing.check_judge(fi.encoders.judge("scenes-vgg"))],
+    "networks": Elsewhere("test_encoders_networks.py"),
+    "save_judge": Elsewhere("test_encoders_files.py"),
+    "tiny": [lambda: testing.check_encoder(fi.encoders.tiny())],
+    "torchvision": [
+        lambda: testing.check_encoder(fi.encoders.torchvision("resnet18", layer="layer1", input_size=32)),
+        lambda: testing.check_encoder(fi.encoders.torchvision("mobilenet_v3_small", input_size=64)),
+    ],
+    "wrap": [lambda: testing.check_encoder(fi.encoders.wrap(wrapped, name="n", family="std", input_size=16))],
+}
+
+LOSSES: dict[str, Elsewhere | list[Callable[[], None]]] = {
+    "BCE": [lambda: testing.check_loss(fi.losses.BCE())],
+    "L1": [lambda: testing.check_loss(fi.losses.L1())],
+    "MSE": [lambda: testing.check_loss(fi.losses.MSE())],
+    "Objective": [lambda: testing.check_loss(fi.losses.MSE() + 0.5 * fi.losses.BCE() + 2 * fi.losses.L1())],
+    "AdversarialLoss": Elsewhere("test_adversarial_losses.py"),
+    "GradientPenalty": Elsewhere("test_adversarial_penalties.py"),
+    "LeCam": Elsewhere("test_adversarial_lecam.py"),
+    "Loss": Elsewhere("test_losses.py"),
+    "Penalty": Elsewhere("test_adversarial_penalties.py"),
+    "R1": Elsewhere("test_adversarial_penalties.py"),
+    "R2": Elsewhere("test_adversarial_penalties.py"),
+    "Term": Elsewhere("test_losses.py", through="terms"),
+    "adaptive_weight": Elsewhere("test_adversarial_weight.py"),
+    "bce_floor": Elsewhere("test_losses.py"),
+    "hinge": Elsewhere("test_adversarial_losses.py"),
+    "least_squares": Elsewhere("test_adversarial_losses.py"),
+    "non_saturating": Elsewhere("test_adversarial_losses.py"),
+    "relativistic": Elsewhere("test_adversarial_losses.py"),
+    "wasserstein": Elsewhere("test_adversarial_losses.py"),
+}
+
+METRICS: dict[str, Elsewhere | list[Callable[[], None]]] = {
+    "mse": [lambda: testing.check_metric(fi.metrics.mse, higher_is_better=False)],
+    "psnr": [lambda: testing.check_metric(fi.metrics.psnr, higher_is_better=True)],
+    "ssim": [lambda: testing.check_metric(fi.metrics.ssim, higher_is_better=True)],
+    "checked_pair": Elsewhere("test_metrics.py", through="psnr"),
+    "rounded": Elsewhere("test_metrics.py", through="psnr"),
+}
+
+ROOMS = {
+    "attacks": ATTACKS,
+    "decoders": DECODERS,
+    "defences": DEFENCES,
+    "discriminators": DISCRIMINATORS,
+    "encoders": ENCODERS,
+    "losses": LOSSES,
+    "metrics": METRICS,
+}

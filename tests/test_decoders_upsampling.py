@@ -1,4 +1,4 @@
-"""The laws of the strong decoder: any features, every feature seen, no batch mates, and it learns what can be learnt."""
+"""The laws of the strong decoder: any features, every feature seen, no batch mates, and it learns what it can."""
 
 import pytest
 import torch

@@ -8,10 +8,10 @@ from featinv.decoders.trunks import Code, normalisation, resize, zeroed
 
 
 class Stage(nn.Module):
-    """(B, before, R, R), code -> (B, after, 2R, 2R): a residual block, nearest x2, the features fed in as gain and bias.
+    """(B, before, R, R), code -> (B, after, 2R, 2R): a residual block with nearest x2, modulated by the features.
 
-    gain = 1 + Linear(code), bias = Linear(code) after the norm, as in BigGAN's class-conditional norm (1809.11096) with the
-    features in the place of the class; a feature map adds its own gain and bias cell by cell.
+    gain = 1 + Linear(code), bias = Linear(code) after the norm, as in BigGAN's class-conditional norm (1809.11096) with
+    the features in the place of the class; a feature map adds its own gain and bias cell by cell.
     """
 
     def __init__(self, before: int, after: int, width: int, map_channels: int | None) -> None:

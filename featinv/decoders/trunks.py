@@ -31,9 +31,10 @@ class VectorTrunk(nn.Module):
 
 
 class MapTrunk(nn.Module):
-    """(B, C, H, W) -> code: convolutions at the map's own resolution (at most the picture's), then a vector from all of it.
+    """(B, C, H, W) -> code: convolutions at the map's own resolution, then a vector from all of it.
 
-    The vector is read from a 4 x 4 grid, so that it keeps where things are.
+    A map larger than the picture is first averaged down to its size. The vector is read from a 4 x 4 grid, so that it
+    keeps where things are.
     """
 
     def __init__(self, channels: int, largest: int, width: int, depth: int, dropout: float) -> None:

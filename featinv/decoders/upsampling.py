@@ -1,6 +1,7 @@
 """The strong regression decoder: a mixing trunk, a sketch straight from it, residual stages that refine the sketch."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -29,8 +30,8 @@ class Upsampling(nn.Module):
 
     On a CPU the stages cost most: `channels=0` leaves them out, and the sketch alone is the decoder (a perceptron).
     Raises BadInput for an S that is no power of two from 8 to 256, or options out of range.
-    Source: the trunk after the fc6 generator of 1602.02644, the conditioning at every scale after 1809.11096; the sketch
-    is ours: a posterior mean is mostly low frequencies, which dense layers find in far fewer steps.
+    Source: the trunk after the fc6 generator of 1602.02644, the conditioning at every scale after 1809.11096; the
+    sketch is ours: a posterior mean is mostly low frequencies, which dense layers find in far fewer steps.
     """
 
     def __init__(
@@ -63,9 +64,7 @@ class Upsampling(nn.Module):
         sizes = [GRID * 2**k for k in range((image_size // GRID).bit_length())] if channels else []
         counts = [min(channels * image_size // size, WIDEST) for size in sizes]
         self.start = nn.Linear(width, GRID**2 * counts[0]) if channels else None
-        self.stages = nn.ModuleList(
-            Stage(before, after, width, map_channels) for before, after in zip(counts, counts[1:], strict=False)
-        )
+        self.stages = nn.ModuleList(Stage(before, after, width, map_channels) for before, after in pairwise(counts))
         head = zeroed(nn.Conv2d(channels, 3, 3, padding=1)) if channels else nn.Identity()
         self.head = nn.Sequential(normalisation(channels), nn.SiLU(), head) if channels else head
 

@@ -2,7 +2,6 @@
 
 import tempfile
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ class PictureStore:
         self.count = 0
         self._file = tempfile.TemporaryFile(prefix="featinv-")  # noqa: SIM115 (closed by __exit__)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "PictureStore":
         return self
 
     def __exit__(

@@ -30,9 +30,7 @@ def load_scoreboard(path: Path | str) -> Scoreboard:
         attacks = tuple(_row(row) for row in document["attacks"])
         victim, protocol = dict(document["victim"]), dict(document["protocol"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(
-            f"{file}: expected a scoreboard of schema {SCHEMA}, but a part is missing ({error!r})"
-        ) from error
+        raise BadInput(f"{file}: expected a scoreboard of schema {SCHEMA}, but it lacks a part ({error!r})") from error
     return Scoreboard(victim, protocol, attacks, read_arrays(file.parent / ARRAYS_NAME))
 
 

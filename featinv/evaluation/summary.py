@@ -50,18 +50,18 @@ def summarise(
         if key.partition("/")[0] == "rank":
             means[key.replace("rank", "reid_mrr", 1)] = 1 / values.astype(np.float64)
     intervals = bootstrap_all(means, resamples=resamples, seed=seed)
-    views: dict[str, Metrics] = {"": {}}
+    views: dict[str, Metrics] = {view: {} for view in gallery_sizes}
     for key, interval in intervals.items():
         metric, _, view = key.partition("/")
         chance = chance_mrr(gallery_sizes[view]) if metric == "reid_mrr" else None
-        views.setdefault(view, {})[metric] = Interval(interval.mean, interval.low, interval.high, interval.n, chance)
+        views[view][metric] = Interval(interval.mean, interval.low, interval.high, interval.n, chance)
     for key, values in arrays.items():
         metric, _, view = key.partition("/")
         if metric == "judge_agreement":
             views[view][metric] = wilson(int(values.sum()), len(values), chance=label_chance[view])
         elif metric == "rank":
             views[view].update(_rates(values, gallery_sizes[view]))
-    return views
+    return {view: metrics for view, metrics in views.items() if metrics}
 
 
 def strength(ranks: np.ndarray, control_ranks: np.ndarray) -> Interval | None:

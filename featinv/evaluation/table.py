@@ -7,44 +7,49 @@ from featinv.evaluation.attack_score import AttackScore
 from featinv.evaluation.intervals import Interval
 from featinv.evaluation.treatments import TREATMENTS
 
-WIDTH = 140
 _GAP = "  "
+_VIEWS = 6
+"""Columns of one table of views, so that it fits a terminal; more make another table."""
 
-# Title, metric, factor, decimals: rates in percent, and no digit that the interval makes meaningless.
+# Title, metric, factor. MSE, the judge's cosine and MRR stand in the JSON only: they say little that these do not.
 COLUMNS = (
-    ("PSNR dB", "psnr", 1, 2),
-    ("SSIM", "ssim", 1, 3),
-    ("judge cosine", "judge_cosine", 1, 3),
-    ("agreement %", "judge_agreement", 100, 1),
-    ("top-1 %", "reid_top1", 100, 2),
-    ("top-10 %", "reid_top10", 100, 1),
-    ("strength %", "attack_strength", 100, 1),
+    ("PSNR dB", "psnr", 1),
+    ("SSIM", "ssim", 1),
+    ("agreement %", "judge_agreement", 100),
+    ("top-1 %", "reid_top1", 100),
+    ("top-10 %", "reid_top10", 100),
+    ("strength %", "attack_strength", 100),
 )
 
 
 def render(victim: dict[str, Any], protocol: dict[str, Any], attacks: Sequence[AttackScore]) -> str:
     """Return the main table, identification seen otherwise, and the notes that the numbers need."""
     parts = [_heading(victim, protocol), _main_table(attacks)]
-    if other := _views_table(attacks):
-        parts.append("Top-10 % seen otherwise (an advantage that dies here is texture, not leakage)\n" + other)
+    if tables := _views_tables(attacks):
+        tables[0] = f"Top-10 % seen otherwise (an advantage that dies here is texture, not leakage)\n{tables[0]}"
+        parts += tables
     parts.append("\n".join(_notes(protocol, attacks)))
     return "\n\n".join(parts)
 
 
-def number(interval: Interval | None, factor: int = 1, decimals: int = 2) -> str:
-    """Return "12.72 [12.66 12.78]", or "-" for what was not measured."""
+def number(interval: Interval | None, factor: int = 1) -> str:
+    """Return "12.72 [12.65 12.79]", or "-" for what was not measured; `factor` is 100 for rates, shown in percent."""
     if interval is None:
         return "-"
-    mean, low, high = (_short(bound * factor, decimals) for bound in (interval.mean, interval.low, interval.high))
+    mean, low, high = (_short(bound, factor) for bound in (interval.mean, interval.low, interval.high))
     return f"{mean} [{low} {high}]"
 
 
-def _short(value: float, decimals: int) -> str:
-    text = f"{value:.{decimals}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    # .187 reads as well as 0.187 and keeps the table narrow.
-    return text.replace("0.", ".", 1) if decimals == 3 and text.lstrip("-").startswith("0.") else text
+def _short(value: float, factor: int = 1) -> str:
+    """Three digits of a percentage, two decimals of a decibel, and ".187" for a similarity."""
+    size = abs(value * factor)
+    if factor == 1:
+        digits = 3 if size <= 1 else 2 if size < 99.995 else 0
+    else:
+        digits = 2 if size < 9.995 else 1 if size < 99.95 else 0
+    text = f"{value * factor:.{digits}f}"
+    text = text.lstrip("-") if float(text) == 0 else text
+    return text.replace("0.", ".", 1) if digits == 3 and abs(float(text)) < 1 else text
 
 
 def _heading(victim: dict[str, Any], protocol: dict[str, Any]) -> str:
@@ -61,25 +66,27 @@ def _main_table(attacks: Sequence[AttackScore]) -> str:
     for row in attacks:
         if row is first_attack:
             rows.append([])
-        rows.append([row.name, *(number(row.metrics.get(key), factor, digits) for _, key, factor, digits in COLUMNS)])
-    rows += [[], ["chance", *(_chance(attacks, key, factor, digits) for _, key, factor, digits in COLUMNS)]]
+        rows.append([row.name, *(number(row.metrics.get(key), factor) for _, key, factor in COLUMNS)])
+    rows += [[], ["chance", *(_chance(attacks, key, factor) for _, key, factor in COLUMNS)]]
     return _aligned(rows)
 
 
-def _chance(attacks: Sequence[AttackScore], key: str, factor: int, decimals: int) -> str:
+def _chance(attacks: Sequence[AttackScore], key: str, factor: int) -> str:
     chances = [row.metrics[key].chance for row in attacks if key in row.metrics]
     known = [chance for chance in chances if chance is not None]
-    return _short(known[0] * factor, decimals) if known else ""
+    return _short(known[0], factor) if known else ""
 
 
-def _views_table(attacks: Sequence[AttackScore]) -> str:
+def _views_tables(attacks: Sequence[AttackScore]) -> list[str]:
     views = list(dict.fromkeys(view for row in attacks for view in row.metrics_by if _top10(row, view)))
-    if not views:
-        return ""
+    return [_views_table(attacks, views[start : start + _VIEWS]) for start in range(0, len(views), _VIEWS)]
+
+
+def _views_table(attacks: Sequence[AttackScore], views: Sequence[str]) -> str:
     rows = [["", *views]]
-    rows += [[row.name, *(number(_top10(row, view), 100, 1) for view in views)] for row in attacks]
+    rows += [[row.name, *(number(_top10(row, view), 100) for view in views)] for row in attacks]
     chances = [next(found.chance for row in attacks if (found := _top10(row, view))) for view in views]
-    rows += [[], ["chance", *(_short((chance or 0) * 100, 1) for chance in chances)]]
+    rows += [[], ["chance", *(_short(chance or 0.0, 100) for chance in chances)]]
     return _aligned(rows)
 
 
@@ -102,7 +109,7 @@ def _notes(protocol: dict[str, Any], attacks: Sequence[AttackScore]) -> list[str
 
 
 def _percent(metrics: dict[str, Any]) -> str:
-    return _short(metrics["reid_top10"]["mean"] * 100, 1)
+    return _short(metrics["reid_top10"]["mean"], 100)
 
 
 def _judge_note(judge: dict[str, Any], *, first: bool) -> str:

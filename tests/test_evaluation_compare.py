@@ -1,0 +1,416 @@
+"""One comparison from end to end on stand-ins, where every number can be worked out apart from the code under test."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from evaluation_parts import (
+    SIZE,
+    FlatEncoder,
+    PoolJudge,
+    Stub,
+    blurred,
+    mean_image,
+    perfect,
+    pictures,
+    published,
+    unflat,
+)
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor, nn
+
+import featinv as fi
+from featinv import BadInput
+from featinv.evaluation import Scoreboard, compare, excess_risk, wilson
+from featinv.evaluation.measuring import derangement
+from featinv.evaluation.treatments import jpeg_75, low_pass, shift
+from featinv.victim import Release, Victim
+
+FAST = {"resamples": 300, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def board() -> Scoreboard:
+    attacks = {"blurred": blurred(), "mean image": mean_image(), "perfect": perfect()}
+    judges = [PoolJudge(), PoolJudge("second")]
+    return compare(attacks, published(), judges, galleries=[20], fit_seconds={"perfect": 3.0}, **FAST)
+
+
+def test_controls_first_then_the_scorers_rows_then_attacks_in_the_given_order(board: Scoreboard) -> None:
+    assert [(row.name, row.kind, row.role) for row in board.attacks] == [
+        ("mean image", "control", "control"),
+        ("direct match", "control", "linkage"),
+        ("wrong vector (perfect)", "control", "wrong vector"),
+        ("blurred", "attack", "attack"),
+        ("perfect", "attack", "attack"),
+    ]
+
+
+def test_a_perfect_attack_gets_the_best_of_everything(board: Scoreboard) -> None:
+    best = {"mse": 0.0, "psnr": 100.0, "ssim": 1.0, "judge_cosine": 1.0, "judge_agreement": 1.0}
+    best |= {"reid_top1": 1.0, "reid_top10": 1.0, "reid_mrr": 1.0, "attack_strength": 1.0}
+    assert {name: interval.mean for name, interval in board["perfect"].metrics.items()} == pytest.approx(best, abs=1e-6)
+    assert {interval.n for interval in board["perfect"].metrics.values()} == {60}
+
+
+def test_pixel_metrics_agree_with_an_independent_evaluation(board: Scoreboard) -> None:
+    release = published()
+    for row, (original, vector) in enumerate(
+        zip(release.truth.uint8(np.arange(60)), release.features, strict=True)  # type: ignore[union-attr]
+    ):
+        picture = blurred().reconstruct(torch.from_numpy(vector[None]))[0].permute(1, 2, 0).numpy()
+        eight_bit = np.round(picture * 255).astype(np.uint8) / 255
+        original = original / 255
+        psnr = peak_signal_noise_ratio(original, eight_bit, data_range=1.0)
+        ssim = structural_similarity(
+            original,
+            eight_bit,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            channel_axis=2,
+            data_range=1.0,
+        )
+        assert board.per_image["blurred/psnr"][row] == pytest.approx(psnr, abs=1e-4)
+        assert board.per_image["blurred/ssim"][row] == pytest.approx(ssim, abs=1e-4)
+        assert board.per_image["blurred/mse"][row] == pytest.approx(((original - eight_bit) ** 2).mean(), abs=1e-6)
+
+
+def judged(images: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    features = nn.functional.adaptive_avg_pool2d(images, 4).flatten(1).numpy().astype(np.float64)
+    return features, images.mean((2, 3)).argmax(dim=1).numpy()
+
+
+@pytest.mark.parametrize("view", ["", "low-pass", "jpeg 75", "shift", "second", "wrong vector"])
+def test_judged_numbers_agree_with_an_independent_evaluation(board: Scoreboard, view: str) -> None:
+    release = published()
+    originals = release.truth.batch(np.arange(60))  # type: ignore[union-attr]
+    made = (blurred().reconstruct(torch.from_numpy(release.features)) * 255).round() / 255
+    treated = {"low-pass": low_pass, "jpeg 75": jpeg_75, "shift": shift}.get(view, lambda images: images)(made)
+    if view == "wrong vector":
+        treated = made[derangement(60, 0)]
+    (seen, labels), (true, true_labels) = judged(treated), judged(originals)
+    key = f"/{view}" if view else ""
+    cosine = (seen * true).sum(1) / np.linalg.norm(seen, axis=1) / np.linalg.norm(true, axis=1)
+    assert board.per_image[f"blurred/judge_cosine{key}"] == pytest.approx(cosine, abs=1e-5)
+    assert board.per_image[f"blurred/judge_agreement{key}"].tolist() == (labels == true_labels).tolist()
+    a, b = seen - true.mean(0), true - true.mean(0)
+    scores = (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
+    ranks = [1 + sum(row[j] >= row[i] for j in range(60) if j != i) for i, row in enumerate(scores)]
+    assert board.per_image[f"blurred/rank{key}"].tolist() == ranks
+
+
+def test_rates_and_means_are_those_of_the_pictures(board: Scoreboard) -> None:
+    row = board["blurred"]
+    ranks, agreement = board.per_image["blurred/rank"], board.per_image["blurred/judge_agreement"]
+    for k in (1, 10):
+        expected = wilson(int((ranks <= k).sum()), 60, chance=k / 60)
+        assert row.metrics[f"reid_top{k}"] == expected
+    assert row.metrics["judge_agreement"].mean == pytest.approx(agreement.mean())
+    assert row.metrics["reid_mrr"].mean == pytest.approx((1 / ranks).mean())
+    assert row.metrics["reid_mrr"].chance == pytest.approx(sum(1 / r for r in range(1, 61)) / 60)
+    assert row.metrics["psnr"].mean == pytest.approx(board.per_image["blurred/psnr"].mean(), abs=1e-5)
+    assert row.metrics["psnr"].low < row.metrics["psnr"].mean < row.metrics["psnr"].high
+    assert row.metrics_by["gallery 20"]["reid_top10"].chance == 0.5
+    assert row.metrics_by["gallery 20"]["reid_top1"].mean >= row.metrics["reid_top1"].mean
+
+
+def test_chance_of_agreement_is_the_share_of_the_commonest_label(board: Scoreboard) -> None:
+    _, labels = judged(pictures().batch(np.arange(60)))
+    chance = np.bincount(labels).max() / 60
+    assert {row.metrics["judge_agreement"].chance for row in board.attacks if row.role != "linkage"} == {chance}
+
+
+def test_strength_is_the_excess_over_the_best_control(board: Scoreboard) -> None:
+    hits = {row.name: int((board.per_image[f"{row.name}/rank"] <= 10).sum()) for row in board.attacks}
+    controls = [hits[row.name] for row in board.attacks if row.counts_as_control]
+    assert board["blurred"].metrics["attack_strength"] == excess_risk(hits["blurred"], max(controls), 60)
+    assert hits[board.protocol["best_control"]] == max(controls)
+    # The linkage finds everything, and must not be what an attack has to beat.
+    assert hits["direct match"] == 60 > max(controls)
+    for row in board.attacks:
+        assert ("attack_strength" in row.metrics) == (row.kind == "attack")
+
+
+def test_a_wrong_vector_is_worth_nothing(board: Scoreboard) -> None:
+    wrong = board["wrong vector (perfect)"]
+    assert wrong.metrics["psnr"].mean < 30 < board["perfect"].metrics["psnr"].mean
+    assert wrong.metrics["reid_top1"].mean == 0.0
+    assert board["perfect"].metrics_by["wrong vector"]["psnr"].mean == wrong.metrics["psnr"].mean
+    assert set(board["perfect"].metrics) - {"attack_strength"} == set(wrong.metrics)
+
+
+@pytest.mark.parametrize("count", [2, 3, 100])
+def test_a_derangement_leaves_nothing_in_its_place(count: int) -> None:
+    order = derangement(count, 5)
+    assert sorted(order.tolist()) == list(range(count))
+    assert not (order == np.arange(count)).any()
+
+
+def test_a_constant_picture_stays_at_chance(board: Scoreboard) -> None:
+    for k in (1, 10):
+        interval = board["mean image"].metrics[f"reid_top{k}"]
+        assert interval.mean == pytest.approx(interval.chance)
+
+
+def test_views_hold_what_was_asked_for(board: Scoreboard) -> None:
+    assert list(board["perfect"].metrics_by) == ["low-pass", "jpeg 75", "shift", "second", "gallery 20", "wrong vector"]
+    assert set(board["direct match"].metrics) == {"reid_top1", "reid_top10", "reid_mrr"}
+    assert list(board["direct match"].metrics_by) == ["gallery 20"]
+
+
+def test_the_protocol_says_who_saw_what(board: Scoreboard) -> None:
+    protocol = board.protocol
+    assert protocol["private"] == {"count": 60, "size": SIZE, "fingerprint": pictures().fingerprint}
+    assert [judge["name"] for judge in protocol["judges"]] == ["pool", "second"]
+    assert protocol["galleries"] == [20]
+    assert protocol["chance"]["reid_top10"] == pytest.approx(1 / 6)
+    assert protocol["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert board.victim["family"] == "flat"
+    assert board["perfect"].seconds_by["fit"] == 3.0
+    assert board["perfect"].seconds > 3.0
+    # A low-pass costs the originals themselves some identification; that ceiling stands beside the treated rates.
+    assert 0 < protocol["ceiling"]["low-pass"]["reid_top10"]["mean"] <= 1
+
+
+def test_neither_batches_nor_the_order_of_rows_change_a_number(board: Scoreboard) -> None:
+    attacks = {"mean image": mean_image(), "blurred": blurred(), "perfect": perfect()}
+    judges = [PoolJudge(), PoolJudge("second")]
+    again = compare(attacks, published(), judges, galleries=[20], batch_size=7, **FAST)
+    for key, values in board.per_image.items():
+        assert values.astype(float) == pytest.approx(again.per_image[key].astype(float), abs=1e-5), key
+
+
+def test_every_picture_is_scored_once_in_order() -> None:
+    """A prepared loader repeats pictures to fill its last batch; one unpadded pass does not (rule 6)."""
+    asked: list[int] = []
+
+    def watching(features: Tensor) -> Tensor:
+        asked.append(len(features))
+        return unflat(features)
+
+    board = compare(
+        {"mean image": mean_image(), "watched": Stub(watching)}, published(), [PoolJudge()], batch_size=25, **FAST
+    )
+    assert asked == [2, 25, 25, 10]
+    assert board["watched"].metrics["psnr"].n == 60
+
+
+def test_reconstructions_are_scored_as_8_bit_files() -> None:
+    nearly = Stub(lambda features: (unflat(features) + 0.3 / 255).clamp(0, 1))
+    board = compare({"mean image": mean_image(), "nearly": nearly}, published(), [PoolJudge()], **FAST)
+    assert board["nearly"].metrics["mse"].mean == 0.0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2.0, -1.0])
+def test_what_is_no_picture_is_named_and_counted_as_the_worst(value: float) -> None:
+    truth = published().truth
+    assert truth is not None
+
+    def spoiled(features: Tensor) -> Tensor:
+        images = unflat(features).clone()
+        broken = (features == torch.from_numpy(published().features[40])).all(dim=1)
+        images[broken] = value
+        return images
+
+    board = compare({"mean image": mean_image(), "spoiled": Stub(spoiled)}, published(), [PoolJudge()], **FAST)
+    row = board["spoiled"]
+    assert any("1 reconstructions were no pictures" in note for note in row.notes)
+    assert "1 reconstructions were no pictures" in str(board)
+    assert row.metrics["psnr"].n == row.metrics["reid_top1"].n == 60
+    assert board.per_image["spoiled/failed"].tolist() == [row == 40 for row in range(60)]
+    for metric, worse in (("mse", max), ("psnr", min), ("ssim", min), ("judge_cosine", min)):
+        control = board.per_image[f"mean image/{metric}"]
+        assert board.per_image[f"spoiled/{metric}"][40] == worse(control)
+    assert board.per_image["spoiled/rank"][40] == 60
+    assert not board.per_image["spoiled/judge_agreement"][40]
+
+
+def test_an_attack_that_fails_everywhere_is_no_better_than_the_worst() -> None:
+    nothing = Stub(lambda features: torch.full((len(features), 3, SIZE, SIZE), float("nan")))
+    board = compare({"mean image": mean_image(), "nothing": nothing}, published(), [PoolJudge()], **FAST)
+    assert board["nothing"].metrics["reid_top10"].mean == 0.0
+    assert board["nothing"].metrics["psnr"].mean <= board["mean image"].metrics["psnr"].mean
+    broken_control = Stub(nothing.function, kind="control")
+    board = compare({"broken": broken_control}, published(), [PoolJudge()], **FAST)
+    assert board["broken"].metrics["psnr"].mean == 0.0
+
+
+def test_few_pictures_have_no_strength_and_the_note_says_so() -> None:
+    board = compare({"grey": mean_image(), "perfect": perfect()}, published(pictures(10)), [PoolJudge()], **FAST)
+    assert "attack_strength" not in board["perfect"].metrics
+    assert any("attack_strength not measured" in note for note in board["perfect"].notes)
+
+
+def test_without_the_victim_there_is_no_direct_match() -> None:
+    whole = published()
+    release = Release(whole.features, whole.card, whole.truth)
+    board = compare({"grey": mean_image(), "perfect": perfect()}, release, [PoolJudge()], **FAST)
+    assert "direct match" not in [row.name for row in board.attacks]
+
+
+def test_noise_that_nobody_can_repeat_weakens_the_direct_match() -> None:
+    truth = pictures()
+    victim = Victim(FlatEncoder(), fi.defences.GaussianNoise(3.0))
+    release = fi.release(victim, truth)
+    board = compare(
+        {"grey": mean_image(), "clamped": Stub(lambda f: unflat(f).clamp(0, 1))}, release, [PoolJudge()], **FAST
+    )
+    assert board["direct match"].metrics["reid_top1"].mean < 0.9
+
+
+# What it refuses.
+
+
+def refuse(match: str, attacks: dict[str, Any] | None = None, **changes: Any) -> None:
+    given: dict[str, Any] = {"release": published(), "judges": [PoolJudge()], **FAST, **changes}
+    with pytest.raises(BadInput, match=match):
+        compare(attacks if attacks is not None else {"mean image": mean_image(), "perfect": perfect()}, **given)
+
+
+def test_refuses_galleries_larger_than_the_private_set() -> None:
+    refuse("gallery of 1000 asked for, 60 private pictures given", galleries=[1000])
+
+
+def test_refuses_a_release_without_pictures_or_with_one() -> None:
+    whole = published()
+    refuse("needs the private pictures", release=Release(whole.features, whole.card))
+    refuse("at least 2 private pictures, got 1", release=published(pictures(1)))
+
+
+def test_refuses_no_judges_and_judges_of_one_name() -> None:
+    refuse("at least one, of another family", judges=[])
+    refuse("two are called 'pool'", judges=[PoolJudge(), PoolJudge()])
+    for name in ("low-pass", "gallery 100", "wrong vector", ""):
+        refuse("another view of the scoreboard", judges=[PoolJudge(), PoolJudge(name)])
+
+
+def test_refuses_a_judge_that_answers_otherwise() -> None:
+    class Mute(PoolJudge):
+        def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
+            return images.flatten(1)
+
+    refuse(r"must answer \(features \(B, D\), logits \(B, K\)\); got \(60, 768\)", judges=[Mute()])
+
+
+def test_refuses_the_victim_as_its_own_judge() -> None:
+    refuse("victim's own network", release=published(fingerprint="judge pool"))
+    network = fi.encoders.networks.CifarResNet(8, 10)
+    encoder = fi.encoders.Encoder(network, name="net", family="resnet", layer="avgpool", input_size=32)
+    judge = fi.encoders.Judge(
+        network,
+        name="disguised",
+        family="another",
+        trained_on="elsewhere",
+        classes=("a", "b"),
+        input_size=48,
+        layer="avgpool",
+    )
+    assert judge.fingerprint != encoder.fingerprint
+    release = fi.release(Victim(encoder), pictures(20))
+    attack = Stub(lambda features: torch.full((len(features), 3, SIZE, SIZE), 0.5), kind="control")
+    refuse("victim's own network", {"grey": attack}, release=release, judges=[judge])
+
+
+def test_refuses_a_judge_that_serves_an_attack() -> None:
+    judge = PoolJudge()
+    attack = perfect()
+    attack.objective = {"terms": [(0.5, {"network": nn.Sequential(judge)})]}  # type: ignore[attr-defined]
+    refuse("'pool' is used by the attack 'trained'", {"grey": mean_image(), "trained": attack}, judges=[judge])
+
+    class Wrapped:
+        def __init__(self) -> None:
+            self.network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+
+    wrapped, copy = Wrapped(), nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    copy.load_state_dict(wrapped.network.state_dict())
+    weighted = PoolJudge()
+    weighted.add_module("body", copy)
+    attack.objective = wrapped  # type: ignore[attr-defined]
+    refuse("is used by the attack", {"grey": mean_image(), "trained": attack}, judges=[weighted])
+
+
+def test_a_sibling_may_stand_beside_but_not_first() -> None:
+    sibling = PoolJudge("sibling", family="flat")
+    refuse("put another one first", judges=[sibling, PoolJudge()])
+    refuse("add one of another family", judges=[sibling])
+    attacks = {"grey": mean_image(), "perfect": perfect()}
+    board = compare(attacks, published(), [PoolJudge(), sibling], **FAST)
+    assert [judge["sibling"] for judge in board.protocol["judges"]] == [False, True]
+    assert "Judge sibling: family flat, trained on nothing: a SIBLING" in str(board)
+    allowed = compare(attacks, published(), [sibling], allow_sibling=True, **FAST)
+    assert allowed.protocol["judges"][0]["sibling"]
+
+
+def test_the_same_family_on_other_data_is_no_sibling_unless_nobody_says_which() -> None:
+    compare({"grey": mean_image()}, published(), [PoolJudge("a", family="flat", trained_on="other data")], **FAST)
+    refuse("victim's family", judges=[PoolJudge("a", family="flat", trained_on="")])
+
+
+def test_refuses_a_table_without_a_control() -> None:
+    refuse(r"no control among them.*'mean image': featinv.attacks.MeanImage\(\)", {"perfect": perfect()})
+    refuse("at least one, got none", {})
+
+
+def test_refuses_an_attack_fitted_on_another_victim() -> None:
+    other = published(fingerprint="other weights").card
+    refuse("^perfect: features", {"grey": mean_image(), "perfect": Stub(unflat, victim=other)})
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "line\nbreak"])
+def test_refuses_names_that_cannot_be_keys(name: str) -> None:
+    refuse("printable name without '/'", {"grey": mean_image(), name: perfect()})
+
+
+def test_refuses_an_unknown_kind() -> None:
+    refuse("kind 'control' or 'attack', got 'baseline'", {"grey": mean_image(), "odd": Stub(unflat, kind="baseline")})
+
+
+@pytest.mark.parametrize(
+    ("function", "match"),
+    [
+        (
+            lambda features: torch.zeros(len(features), 3, 8, 8),
+            r"^odd: expected reconstructions of shape \(2, 3, 16, 16\)",
+        ),
+        (lambda features: unflat(features)[:1], r"^odd: expected reconstructions of shape"),
+        (lambda features: unflat(features) * 2 - 1, r"^odd: images must lie in \[0, 1\]; got min"),
+        (lambda features: unflat(features) * 255, r"^odd: images must lie in \[0, 1\]; got min"),
+    ],
+)
+def test_refuses_another_shape_or_range_before_anything_is_scored(function: Any, match: str) -> None:
+    refuse(match, {"grey": mean_image(), "odd": Stub(function)})
+
+
+# The treatments.
+
+
+def test_low_pass_takes_texture_and_leaves_flat_colour() -> None:
+    checker = torch.zeros(1, 3, 16, 16)
+    checker[:, :, ::2, ::2] = 1
+    checker[:, :, 1::2, 1::2] = 1
+    assert torch.allclose(low_pass(checker), torch.full_like(checker, 0.5))
+    assert torch.allclose(low_pass(torch.full((1, 3, 15, 15), 0.3)), torch.full((1, 3, 15, 15), 0.3))
+
+
+@pytest.mark.parametrize(("size", "step"), [(16, 1), (32, 1), (64, 2), (256, 8)])
+def test_shift_moves_by_a_32nd_and_repeats_the_edge(size: int, step: int) -> None:
+    images = torch.rand(2, 3, size, size)
+    moved = shift(images)
+    assert torch.equal(moved[:, :, step:, step:], images[:, :, :-step, :-step])
+    assert torch.equal(moved[:, :, 0, 0], images[:, :, 0, 0])
+
+
+def test_jpeg_is_pillows() -> None:
+    images = pictures(3, size=32).batch(np.arange(3))
+    coded = jpeg_75(images)
+    for image, ours in zip(pictures(3, size=32).uint8(np.arange(3)), coded, strict=True):
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", quality=75)
+        assert np.array_equal(
+            np.asarray(Image.open(buffer)), (ours.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        )
+    assert coded.shape == images.shape

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.torch import save_file
 
-from featinv import BadInput, Vectors, load_features, pair
+from featinv import BadInput, Release, Vectors, load_features, pair
 from featinv.data import ImageSet
 from featinv.victim import features_must_match
 
@@ -336,6 +336,15 @@ def test_vectors_are_paired_with_their_pictures(tmp_path: Path) -> None:
     assert np.array_equal(features, GOOD[[2, 0]])
     assert torch.equal(images, pictures().batch([2, 0]))
     assert pairs.card["name"] == f"vectors of {tmp_path / 'v.npy'}"
+
+
+def test_bare_vectors_can_be_a_release(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", GOOD[:4])
+    vectors = load_features(tmp_path / "v.npy")
+    published = Release(vectors.features, vectors.card, pictures())
+    assert published.feature_shape == (4,)
+    with pytest.raises(BadInput, match="expected one vector for each of the 5 private pictures, got 4"):
+        Release(vectors.features, vectors.card, pictures(5))
 
 
 def test_another_count_than_the_pictures_is_refused() -> None:

@@ -1,6 +1,6 @@
 """Where feature rows come from: an array in memory here, shards on disk and a live victim elsewhere."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
@@ -83,7 +83,7 @@ class ArrayRows:
         return rows
 
 
-def unknown_card(source: str, feature_shape: tuple[int, ...], image_size: int | None) -> Mapping[str, Any]:
+def unknown_card(source: str, feature_shape: tuple[int, ...], image_size: int | None) -> dict[str, Any]:
     """Return the victim card of vectors whose victim is not known: every fingerprint is None."""
     unknown = ("encoder", "family", "layer", "trained_on", "encoder_fingerprint", "defence", "fingerprint")
     return {

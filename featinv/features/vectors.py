@@ -1,7 +1,6 @@
 """Vectors that somebody already has, and the pictures they belong to."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
@@ -26,7 +25,7 @@ class Vectors:
     features: np.ndarray
     source: str
     ids: list[str] | None = None
-    card: Mapping[str, Any] | None = None
+    card: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         features = self.features
@@ -46,7 +45,7 @@ class Vectors:
             raise BadInput(
                 f"{self.source}: expected finite features, got NaN or infinity in row {row}{named}; leave such rows out"
             )
-        if self.card is None:
+        if not self.card:
             object.__setattr__(self, "card", unknown_card(self.source, tuple(features.shape[1:]), None))
 
     def __len__(self) -> int:

@@ -14,8 +14,8 @@ def paint_background(canvas: Canvas, scene: Scene) -> np.ndarray:
     noise = octaves(scene.lattices, canvas.size)
     mix = _TEXTURES[scene.background](canvas, scene, noise)
     mix = np.float32(scene.contrast) * (mix - np.float32(0.5)) + np.float32(0.5)
-    first = np.array(scene.first, dtype=np.float32)[:, None, None]
-    second = np.array(scene.second, dtype=np.float32)[:, None, None]
+    first = np.array(scene.first_rgb, dtype=np.float32)[:, None, None]
+    second = np.array(scene.second_rgb, dtype=np.float32)[:, None, None]
     np.multiply(second - first, mix, out=canvas.planes)
     canvas.planes += first
     canvas.planes *= np.float32(1.0) + np.float32(scene.roughness) * noise

@@ -7,7 +7,7 @@ import numpy as np
 
 from featinv.data.area_resampling import area_matrix
 from featinv.data.scene_canvas import Canvas, coverage
-from featinv.data.scene_facts import ALPHABET, CODE_LENGTH, HAIR, TONES, Badge, Code, Colour
+from featinv.data.scene_facts import ALPHABET, CODE_LENGTH, HAIR, HAIR_COLOURS, TONES, Badge, Code, Colour
 
 CODE_FROM = 64
 """Pixels a side from which the code is printed: a dot of its characters is then at least one pixel."""
@@ -57,18 +57,18 @@ def paint_badge(canvas: Canvas, badge: Badge) -> None:
     canvas.paint(window, coverage(disc - np.float32(1.0), width), PAPER)
     inside = coverage(disc - np.float32(0.9), width)
     canvas.paint(window, inside, badge.backing)
-    hair = HAIR[badge.hair]
+    hair, hair_rgb = HAIR[badge.hair], tuple(HAIR_COLOURS.values())[badge.hair_colour]
     if hair == "long":
-        canvas.paint(window, inside * coverage(_ellipse(x, y - np.float32(0.12), 0.72, 0.82), width), badge.hair_rgb)
+        canvas.paint(window, inside * coverage(_ellipse(x, y - np.float32(0.12), 0.72, 0.82), width), hair_rgb)
     head = coverage(_ellipse(x, y - np.float32(0.12), 0.52, 0.64), width)
     canvas.paint(window, inside * head, TONES[badge.tone])
     if hair in ("short", "long"):
         crown = np.maximum(_ellipse(x, y - np.float32(0.05), 0.58, 0.68), y + np.float32(0.22))
-        canvas.paint(window, inside * coverage(crown, width), badge.hair_rgb)
+        canvas.paint(window, inside * coverage(crown, width), hair_rgb)
     elif hair == "hat":
         brim = np.maximum(np.abs(x) - np.float32(0.78), np.abs(y + np.float32(0.26)) - np.float32(0.1))
         crown = np.maximum(np.abs(x) - np.float32(0.46), np.abs(y + np.float32(0.56)) - np.float32(0.28))
-        canvas.paint(window, inside * coverage(np.minimum(brim, crown), width), badge.hair_rgb)
+        canvas.paint(window, inside * coverage(np.minimum(brim, crown), width), hair_rgb)
     _paint_eyes_and_mouth(canvas, badge, window, x, y, width)
 
 

@@ -10,12 +10,20 @@ BACKGROUNDS = ("gradient", "clouds", "stripes", "tiles", "dots", "wood", "horizo
 SHAPES = ("circle", "square", "triangle", "hexagon", "star", "cross", "ring", "capsule", "crescent", "heart")
 FINISHES = ("matte", "ball", "striped", "outlined")
 HAIR = ("none", "short", "long", "hat")
+HAIR_COLOURS = {
+    "black": (0.13, 0.11, 0.12),
+    "brown": (0.42, 0.26, 0.16),
+    "blond": (0.88, 0.74, 0.42),
+    "blue": (0.22, 0.36, 0.66),
+}
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
 ALPHABET = "ACEFHJKLMNPRTUVWXY234679"
 CODE_LENGTH = 4
 HUES = 8
 LIGHTS = 8
 CELLS = 9
+SCALES = 3
+MAIN_RADII = (0.19, 0.3)
 TONES = ((0.98, 0.84, 0.72), (0.87, 0.66, 0.49), (0.62, 0.42, 0.28), (0.36, 0.23, 0.16))
 COLOURS = {
     "red": (0.85, 0.16, 0.14),
@@ -66,8 +74,9 @@ class Badge:
     y: float
     radius: float
     turn: float
+    backing_hue: int
     backing: Colour
-    hair_rgb: Colour
+    hair_colour: int
 
     @property
     def identity(self) -> int:
@@ -99,8 +108,9 @@ class Scene:
 
     background: int
     hue: int
-    first: Colour
-    second: Colour
+    second_hue: int
+    first_rgb: Colour
+    second_rgb: Colour
     frequency: float
     angle: float
     shift: tuple[float, float]
@@ -119,6 +129,11 @@ class Scene:
     @property
     def main(self) -> Thing:
         return self.things[-1]
+
+    @property
+    def second(self) -> Thing | None:
+        """The second largest object."""
+        return self.things[-2] if len(self.things) > 1 else None
 
 
 @final
@@ -140,19 +155,21 @@ def draw_scene(seed: int, index: int) -> Scene:
     generator = np.random.default_rng([seed, index])
     dice = _Dice(generator, 128)
     hue = dice.below(HUES)
-    first, second = _background_colours(dice, hue)
+    second_hue = dice.below(HUES)
+    first, second = _background_colours(dice, hue, second_hue)
     light = dice.below(LIGHTS)
     cell = dice.below(CELLS)
     badge = _draw_badge(dice)
     return Scene(
         background=dice.below(len(BACKGROUNDS)),
         hue=hue,
-        first=first,
-        second=second,
+        second_hue=second_hue,
+        first_rgb=first,
+        second_rgb=second,
         frequency=dice.between(2.5, 6.0),
         angle=dice.between(0, math.pi),
         shift=(dice.between(0, 1), dice.between(0, 1)),
-        contrast=dice.between(0.55, 1.0),
+        contrast=dice.between(0.35, 0.85),
         roughness=dice.between(0.25, 0.75),
         light=light,
         light_angle=(light + dice.between(-0.5, 0.5)) * 2 * math.pi / LIGHTS,
@@ -166,23 +183,33 @@ def draw_scene(seed: int, index: int) -> Scene:
     )
 
 
-def _background_colours(dice: _Dice, hue: int) -> tuple[Colour, Colour]:
-    angle = (hue + dice.between(0, 1)) * 2 * math.pi / HUES
-    light, dark = dice.between(0.62, 0.9), dice.between(0.3, 0.6)
-    first = oklch(light, dice.between(0.03, 0.11), angle)
-    second = oklch(dark, dice.between(0.03, 0.12), angle + dice.between(-0.6, 0.6))
-    return (first, second) if dice.below(2) else (second, first)
+def _background_colours(dice: _Dice, hue: int, second_hue: int) -> tuple[Colour, Colour]:
+    """The lighter colour has the first hue, the darker one the second."""
+    light, dark = dice.between(0.66, 0.9), dice.between(0.32, 0.58)
+    return oklch(light, dice.between(0.06, 0.12), _angle(dice, hue)), oklch(
+        dark, dice.between(0.06, 0.12), _angle(dice, second_hue)
+    )
+
+
+def _angle(dice: _Dice, hue: int) -> float:
+    return (hue + dice.between(0, 1)) * 2 * math.pi / HUES
 
 
 def _draw_things(dice: _Dice, cell: int) -> tuple[Thing, ...]:
+    """Two small objects anywhere, a larger one beside the main object, the main object; the smallest may be missing."""
     others = dice.below(4)
-    things = [_draw_thing(dice, dice.between(0.05, 0.95), dice.between(0.05, 0.95), (0.08, 0.155)) for _ in range(3)]
-    x = (cell % 3 + 0.5 + dice.between(-0.5, 0.5)) * 0.7 / 3 + 0.15
-    y = (cell // 3 + 0.5 + dice.between(-0.5, 0.5)) * 0.7 / 3 + 0.15
-    return (*things[:others], _draw_thing(dice, x, y, (0.17, 0.27)))
+    x = (cell % 3 + dice.between(0, 1)) * 0.2 + 0.2
+    y = (cell // 3 + dice.between(0, 1)) * 0.2 + 0.2
+    main = _draw_thing(dice, x, y, MAIN_RADII, most_turn=0.45)
+    small = [_draw_thing(dice, dice.between(0.08, 0.92), dice.between(0.08, 0.92), (0.06, 0.09)) for _ in range(2)]
+    # Beside the main object, on the side where there is more room.
+    direction = math.atan2(0.5 - y, 0.5 - x) + dice.between(-1.2, 1.2)
+    away = main.radius + dice.between(0.04, 0.16)
+    second = _draw_thing(dice, x + away * math.cos(direction), y + away * math.sin(direction), (0.1, 0.15))
+    return (*[*small, second][3 - others :], main)
 
 
-def _draw_thing(dice: _Dice, x: float, y: float, radii: tuple[float, float]) -> Thing:
+def _draw_thing(dice: _Dice, x: float, y: float, radii: tuple[float, float], most_turn: float = math.pi) -> Thing:
     colour = dice.below(len(COLOURS))
     base = tuple(COLOURS.values())[colour]
     bright = dice.between(0.85, 1.08)
@@ -198,7 +225,7 @@ def _draw_thing(dice: _Dice, x: float, y: float, radii: tuple[float, float]) -> 
         x=x,
         y=y,
         radius=dice.between(*radii),
-        angle=dice.between(0, 2 * math.pi),
+        angle=dice.between(-most_turn, most_turn),
         aspect=dice.between(0.86, 1.16),
         stripes=dice.between(1.0, 1.6),
     )
@@ -207,6 +234,7 @@ def _draw_thing(dice: _Dice, x: float, y: float, radii: tuple[float, float]) -> 
 def _draw_badge(dice: _Dice) -> Badge:
     corner = dice.below(4)
     radius = dice.between(0.125, 0.15)
+    backing_hue = dice.below(HUES)
     inset = radius + dice.between(0.01, 0.07), radius + dice.between(0.01, 0.07)
     return Badge(
         tone=dice.below(len(TONES)),
@@ -218,8 +246,9 @@ def _draw_badge(dice: _Dice) -> Badge:
         y=inset[1] if corner < 2 else 1 - inset[1],
         radius=radius,
         turn=dice.between(-0.2, 0.2),
-        backing=oklch(dice.between(0.6, 0.92), dice.between(0.02, 0.12), dice.between(0, 2 * math.pi)),
-        hair_rgb=oklch(dice.between(0.15, 0.75), dice.between(0.01, 0.09), dice.between(0.5, 1.6)),
+        backing_hue=backing_hue,
+        backing=oklch(dice.between(0.65, 0.85), dice.between(0.08, 0.13), _angle(dice, backing_hue)),
+        hair_colour=dice.below(len(HAIR_COLOURS)),
     )
 
 

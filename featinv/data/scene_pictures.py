@@ -15,6 +15,9 @@ from featinv.data.scene_facts import (
     CORNERS,
     FINISHES,
     HAIR,
+    HAIR_COLOURS,
+    MAIN_RADII,
+    SCALES,
     SHAPES,
     Scene,
     draw_scene,
@@ -34,6 +37,9 @@ VALUES = {
     "colour": tuple(COLOURS),
     "finish": FINISHES,
     "badge_hair": HAIR,
+    "second_shape": (*SHAPES, "none"),
+    "second_colour": (*COLOURS, "none"),
+    "badge_hair_colour": (*HAIR_COLOURS, "none"),
     "badge_corner": CORNERS,
     "code_alphabet": tuple(ALPHABET),
 }
@@ -90,21 +96,27 @@ def paint_scene(scene: Scene, size: int) -> np.ndarray:
 
 def scene_factors(scene: Scene, size: int) -> dict[str, int]:
     """The facts that can be seen in a scene at this size, as whole numbers."""
-    badge, main = scene.badge, scene.main
+    badge, main, second = scene.badge, scene.main, scene.second
     factors = {
         "shape": main.shape,
         "colour": main.colour,
+        "scale": int((main.radius - MAIN_RADII[0]) / (MAIN_RADII[1] - MAIN_RADII[0]) * SCALES),
         "finish": main.finish,
         "cell": scene.cell,
         "count": len(scene.things),
+        "second_shape": len(SHAPES) if second is None else second.shape,
+        "second_colour": len(COLOURS) if second is None else second.colour,
         "background": scene.background,
         "background_hue": scene.hue,
+        "background_second_hue": scene.second_hue,
         "light": scene.light,
         "badge_identity": badge.identity,
         "badge_tone": badge.tone,
         "badge_hair": badge.hair,
         "badge_glasses": badge.glasses,
         "badge_smile": badge.smile,
+        "badge_hair_colour": len(HAIR_COLOURS) if HAIR[badge.hair] == "none" else badge.hair_colour,
+        "badge_backing_hue": badge.backing_hue,
         "badge_corner": badge.corner,
     }
     if size >= CODE_FROM:

@@ -3,7 +3,7 @@
     python recipes/train_judge.py --data DIR --out judge.safetensors --training.epochs 8 --training.bf16 true
 
 DIR has one folder a class, or train/ and test/ with one folder a class each. On CIFAR-10 that command gives about 83 %
-on the test pictures after about ten minutes on two shared cores. The packaged judge "scenes-vgg" was made by the command
+on the test pictures after ten to twenty minutes on one core. The packaged judge "scenes-vgg" was made by the command
 in docs/encoder_tiny.md. The judge is a plain VGG-like network without residual connections, so that it is of another
 family than the encoders under attack; load it by `featinv.encoders.judge("judge.safetensors")`.
 """

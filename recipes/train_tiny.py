@@ -31,8 +31,10 @@ class Config:
     blocks: tuple[int, ...] = (1, 2, 1)
     """residual blocks of each stage"""
     training: ClassifierTraining = field(
-        # Mirrored scenes would have wrong labels (corners, light), and covered ones hide what a head is asked for.
-        default_factory=lambda: ClassifierTraining(flips=False, cutout=0, shift=0.0625, bf16=True)
+        # Mirrored scenes would have wrong labels (corners, light); covered or recoloured ones hide what is asked.
+        default_factory=lambda: ClassifierTraining(
+            epochs=10, flips=False, cutout=0, blur=0, colour=0.1, shift=0.0625, bf16=True
+        )
     )
     """how it is trained"""
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ class FrozenNetwork(nn.Module, ABC):
         self.requires_grad_(False)
         super().train(False)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "FrozenNetwork":
         """Do nothing: a frozen network stays in eval mode, whatever the module around it does."""
         del mode
         return self

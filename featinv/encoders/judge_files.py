@@ -15,7 +15,7 @@ from featinv.files import atomic_file
 
 from . import networks
 from .judging import Judge
-from .weight_files import load_weights, read_json_metadata, read_safetensors
+from .weight_files import check_weights, load_weights, read_json_metadata, read_safetensors
 
 _SCHEMA = 1
 _LIMIT = 2 << 30
@@ -96,6 +96,9 @@ def read_classifier(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     tensors, metadata = read_safetensors(path, limit=_LIMIT)
     card = read_json_metadata(metadata, _KEY, source=path)
     _check(card, path)
+    # First without memory: a stranger's file may name a network of any size, but must hold its weights.
+    with torch.device("meta"):
+        check_weights(_build(card["network"], card["args"], path), tensors, source=path)
     network = _build(card["network"], card["args"], path)
     load_weights(network, {key: value.float() for key, value in tensors.items()}, source=path)
     return network, card

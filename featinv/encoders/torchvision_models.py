@@ -51,7 +51,7 @@ def torchvision(
         load_weights(network, _published(entry), source=f"{name} {entry.name}")
         mean, std = tuple(entry.transforms().mean), tuple(entry.transforms().std)
         trained_on = "ImageNet-1k" if entry.name.startswith("IMAGENET1K") else entry.name
-    elif Path(weights).suffix or os.sep in os.fspath(weights):
+    elif Path(weights).suffix or Path(weights).exists():
         network = _from_file(name, weights)
         trained_on = trained_on or f"unknown ({Path(weights).name})"
     else:

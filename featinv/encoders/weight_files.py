@@ -53,9 +53,15 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str | os.PathLike[str]) -> None:
-    """Copy the tensors into the network; names and shapes must match, `num_batches_tracked` may be missing.
+    """Copy the tensors into the network; raises BadInput as `check_weights` does."""
+    check_weights(network, tensors, source=source)
+    network.load_state_dict(dict(tensors), strict=False)
 
-    Raises BadInput naming the source and the first names that differ, and for weights that are not finite.
+
+def check_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str | os.PathLike[str]) -> None:
+    """Raise BadInput unless names and shapes match (`num_batches_tracked` may be missing) and weights are finite.
+
+    It names the source and the first names that differ.
     """
     own = network.state_dict()
     missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
@@ -74,7 +80,6 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, source: s
             )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise BadInput(f"{os.fspath(source)}: expected finite weights, got NaN or infinity in {name}; train again")
-    network.load_state_dict(dict(tensors), strict=False)
 
 
 def check_file(path: str | os.PathLike[str], *, limit: int) -> Path:

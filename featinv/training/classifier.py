@@ -30,9 +30,10 @@ def train_classifier(
     """Train one of `featinv.encoders.networks` in place; returns a row an epoch (pictures, seconds, loss, accuracies).
 
     `targets` gives each of the network's heads its classes, (N,) whole numbers; None is {"label": images.labels}. The
-    loss is the mean cross-entropy over the heads. "accuracy" is that of the first head, on held-out pictures; each head
-    also has its own "accuracy/HEAD". Under several processes the main one trains and the others receive its weights.
-    Raises BadInput for labels that do not fit the heads, Diverged when the loss is not finite.
+    loss is the first head's cross-entropy, averaged with the mean one of all others. "accuracy" is that of the first
+    head, on held-out pictures; each head also has its own "accuracy/HEAD". Under several processes the main one trains
+    and the others receive its weights. Raises BadInput for labels that do not fit the heads, Diverged when the loss is
+    not finite.
     """
     if targets is None:
         if images.labels is None:
@@ -115,7 +116,8 @@ class _Run:
         labels = self.labels[rows].to(self.device)
         smoothing = self.settings.label_smoothing
         losses = [F.cross_entropy(part, labels[:, head], label_smoothing=smoothing) for head, part in enumerate(logits)]
-        loss = torch.stack(losses).mean()
+        # The label counts half: among many easy factors it would otherwise be learned last, or not at all.
+        loss = losses[0] if len(losses) == 1 else (losses[0] + torch.stack(losses[1:]).mean()) / 2
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

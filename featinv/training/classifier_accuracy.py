@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,9 +23,7 @@ PIXEL_STD = (0.25, 0.25, 0.25)
 def label_accuracy(judge: Judge, images: ImageSet, *, batch_size: int = 256) -> float:
     """Return the share of the pictures whose label the judge gives; raises BadInput where labels or classes differ."""
     if images.labels is None or images.classes != judge.classes:
-        raise BadInput(
-            f"images: expected labels of the classes {judge.classes}, got {images.classes}; rename the folders"
-        )
+        raise BadInput(f"images: expected labels of the judge's classes {judge.classes}, got {images.classes}")
     right = 0
     for start in range(0, len(images), batch_size):
         rows = np.arange(start, min(start + batch_size, len(images)))
@@ -65,7 +64,7 @@ def head_logits(network: nn.Module, pictures: Images, *, bf16: bool) -> tuple[Te
     return out.float().split(list(network.heads.values()), dim=1)  # type: ignore[operator]
 
 
-def resized(pictures: Images, size: int) -> Images:
+def resized(pictures: Images, size: int) -> Float[Tensor, "B 3 S S"]:
     """Return the pictures stretched to size x size as judges do it, and as they are if they have that size."""
     if pictures.shape[-2:] == (size, size):
         return pictures

@@ -1,0 +1,91 @@
+"""Our networks against independent evaluations: section 4.2 of arXiv:1512.03385 written out, and a plain VGG."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import featinv as fi
+from featinv.encoders.networks import CifarResNet, SmallResNet, SmallVGG
+
+
+def shaken(network: torch.nn.Module) -> torch.nn.Module:
+    """Random batch-norm statistics, so that a forgotten or swapped one shows."""
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if name.endswith("running_mean"):
+                tensor.normal_(0, 0.2)
+            elif name.endswith("running_var"):
+                tensor.uniform_(0.5, 1.5)
+            elif "bn" in name and tensor.is_floating_point():
+                tensor.uniform_(0.5, 1.2)
+    return network.eval()
+
+
+def normalised(x: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
+    mean, var, weight, bias = (
+        state[f"{name}.{part}"][:, None, None] for part in ("running_mean", "running_var", "weight", "bias")
+    )
+    return (x - mean) / torch.sqrt(var + 1e-5) * weight + bias
+
+
+def published_resnet(x: Tensor, state: dict[str, Tensor], depth: int) -> Tensor:
+    x = normalised(F.conv2d(x, state["conv1.weight"], padding=1), state, "bn1").relu()
+    for stage, width in ((1, 16), (2, 32), (3, 64)):
+        for block in range((depth - 2) // 6):
+            name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
+            y = F.conv2d(x, state[f"{name}.conv1.weight"], stride=stride, padding=1)
+            y = normalised(y, state, f"{name}.bn1").relu()
+            y = normalised(F.conv2d(y, state[f"{name}.conv2.weight"], padding=1), state, f"{name}.bn2")
+            shortcut = torch.zeros_like(y)
+            before = (width - x.shape[1]) // 2
+            shortcut[:, before : before + x.shape[1]] = x[:, :, ::stride, ::stride]
+            x = (y + shortcut).relu()
+    return x.mean((2, 3)) @ state["linear.weight"].T + state["linear.bias"]
+
+
+@pytest.mark.parametrize("depth", [8, 20])
+def test_the_cifar_resnet_equals_the_published_one(depth: int) -> None:
+    network = shaken(CifarResNet(depth))
+    x = torch.randn(3, 3, 32, 32)
+    torch.testing.assert_close(network(x), published_resnet(x, network.state_dict(), depth), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)])
+def test_the_cifar_resnets_have_the_parameters_of_table_6(depth: int, millions: float) -> None:
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in CifarResNet(depth).parameters())
+    assert count / 1e6 == pytest.approx(millions, abs=0.05 if depth == 110 else 0.006)
+
+
+def test_the_vgg_is_convolutions_pools_and_one_linear_layer() -> None:
+    network = shaken(SmallVGG({"label": 4, "hue": 3}, widths=(5, 7), convolutions=(2, 1)))
+    state = {name.replace("stages.", "s"): tensor for name, tensor in network.state_dict().items()}
+    x = pictures = torch.randn(2, 3, 12, 12)
+    for convolution, norm, pool in (("s0", "s1", False), ("s3", "s4", True), ("s7", "s8", False)):
+        x = normalised(F.conv2d(x, state[f"{convolution}.weight"], padding=1), state, norm).relu()
+        x = F.max_pool2d(x, 2) if pool else x
+    expected = x.mean((2, 3)) @ state["linear.weight"].T + state["linear.bias"]
+    torch.testing.assert_close(network(pictures), expected, rtol=1e-4, atol=1e-5)
+    assert network(pictures).shape == (2, 7)
+
+
+def test_no_network_of_ours_mixes_families() -> None:
+    """A judge is of another family only if its network has no residual connection: no addition in its graph."""
+    graph = torch.fx.symbolic_trace(SmallVGG(3, widths=(4,), convolutions=(1,))).graph
+    assert not [node for node in graph.nodes if "add" in node.name]
+    residual = torch.fx.symbolic_trace(SmallResNet(3, widths=(4,), blocks=(1,))).graph
+    assert [node for node in residual.nodes if "add" in node.name]
+
+
+@pytest.mark.real
+def test_the_real_weights_classify_cifar10_as_published(real_data) -> None:
+    """91.73 % (ResNet-20) and 93.39 % (ResNet-56) on the whole test set; here 5,000 pictures, within 3.5 deviations."""
+    from featinv.data import folder
+
+    test = folder(real_data / "test", size=32)
+    for depth, published in ((20, 0.9173), (56, 0.9339)):
+        judge = fi.encoders.cifar_judge(real_data / f"cifar10_resnet{depth}.safetensors", depth=depth)
+        accuracy = fi.training.label_accuracy(judge, test)
+        deviation = (published * (1 - published) / len(test)) ** 0.5
+        assert abs(accuracy - published) < 3.5 * deviation, (depth, accuracy)

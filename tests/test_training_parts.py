@@ -214,7 +214,7 @@ def test_too_few_pairs_are_refused() -> None:
 
 def test_the_random_state_of_a_step_is_a_function_of_seed_and_number() -> None:
     def drawn(seed: int, step: int) -> list[float]:
-        seed_step(seed, step)
+        seed_step(seed, step, torch.device("cpu"))
         return torch.rand(4).tolist()
 
     assert drawn(0, 1) == drawn(0, 1)

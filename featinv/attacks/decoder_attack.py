@@ -132,6 +132,13 @@ class DecoderAttack:
         A decoder that is not one of featinv's is built only when `allow` names it. Raises BadInput when the weights are
         not those of the decoder.
         """
+        if not allow:
+            # A stranger's file may ask for terabytes: compare shapes before anything is allocated.
+            with torch.device("meta"):
+                sketch = configuration.rebuild(config["decoder"])
+            _check_weights(
+                sketch, {n.removeprefix("decoder."): t for n, t in tensors.items() if n.startswith("decoder.")}
+            )
         decoder = configuration.rebuild(config["decoder"], allow)
         settings = {**config["training"], "betas": tuple(config["training"]["betas"])}  # JSON knows lists only
         attack = cls(decoder, Remembered(str(config["objective"])), Training(**settings))

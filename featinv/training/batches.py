@@ -81,13 +81,19 @@ def _pinned(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory() if device.type == "cuda" else tensor
 
 
-def seed_step(seed: int, step: int) -> None:
+def seed_step(seed: int, step: int, device: torch.device) -> None:
     """Seed torch for one step of this process, so that dropout and noise are a function of (seed, step, process) too.
 
     Resuming then restores the random state by construction, whatever validation or anybody else drew in between.
     """
     words = np.random.SeedSequence([seed, _STEP, step, processes.rank()]).generate_state(2)
-    torch.manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
+    number = int(words[0]) << 31 | int(words[1]) >> 1
+    # Not torch.manual_seed: where CUDA sleeps, every call of that leaves a stack trace behind for when it wakes up.
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(number)
+    elif device.type != "cpu":
+        torch.get_device_module(device).manual_seed(number)
 
 
 def hold_out(pairs: Any, holdout: int | float, seed: int) -> tuple[Any, Any | None]:

@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Take steps until the budget is used up; every step is a function of the weights, the seed and its own number."""
     while not progress.done:
-        seed_step(settings.seed, progress.step)
+        seed_step(settings.seed, progress.step, device)
         batch = place(batches.load(progress.step), device)
         values = step(batch, rate(settings, progress.fraction))
         progress.advance(batch.total)

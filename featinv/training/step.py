@@ -50,7 +50,10 @@ class RegressionStep:
         if settings.compile:
             decoder.compile()
         self._accelerator = accelerator
-        self._forward, self._optimiser = accelerator.prepare(decoder, optimiser(decoder.parameters(), settings))
+        self._optimiser = optimiser(decoder.parameters(), settings)
+        self._forward, scaled = accelerator.prepare(decoder, self._optimiser)
+        # Accelerate's wrapper is for fp16's scaler; without one its step only looks for optional packages, on disk.
+        self._take_step = self._optimiser.step if accelerator.scaler is None else scaled.step
 
     @property
     def network(self) -> nn.Module:
@@ -73,7 +76,7 @@ class RegressionStep:
                     values[name] = values[name] + value if name in values else value
         if self.settings.clip is not None:
             self._accelerator.clip_grad_norm_(self.decoder.parameters(), self.settings.clip)
-        self._optimiser.step()
+        self._take_step()
         if self.ema is not None:
             self.ema.update_parameters(self.decoder)
         return values

@@ -26,6 +26,7 @@ import featinv as fi
 from featinv import BadInput
 from featinv.evaluation import Scoreboard, compare, excess_risk, wilson
 from featinv.evaluation.measuring import derangement
+from featinv.evaluation.panel import Panel
 from featinv.evaluation.treatments import jpeg_75, low_pass, shift
 from featinv.victim import Release, Victim
 
@@ -279,6 +280,14 @@ def test_refuses_a_release_without_pictures_or_with_one() -> None:
     whole = published()
     refuse("needs the private pictures", release=Release(whole.features, whole.card))
     refuse("at least 2 private pictures, got 1", release=published(pictures(1)))
+
+
+def test_refuses_empty_batches() -> None:
+    refuse("batch_size: expected at least 1, got 0", batch_size=0)
+
+
+def test_large_pictures_come_in_smaller_batches() -> None:
+    assert Panel(pictures(4, size=2048), [PoolJudge()], batch_size=256).batch_size == 1
 
 
 def test_refuses_no_judges_and_judges_of_one_name() -> None:

@@ -75,6 +75,8 @@ def test_bootstrap_refuses_what_has_no_interval() -> None:
         bootstrap(np.array([1.0]))
     with pytest.raises(BadInput, match="finite"):
         bootstrap(np.array([1.0, np.nan, 2.0]))
+    with pytest.raises(BadInput, match="resamples: expected at least 100, got 0"):
+        bootstrap(np.array([1.0, 2.0]), resamples=0)
     with pytest.raises(BadInput, match="level"):
         bootstrap(np.array([1.0, 2.0]), level=95.0)
 

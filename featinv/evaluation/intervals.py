@@ -11,6 +11,7 @@ from jaxtyping import Float, Num
 from featinv.errors import BadInput
 
 RESAMPLES = 10_000
+LEAST_RESAMPLES = 100
 LEVEL = 0.95
 _CELLS = 2**21
 """Entries of one block of resampling counts (16 MiB), so that memory does not grow with the number of resamples."""
@@ -32,7 +33,7 @@ def bootstrap(
 ) -> Interval:
     """Return the mean with its BCa bootstrap interval over pictures (Efron 1987); the same seed gives the same bounds.
 
-    Raises BadInput for fewer than two values or any that is not finite.
+    Raises BadInput for fewer than two values, any that is not finite, and fewer than 100 resamples.
     """
     return bootstrap_all({"values": values}, resamples=resamples, seed=seed, level=level)["values"]
 
@@ -46,6 +47,8 @@ def bootstrap_all(
     table = np.stack([np.asarray(column, dtype=np.float64) for column in columns.values()], axis=1)
     if len(table) < 2:
         raise BadInput(f"values: an interval needs at least 2 pictures, got {len(table)}")
+    if resamples < LEAST_RESAMPLES:
+        raise BadInput(f"resamples: expected at least {LEAST_RESAMPLES}, got {resamples}; 10,000 serve most")
     for name, column in zip(columns, table.T, strict=True):
         if not np.isfinite(column).all():
             raise BadInput(f"{name}: expected finite values, got {int((~np.isfinite(column)).sum())} that are not")

@@ -22,6 +22,8 @@ PerPicture = dict[str, np.ndarray]
 """Arrays of N numbers, keyed "<metric>" for the first judge and the whole gallery, else "<metric>/<view>"."""
 
 MAIN = ""
+_PIXELS = 2**22
+"""Pixels of the largest batch (48 MiB in float32): a batch that suits 32 px would not fit at 256 px."""
 PIXEL = {"mse": mse, "psnr": psnr, "ssim": ssim}
 
 
@@ -39,7 +41,8 @@ class Pass:
 class Panel:
     """Everything that scoring one attack needs, prepared once: what the judges say of the originals.
 
-    `reconstruct` below is any callable from row numbers to pictures (B, 3, S, S) in [0, 1].
+    Batches hold at most `batch_size` pictures, fewer when these are large. `reconstruct` below is any callable from row
+    numbers to pictures (B, 3, S, S) in [0, 1]. Raises BadInput for a batch of none.
     """
 
     def __init__(
@@ -52,11 +55,13 @@ class Panel:
         batch_size: int = 256,
         tick: Callable[[int], object] = lambda done: None,
     ) -> None:
+        if batch_size < 1:
+            raise BadInput(f"batch_size: expected at least 1, got {batch_size}")
         self.truth = truth
         self.judges = tuple(judges)
         self.galleries = tuple(galleries)
         self.seed = seed
-        self.batch_size = batch_size
+        self.batch_size = max(1, min(batch_size, _PIXELS // truth.size**2))
         self.tick = tick
         books = {view: Notebook() for view in self.views}
         for rows in self._batches():

@@ -27,6 +27,8 @@ class Config:
     """folder of pictures (or .npz/.npy); stands in for pictures.source"""
     weights: str | None = None
     """folder of weights, `{weights}` in the parts below"""
+    judge_folder: str | None = None
+    """folder of judges trained before, `{judges}` in the parts below; --out when not given"""
     minutes: float | None = None
     """bounds the training of each attack"""
     expected: str = ""
@@ -59,7 +61,7 @@ def main(config: Config) -> None:
     announce(config)
     fi.processes.share_threads()
     pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
-    folders = {"weights": config.weights, "out": config.out}
+    folders = {"weights": config.weights, "judges": config.judge_folder or config.out}
 
     public, private, overlap = fi.assembly.load_pictures(pictures, cache=run.path / "pictures")
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())

@@ -51,7 +51,7 @@ def main(config: Config) -> None:
         return
     fi.processes.share_threads()
     pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
-    folders = {"weights": config.weights, "out": config.out}
+    folders = {"weights": config.weights, "judges": config.out}
     public, private, overlap = fi.assembly.load_pictures(pictures, cache=run.path / "pictures")
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
     one = AttackSettings(decoder=config.decoder, losses=config.losses, training=config.training)

@@ -30,7 +30,7 @@ class Config:
     name: str = "vgg"
     """what the scoreboard calls the judge"""
     trained_on: str = ""
-    """what the scoreboard says it was trained on; empty: the folder's name"""
+    """what the scoreboard says it was trained on; empty: the folder's name, or which scenes"""
     size: int = 32
     """side of the pictures in pixels"""
     count: int = 30_000
@@ -64,6 +64,9 @@ def main(config: Config) -> None:
         raise fi.BadInput(f"--out: expected a new file ending in .safetensors, got {config.out}; remove or rename it")
     fi.processes.share_threads()
     images, test = load_pictures(config)
+    trained_on = config.trained_on
+    if config.data == "scenes":
+        trained_on = trained_on or f"scenes (seed {config.seed}, {config.count})"
     also = {name: values for name, values in images.factors.items() if name != "shape"} if config.factors else None
     judge, history = fi.training.train_judge(
         images,
@@ -71,7 +74,7 @@ def main(config: Config) -> None:
         name=config.name,
         widths=config.widths,
         convolutions=config.convolutions,
-        trained_on=config.trained_on,
+        trained_on=trained_on,
         also=also,
     )
     if not fi.processes.is_main():

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from featinv import files
 from featinv.attacks import (
+    DecoderAttack,
     MeanImage,
     NearestNeighbour,
     NeighbourAverage,
@@ -25,8 +26,11 @@ from featinv.attacks import (
     load_attack,
     save_attack,
 )
+from featinv.decoders import Listik
 from featinv.errors import BadInput
 from featinv.features import Pairs
+from featinv.losses import MSE
+from featinv.training import Training
 
 MAKE: dict[str, Callable[[Pairs], Any]] = {
     "mean image": lambda _: MeanImage(),
@@ -318,3 +322,78 @@ def test_a_configuration_that_is_not_json_is_refused(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match=r"Ridge: expected state\(\) to give a JSON-able configuration"):
             save_attack(attack, tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------ decoder attacks
+
+FOREIGN_DECODER = """
+import torch
+
+class Flat(torch.nn.Module):
+    def __init__(self, feature_shape, image_size):
+        super().__init__()
+        self.feature_shape, self.image_size = feature_shape, image_size
+        self.layer = torch.nn.Linear(feature_shape[0], 3 * image_size**2)
+
+    def forward(self, features):
+        return self.layer(features).sigmoid().unflatten(1, (3, self.image_size, self.image_size))
+"""
+
+
+def trained(decoder: torch.nn.Module) -> DecoderAttack:
+    pairs = make_pairs(12, width=16)
+    training = Training(pictures=8, batch_size=4, holdout=2)
+    return DecoderAttack(decoder, MSE(), training).fit(pairs, progress=False)
+
+
+@pytest.fixture
+def listik(tmp_path: Path) -> Path:
+    save_attack(trained(Listik(16, 8)), tmp_path / "listik")
+    return tmp_path / "listik"
+
+
+def change_decoder(folder: Path, **args: Any) -> None:
+    config = json.loads((folder / "attack.json").read_text())["config"]
+    config["decoder"]["args"] |= args
+    edit(folder, config=config)
+
+
+def test_a_decoder_attack_reconstructs_the_same_bit_by_bit(tmp_path: Path) -> None:
+    attack, features = trained(Listik(16, 8)), torch.randn(5, 16)
+    save_attack(attack, tmp_path / "a")
+    assert torch.equal(load_attack(tmp_path / "a").reconstruct(features), attack.reconstruct(features))
+
+
+def test_weights_of_another_decoder_are_refused(listik: Path, tmp_path: Path) -> None:
+    save_attack(trained(Listik(16, 8, mix=True)), tmp_path / "other")
+    replace_weights(listik, (tmp_path / "other" / "weights.safetensors").read_bytes())
+    with pytest.raises(BadInput, match=r"listik: weights: expected those of the decoder"):
+        load_attack(listik)
+
+
+@pytest.mark.parametrize("args", [{"feature_shape": [32]}, {"image_size": 16}, {"kernel": 4}, {"mix": True}])
+def test_a_decoder_of_another_shape_than_its_weights_is_refused(listik: Path, args: dict[str, Any]) -> None:
+    change_decoder(listik, **args)
+    with pytest.raises(BadInput, match=r"listik: weights: expected"):
+        load_attack(listik)
+
+
+def test_a_decoder_that_asks_for_terabytes_is_refused_before_it_is_built(listik: Path) -> None:
+    change_decoder(listik, feature_shape=[16 * 10**11])
+    with pytest.raises(BadInput, match=r"listik: weights: expected .*decoder"):
+        load_attack(listik)
+
+
+def test_a_foreign_decoder_is_built_only_when_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_decoder.py").write_text(FOREIGN_DECODER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import their_decoder  # type: ignore[import-not-found]
+
+    attack, features = trained(their_decoder.Flat((16,), 8)), torch.randn(5, 16)
+    save_attack(attack, tmp_path / "flat")
+    del sys.modules["their_decoder"]
+    with pytest.raises(BadInput, match=r"flat: class 'their_decoder.Flat' is not one of featinv's; if you trust"):
+        load_attack(tmp_path / "flat")
+    assert "their_decoder" not in sys.modules, "a class that is not trusted must not be imported"
+    pictures = load_attack(tmp_path / "flat", allow=["their_decoder.Flat"]).reconstruct(features)
+    assert torch.equal(pictures, attack.reconstruct(features))

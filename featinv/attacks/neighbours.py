@@ -26,6 +26,8 @@ def nearest(queries: Float[Tensor, "B D"], bank: Float[Tensor, "N D"], count: in
     the products does not exclude every other row, the whole bank is searched in float64. So a result does not change
     with the batch. Memory is flat in the bank's length.
     """
+    if count > len(bank):
+        raise BadInput(f"k: expected at most the {len(bank)} public pairs, got {count}; lower k")
     proposed = min(count + SPARE, len(bank))
     step = max(16, min(1024, QUERY_BYTES // (8 * proposed * bank.shape[1])))
     halves = 0.5 * bank.square().sum(1)
@@ -102,9 +104,7 @@ class NeighbourAttack(TensorAttack):
 
     def _learn(self, pairs: Any) -> dict[str, Tensor]:
         if self.neighbours > len(pairs):
-            raise BadInput(
-                f"k: expected at most the {len(pairs)} public pairs, got {self.neighbours}; take a smaller k"
-            )
+            raise BadInput(f"k: expected at most the {len(pairs)} public pairs, got {self.neighbours}; lower k")
         moments = feature_moments(pairs)
         bank = torch.empty(len(pairs), len(moments.mean))
         for start, features in feature_blocks(pairs):

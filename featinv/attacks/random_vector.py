@@ -110,6 +110,10 @@ class RandomVector:
         made = cls(kind.from_state(config["attack"]["config"], inner, allow), **config["args"])
         made.feature_shape = tuple(int(size) for size in config["feature_shape"])
         made.image_size = int(config["image_size"])
+        if (made.feature_shape, made.image_size) != (tuple(made.attack.feature_shape), made.attack.image_size):  # type: ignore[attr-defined]
+            raise BadInput(
+                f"RandomVector: expected the shapes of {made.attack!r}, got {made.feature_shape} and {made.image_size}"
+            )
         made.victim = dict(config["victim"])
         made.tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("attack.")}
         vector = (torch.float32, (torch.Size(made.feature_shape).numel(),))

@@ -115,7 +115,7 @@ def _percent(metrics: dict[str, Any]) -> str:
 def _judge_note(judge: dict[str, Any], *, first: bool) -> str:
     role = "First judge" if first else "Judge"
     data = f", trained on {judge['trained_on']}" if judge["trained_on"] else ""
-    warning = ": a SIBLING of the victim, for diagnosis only; it sees texture that nobody else sees"
+    warning = ": a SIBLING of the victim, for diagnosis only (it sees texture that nobody else sees)"
     return f"{role} {judge['name']}: family {judge['family']}{data}{warning if judge['sibling'] else ''}."
 
 

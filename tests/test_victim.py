@@ -269,3 +269,12 @@ def test_cards_match_by_shape_and_fingerprint() -> None:
     other.layer = "layer1"
     with pytest.raises(BadInput, match=r"expected the layer of small \(avgpool\), got small \(layer1\)"):
         features_must_match(plain, Victim(other).card, same_defence=False)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
+def test_an_accelerator_draws_the_same_noise() -> None:
+    images = pictures()
+    here = release(Victim(SmallEncoder(), GaussianNoise(0.5)), images).features
+    there = release(Victim(SmallEncoder(), nn.Sequential(Projection(6, 6), GaussianNoise(0.5))).cuda(), images).features
+    assert np.allclose(here, there, atol=1e-3)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from featinv.features.layout import Layout, Shard, write_shard
 from featinv.features.manifest import MANIFEST, UNFINISHED, layout_of, must_be_of, read_manifest
 from featinv.features.rows import Publisher
 from featinv.files import atomic_file, write_json
-from featinv.processes import barrier, gather, is_main, progress_bar, rank, world_size
+from featinv.processes import gather, is_main, progress_bar, rank, world_size
 
 IDS = "ids.json"
 
@@ -23,26 +23,24 @@ def fill(folder: Path, manifest: Mapping[str, Any], victim: Publisher, images: I
     Raises BadInput, in every process, when the folder holds something else (nothing is changed then), when features are
     not finite, or when the disk is full (shards already written stay).
     """
-    _must_be_free(folder, manifest)
-    barrier()
-    if is_main() and not (folder / MANIFEST).exists():
-        write_json(folder / UNFINISHED, manifest)
-    layout, complaint = layout_of(manifest), None
+    layout = layout_of(manifest)
+    _together(lambda: _must_be_free(folder, manifest))
+    _together(lambda: _claim(folder, manifest))
+    _together(lambda: _write_share(folder, layout, manifest["seed"], victim, images, batch_size))
+    _together(lambda: must_be_complete(folder, layout))
+    _together(lambda: _finish(folder, images))
+
+
+def _together(step: Callable[[], None]) -> None:
+    """Take a step in every process and wait for all; bad input that one of them met is raised in each."""
+    met: BadInput | None = None
     try:
-        _write_share(folder, layout, manifest["seed"], victim, images, batch_size)
+        step()
     except BadInput as error:
-        complaint = str(error)
-    # Every process learns of it: otherwise the others would wait for one that has gone.
-    for line in gather(complaint):
+        met = error
+    for line in gather(None if met is None else str(met)):
         if line is not None:
-            raise BadInput(line)
-    must_be_complete(folder, layout)
-    if is_main() and not (folder / MANIFEST).exists():
-        _write_ids(folder / IDS, images)
-        os.replace(folder / UNFINISHED, folder / MANIFEST)
-        for left_by_a_kill in folder.glob(".*.tmp"):
-            left_by_a_kill.unlink()
-    barrier()
+            raise BadInput(line) from met
 
 
 def must_be_complete(folder: Path, layout: Layout) -> None:
@@ -68,6 +66,19 @@ def _must_be_free(folder: Path, manifest: Mapping[str, Any]) -> None:
         raise BadInput(
             f"{folder}: expected an empty folder or a feature store, found {len(others)} other files ({others[0]}, ...)"
         )
+
+
+def _claim(folder: Path, manifest: Mapping[str, Any]) -> None:
+    if is_main() and not (folder / MANIFEST).exists():
+        write_json(folder / UNFINISHED, manifest)
+
+
+def _finish(folder: Path, images: ImageSet) -> None:
+    if is_main() and not (folder / MANIFEST).exists():
+        _write_ids(folder / IDS, images)
+        os.replace(folder / UNFINISHED, folder / MANIFEST)
+        for left_by_a_kill in folder.glob(".*.tmp"):
+            left_by_a_kill.unlink()
 
 
 def _write_share(folder: Path, layout: Layout, seed: int, victim: Publisher, images: ImageSet, batch_size: int) -> None:

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,7 +65,9 @@ def find(name: str, room: ModuleType) -> Callable[..., Any]:
         raise BadInput(f"{kind}: cannot import {name!r}: {error}") from error
     if not hasattr(module, attribute):
         public = [n for n, v in vars(module).items() if inspect.isclass(v) and not n.startswith("_")]
-        raise BadInput(f"{kind}: module {module_name!r} has no {attribute!r}; its classes: {', '.join(public) or 'none'}")
+        raise BadInput(
+            f"{kind}: module {module_name!r} has no {attribute!r}; its classes: {', '.join(public) or 'none'}"
+        )
     return getattr(module, attribute)  # type: ignore[no-any-return]
 
 
@@ -125,7 +128,9 @@ def describe(value: Any) -> Any:
     arguments = {}
     for name, parameter in inspect.signature(type(value)).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise BadInput(f"{path}: cannot be saved, because its constructor takes *{name}; give every argument a name")
+            raise BadInput(
+                f"{path}: cannot be saved, because its constructor takes *{name}; give every argument a name"
+            )
         if known is not None:
             if name in known:
                 arguments[name] = describe(known[name])
@@ -240,8 +245,10 @@ def run(main: Callable[[Config], None], config: type[Config], description: str |
     try:
         main(settings)
     except (BadInput, Diverged) as error:
-        if os.environ.get("RANK", "0") == "0":
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        if os.environ.get("RANK", "0") != "0":
+            # The main process mostly met the same error, and the launcher ends us with it; an error of ours alone is ours to say.
+            time.sleep(5)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         sys.exit(2 if isinstance(error, BadInput) else 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,7 +11,6 @@ run; after a kill it goes on where it was.
 import shutil
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import featinv as fi
 from featinv.assembly import AttackSettings, JudgeSettings, PictureSettings, RunFolder, VictimSettings

@@ -41,21 +41,25 @@ def main(config: Config) -> None:
     if vectors.card is not None:
         fi.victim.features_must_match(attack.victim, vectors.card)
     out.mkdir(parents=True, exist_ok=True)
-    names = vectors.ids or [f"{row:06d}" for row in range(len(vectors.features))]
-    first = []
-    with fi.processes.progress_bar(len(names), "reconstructing") as bar:
-        for start in range(0, len(names), config.batch_size):
+    count, first = len(vectors.features), []
+    with fi.processes.progress_bar(count, "reconstructing") as bar:
+        for start in range(0, count, config.batch_size):
             rows = slice(start, start + config.batch_size)
             pictures = attack.reconstruct(torch.from_numpy(vectors.features[rows].copy()))
             pixels = rearrange((pictures * 255).round().to(torch.uint8), "n c h w -> n h w c").numpy()
-            for name, picture in zip(names[rows], pixels, strict=True):
-                with fi.files.atomic_file((out / name).with_suffix(".png")) as temporary:
+            for row, picture in enumerate(pixels, start):
+                with fi.files.atomic_file(out / f"{row:06d}.png") as temporary:
                     Image.fromarray(picture).save(temporary, format="PNG")
             first += list(pictures[: max(0, 64 - len(first))])
             bar.update(len(pixels))
     sheet = fi.evaluation.grid(torch.stack(first))
     sheet.save(out / "sheet.png")
-    print(f"{out}: {len(names)} pictures, and the first {len(first)} of them in sheet.png")
+    if vectors.ids is not None:
+        # A stranger's names are no paths of ours: the files are numbered, and the names stand beside them.
+        fi.files.write_json(
+            out / "names.json", dict(zip((f"{row:06d}.png" for row in range(count)), vectors.ids, strict=True))
+        )
+    print(f"{out}: {count} pictures, and the first {len(first)} of them in sheet.png")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,18 @@ def test_the_wheel_holds_weights_stubs_and_licence_and_no_recipe(wheel: Path) ->
 def test_the_installed_wheel_finds_its_weights(wheel: Path, tmp_path: Path) -> None:
     """Installed apart and run from elsewhere, so that the checkout cannot help."""
     site = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(site),
+        str(wheel),
+    ]
     subprocess.run(install, check=True, capture_output=True)
     code = (
         "import featinv as fi, torch\n"
@@ -39,7 +50,11 @@ def test_the_installed_wheel_finds_its_weights(wheel: Path, tmp_path: Path) -> N
         "print(fi.encoders.tiny()(torch.zeros(1, 3, 32, 32)).shape, fi.encoders.judge('scenes-vgg').family)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(site), "PATH": ""}, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(site), "PATH": ""},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert "torch.Size([1, 64])" in done.stdout

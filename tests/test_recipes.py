@@ -62,7 +62,9 @@ def test_every_flag_is_documented(recipe: Path, tmp_path: Path) -> None:
     lines = " ".join(done.stdout.split())
     for flag in ("(type:", "(required, type:"):
         for before in lines.split(flag)[:-1]:
-            assert not before.rstrip().split(" ")[-1].isupper(), f"{recipe.name}: undocumented flag near ...{before[-60:]}"
+            assert not before.rstrip().split(" ")[-1].isupper(), (
+                f"{recipe.name}: undocumented flag near ...{before[-60:]}"
+            )
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
@@ -79,7 +81,11 @@ def test_unknown_flags_and_classes_are_one_line(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "recipes/train.py"), "--decoder", "Upsamplin", "--out", "out"]
     done = run(command, tmp_path)
     assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("error: decoders: there is no 'Upsamplin'; did you mean Upsampling?")
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .startswith("error: decoders: there is no 'Upsamplin'; did you mean Upsampling?")
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -92,7 +98,9 @@ def test_shipped_configurations_parse(config: Path, tmp_path: Path) -> None:
     assert all(name in names for name in ("mean image", "nearest neighbour", "ridge", "listik"))
 
 
-@pytest.mark.parametrize("config", sorted((ROOT / "recipes/configs/accelerate").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "config", sorted((ROOT / "recipes/configs/accelerate").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_accelerate_reads_our_launch_configurations(config: Path) -> None:
     from accelerate.commands.config.config_args import load_config_from_file
 
@@ -186,7 +194,16 @@ def test_a_foreign_decoder_from_the_command_line(tmp_path: Path) -> None:
     package.mkdir()
     (package / "__init__.py").write_text(FOREIGN)
     flags = ["--decoder", "my_package.MyDecoder", "--decoder.hidden", "5", "--out", "run"]
-    sizes = ["--pictures.public", "60", "--pictures.private", "20", "--training.pictures", "100", "--training.batch_size", "20"]
+    sizes = [
+        "--pictures.public",
+        "60",
+        "--pictures.private",
+        "20",
+        "--training.pictures",
+        "100",
+        "--training.batch_size",
+        "20",
+    ]
     done = run([*ONE, str(ROOT / "recipes/train.py"), *flags, *sizes, "--training.holdout", "10"], tmp_path)
     assert done.returncode == 0, done.stderr
     described = json.loads((tmp_path / "run" / "attack" / "attack.json").read_text())

@@ -27,7 +27,9 @@ class RunFolder:
         if (self.path / "run.json").is_file():
             self._must_be_equal(read_json(self.path / "run.json").get("settings"))
         elif self.path.is_dir() and any(self.path.iterdir()):
-            raise fi.BadInput(f"{self.path}: holds files, but no run of featinv; choose an empty or new folder with --out")
+            raise fi.BadInput(
+                f"{self.path}: holds files, but no run of featinv; choose an empty or new folder with --out"
+            )
         self._started = time.monotonic()
         fi.processes.barrier()
         if fi.processes.is_main() and not self.finished:
@@ -49,7 +51,11 @@ class RunFolder:
                 "finished": True,
                 "seconds": round(time.monotonic() - self._started, 1),
                 "processes": fi.processes.world_size(),
-                "machine": {"system": platform.system(), "processor": platform.machine(), "python": platform.python_version()},
+                "machine": {
+                    "system": platform.system(),
+                    "processor": platform.machine(),
+                    "python": platform.python_version(),
+                },
                 "featinv": fi.__version__,
             }
             write_json(self.path / "run.json", record)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,6 @@ STEPS, BATCH = 20, 24
 PLAIN = Training(
     pictures=STEPS * BATCH, batch_size=BATCH, lr=3e-3, clip=0.02, ema=0.9, warmup=0.1, holdout=0, keep="last"
 )
-
-
-def _with(settings: Training, **changes: Any) -> Training:
-    from dataclasses import replace
-
-    return replace(settings, **changes)
 
 
 def _fit(settings: Training, objective: Loss | None = None, decoder: nn.Module | None = None, **more: Any) -> Fitted:
@@ -79,7 +74,7 @@ def test_in_float64_it_is_the_hand_written_loop_to_1e_10(accumulation: int) -> N
     pairs = DoublePairs(make_pairs(100))
     weights, average, losses = _by_hand(make_decoder().double(), pairs, PLAIN)
     decoder = make_decoder().double()
-    fitted = _fit(_with(PLAIN, accumulation=accumulation), Squared(), decoder, pairs=pairs)
+    fitted = _fit(replace(PLAIN, accumulation=accumulation), Squared(), decoder, pairs=pairs)
     _close(fitted.weights, average, 1e-10)
     _close(decoder.state_dict(), weights, 1e-10)
     assert [row["train/loss"] for row in fitted.history] == pytest.approx(losses, abs=1e-9)
@@ -89,11 +84,11 @@ def test_in_float64_it_is_the_hand_written_loop_to_1e_10(accumulation: int) -> N
 @pytest.mark.parametrize("accumulation", [1, 4])
 def test_in_float32_it_is_the_hand_written_loop_to_1e_5(accumulation: int) -> None:
     _, average, _ = _by_hand(make_decoder(), make_pairs(100), PLAIN)
-    _close(_fit(_with(PLAIN, accumulation=accumulation)).weights, average, 1e-5)
+    _close(_fit(replace(PLAIN, accumulation=accumulation)).weights, average, 1e-5)
 
 
 def test_in_bf16_it_is_the_hand_written_autocast_loop() -> None:
-    settings = _with(PLAIN, mixed_precision="bf16")
+    settings = replace(PLAIN, mixed_precision="bf16")
     _, average, _ = _by_hand(make_decoder(), make_pairs(100), PLAIN, autocast=True)
     fitted = _fit(settings)
     _close(fitted.weights, average, 1e-5)
@@ -115,7 +110,7 @@ def test_the_terms_of_an_objective_are_logged_by_name_and_add_up() -> None:
 
 def test_neither_the_callers_random_state_nor_the_callers_accelerator_matters_or_changes() -> None:
     mine = Accelerator(mixed_precision="no")
-    settings = _with(PLAIN, mixed_precision="bf16")
+    settings = replace(PLAIN, mixed_precision="bf16")
     torch.manual_seed(1)
     before = torch.get_rng_state()
     one = _fit(settings, decoder=make_decoder(dropout=0.5))
@@ -124,13 +119,13 @@ def test_neither_the_callers_random_state_nor_the_callers_accelerator_matters_or
     two = _fit(settings, decoder=make_decoder(dropout=0.5))
     _close(one.weights, two.weights, 0.0)
     assert mine.state.mixed_precision == AcceleratorState().mixed_precision == "no"
-    other = _fit(_with(settings, seed=1), decoder=make_decoder(dropout=0.5))
+    other = _fit(replace(settings, seed=1), decoder=make_decoder(dropout=0.5))
     assert not torch.equal(one.weights["mix.weight"], other.weights["mix.weight"])
 
 
 def test_the_best_weights_on_held_out_public_pairs_are_kept() -> None:
     settings = Training(pictures=960, batch_size=24, lr=0.03, warmup=0.0, schedule="constant", ema=None, clip=None)
-    settings = _with(settings, holdout=30, validate_every=48)
+    settings = replace(settings, holdout=30, validate_every=48)
     # Vectors that say nothing of their pictures: learning them by heart makes the held-out pictures worse.
     noise = np.random.default_rng(0).normal(size=(100, 12)).astype(np.float32)
     pairs = Pairs(noise, make_pairs(100).images)
@@ -155,7 +150,7 @@ def test_twenty_validations_by_default_and_always_one_at_the_end() -> None:
 
 
 def test_a_batch_larger_than_the_pairs_is_all_of_them() -> None:
-    fitted = _fit(_with(PLAIN, batch_size=64, pictures=30), pairs=make_pairs(10))
+    fitted = _fit(replace(PLAIN, batch_size=64, pictures=30), pairs=make_pairs(10))
     assert (fitted.steps, fitted.pictures) == (3, 30)
 
 
@@ -195,7 +190,7 @@ class Cliff(nn.Module):
 
 def test_weights_that_are_not_finite_are_never_returned() -> None:
     with pytest.raises(Diverged, match="weight level was not finite after step 1"):
-        _fit(_with(PLAIN, pictures=BATCH), decoder=Cliff())
+        _fit(replace(PLAIN, pictures=BATCH), decoder=Cliff())
 
 
 @pytest.mark.parametrize("by_launch", [False, True])
@@ -203,7 +198,7 @@ def test_fp16_on_a_cpu_is_refused(by_launch: bool, monkeypatch: pytest.MonkeyPat
     if by_launch:
         monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
     with pytest.raises(BadInput, match="fp16 does nothing on a CPU"):
-        _fit(PLAIN if by_launch else _with(PLAIN, mixed_precision="fp16"))
+        _fit(PLAIN if by_launch else replace(PLAIN, mixed_precision="fp16"))
 
 
 def test_it_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,7 +212,7 @@ def test_it_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 @pytest.mark.slow
 def test_compiled_it_learns_the_same_and_saves_the_same_names() -> None:
-    plain, compiled = _fit(PLAIN), _fit(_with(PLAIN, compile=True))
+    plain, compiled = _fit(PLAIN), _fit(replace(PLAIN, compile=True))
     _close(compiled.weights, plain.weights, 1e-4)
 
 
@@ -265,7 +260,7 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path: Path) -> None:
     _close(plain, one.weights, 1e-5)
     _close(cut, one.weights, 1e-5)
     _close(exact, _fit(PLAIN, Squared(), make_decoder().double(), pairs=DoublePairs(make_pairs(100))).weights, 1e-10)
-    alone = _fit(_with(PLAIN, holdout=15, keep="best"), pairs=make_pairs(101))
+    alone = _fit(replace(PLAIN, holdout=15, keep="best"), pairs=make_pairs(101))
     _close(chosen, alone.weights, 1e-5)
     for ours, theirs in zip(alone.history, history, strict=True):
         assert ours["train/loss"] == pytest.approx(theirs["train/loss"], abs=1e-6)

@@ -34,7 +34,10 @@ def accelerating(settings: Training) -> Iterator[Accelerator]:
         accelerator = Accelerator(mixed_precision=settings.mixed_precision, dynamo_backend="no")
         if (kind := accelerator.distributed_type) in _REFUSED:
             raise BadInput(f"accelerate launch: {kind.value} was asked for; decoders are trained with plain DDP only")
-        yield accelerator
+        try:
+            yield accelerator
+        finally:
+            accelerator.free_memory()
     finally:
         AcceleratorState._reset_state()
         AcceleratorState._shared_state.update(before)

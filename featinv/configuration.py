@@ -25,8 +25,8 @@ Config = TypeVar("Config")
 class Part:
     """A class or function by name, with its own keywords: what a command line or YAML file writes for an object.
 
-    `--decoder Upsampling --decoder.width 128`, or in YAML `decoder: {name: Upsampling, args: {width: 128}}`. A name with a
-    dot (`my_package.MyDecoder`) is imported; a name without one is looked up in the room's export list.
+    `--decoder Upsampling --decoder.width 128`, or in YAML `decoder: {name: Upsampling, args: {width: 128}}`. A name with
+    a dot (`my_package.MyDecoder`) is imported; a name without one is looked up in the room's export list.
     """
 
     name: str
@@ -57,7 +57,7 @@ def find(name: str, room: ModuleType) -> Callable[..., Any]:
         )
     module_name, _, attribute = name.rpartition(".")
     try:
-        # A script's folder is on sys.path, the folder it was started from is not: `--decoder mine.MyDecoder` means the latter.
+        # A script's folder is on sys.path, the one it was started from is not: `--decoder mine.MyDecoder` means the latter.
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())
         module = importlib.import_module(module_name)
@@ -94,7 +94,7 @@ def build(part: Part, room: ModuleType, *positional: Any) -> Any:
 
 
 def _remember(made: object, arguments: Mapping[str, Any]) -> None:
-    """Note on the object how it was built; objects that refuse attributes must keep their arguments under their own names."""
+    """Note on the object how it was built; one that refuses attributes must keep its arguments under their own names."""
     try:
         object.__setattr__(made, "_built_from", dict(arguments))
     except (AttributeError, TypeError):
@@ -114,8 +114,9 @@ def public_path(kind: type) -> str:
 def describe(value: Any) -> Any:
     """Return a JSON-able description from which `rebuild` makes an equal object.
 
-    Numbers, strings and containers describe themselves; an object is its class path and constructor arguments, which it
-    must keep under their own names (`self.width = width`) unless `build` made it. Raises BadInput naming what is missing.
+    Numbers, strings and containers describe themselves; an object is its class path and constructor arguments, which
+    it must keep under their own names (`self.width = width`) unless `build` made it. Raises BadInput naming what is
+    missing.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -147,8 +148,8 @@ def describe(value: Any) -> Any:
 def rebuild(description: Any, allow: Iterable[type | str] = ()) -> Any:
     """Make the object that `describe` described.
 
-    Classes that featinv exports may be built; any other only when `allow` names it (the class itself or its import path),
-    because a stranger's file must not decide what code runs here. Raises BadInput otherwise.
+    Classes that featinv exports may be built; any other only when `allow` names it (the class itself or its import
+    path), because a stranger's file must not decide what code runs here. Raises BadInput otherwise.
     """
     if isinstance(description, list):
         # JSON has no tuples, and settings hold no lists.
@@ -177,7 +178,7 @@ def trusted_class(path: str, allow: Iterable[type | str] = ()) -> type:
                 return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
         elif path == f"{trusted.__module__}.{trusted.__qualname__}":
             return trusted
-    rooms = {"attacks", "decoders", "defences", "losses", "training"}
+    rooms = {"attacks", "decoders", "defences", "discriminators", "losses", "training"}
     package, _, rest = path.partition(".")
     room_name, _, name = rest.partition(".")
     if package == "featinv" and room_name in rooms:
@@ -240,13 +241,13 @@ def parse(config: type[Config], description: str | None = None, arguments: Seque
 
 
 def run(main: Callable[[Config], None], config: type[Config], description: str | None = None) -> None:
-    """Parse the command line and call `main`; bad input is one line on stderr (from the main process) and exit code 2."""
+    """Parse the command line and call `main`; bad input is one line on stderr, said once, and exit code 2."""
     settings = parse(config, description)
     try:
         main(settings)
     except (BadInput, Diverged) as error:
         if os.environ.get("RANK", "0") != "0":
-            # The main process mostly met the same error, and the launcher ends us with it; an error of ours alone is ours to say.
+            # The main process mostly met the same error, and the launcher ends us with it; ours alone is ours to say.
             time.sleep(5)
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         sys.exit(2 if isinstance(error, BadInput) else 1)

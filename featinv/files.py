@@ -85,7 +85,7 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def read_json(path: Path | str, limit: int = JSON_LIMIT) -> Any:
-    """Read JSON of at most `limit` bytes; raises BadInput that names the file when it is missing, too large or broken."""
+    """Read JSON of at most `limit` bytes; raises BadInput naming the file when it is missing, too large or broken."""
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"{path}: expected a JSON file, found none")

@@ -1,7 +1,7 @@
 """Shapes and arrows: the vocabulary that every room shares.
 
-One pixel convention at every border: RGB, float32, [0, 1], (B, 3, H, W). One feature convention: (B, D) or (B, C, H, W),
-float32, as released. Shapes are checked while testing only (jaxtyping's import hook with beartype).
+One pixel convention at every border: RGB, float32, [0, 1], (B, 3, H, W). One feature convention: (B, D) or
+(B, C, H, W), float32, as released. Shapes are checked while testing only (jaxtyping's import hook with beartype).
 """
 
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 Images: TypeAlias = Float[Tensor, "B 3 H W"]
-Features: TypeAlias = Float[Tensor, "B *F"]
+Features: TypeAlias = Float[Tensor, " B *F"]
 PerImage: TypeAlias = Float[Tensor, " B"]
 
 

@@ -1,11 +1,11 @@
 """Train several attacks on one victim and compare them: pictures in, a scoreboard with controls and intervals out.
 
     accelerate launch recipes/compare.py --config recipes/configs/demo.yaml --out runs/demo
-    accelerate launch recipes/compare.py --config recipes/configs/cifar10.yaml --data DIR --weights DIR --out DIR --minutes 5
+    accelerate launch recipes/compare.py --config recipes/configs/cifar10.yaml --data DIR --weights DIR --out DIR
 
-Leaves in --out: scoreboard.json, per_image.npz, samples.png (originals above each attack's reconstructions), run.json, and
-one folder an attack (attack.json, weights.safetensors), ready for recipes/reconstruct.py. Called again it shows the finished
-run; after a kill it goes on where it was.
+Leaves in --out: scoreboard.json, per_image.npz, samples.png (originals above each attack's reconstructions), run.json,
+and one folder an attack (attack.json, weights.safetensors), ready for recipes/reconstruct.py. Called again it shows the
+finished run; after a kill it goes on where it was.
 """
 
 import shutil
@@ -106,7 +106,7 @@ def announce(config: Config) -> None:
 
 
 def fit(attack: "fi.types.Attack", name: str, pairs: "fi.Pairs", run: RunFolder, config: Config) -> "fi.types.Attack":
-    """Fit one attack and save it in its folder, or load it from there; a half-trained decoder goes on from its checkpoint."""
+    """Fit one attack and save it in its folder, or load it from there; a half-trained decoder resumes."""
     folder = run.folder(name)
     if (folder / "attack.json").is_file():
         # What the command line named, the caller trusts.

@@ -1,7 +1,7 @@
 """Turn pictures into released vectors: a feature store that every attack can train on.
 
-    accelerate launch recipes/extract.py --pictures.source photos --pictures.size 256 --encoder torchvision \
-        --encoder.name_ resnet50 --out stores/photos
+    accelerate launch recipes/extract.py --data photos --size 256 --encoder torchvision --encoder.args.name resnet50 \
+        --encoder.weights IMAGENET1K_V1 --out stores/photos
 
 Any number of processes writes the same files; called again after a kill it goes on where it was.
 """

@@ -2,7 +2,7 @@
 
     python recipes/reconstruct.py --attack runs/demo/upsampling --features vectors.npy --out pictures
 
-Takes .npy, .npz, .safetensors, .pt (weights only), .parquet, or a feature store. Writes one PNG a vector, and sheet.png.
+Takes .npy, .npz, .safetensors, .pt (weights only), .parquet, or a feature store. Writes a PNG a vector, and sheet.png.
 """
 
 from dataclasses import dataclass
@@ -56,9 +56,7 @@ def main(config: Config) -> None:
     sheet.save(out / "sheet.png")
     if vectors.ids is not None:
         # A stranger's names are no paths of ours: the files are numbered, and the names stand beside them.
-        fi.files.write_json(
-            out / "names.json", dict(zip((f"{row:06d}.png" for row in range(count)), vectors.ids, strict=True))
-        )
+        fi.files.write_json(out / "names.json", {f"{row:06d}.png": name for row, name in enumerate(vectors.ids)})
     print(f"{out}: {count} pictures, and the first {len(first)} of them in sheet.png")
 
 

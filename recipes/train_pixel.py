@@ -1,9 +1,9 @@
 """The smallest complete recipe, to be copied: train one decoder by a pixel loss, and score it beside the controls.
 
-    accelerate launch recipes/train_pixel.py --out runs/pixel --pictures 200000
+    accelerate launch recipes/train_pixel.py --out runs/pixel --training.pictures 200000
 
-Made-up pictures and the embedded encoder by default; about two minutes on 2 cores. Expect the decoder to beat the mean image
-by some dB of PSNR and to identify few pictures: pixel losses blur.
+Made-up pictures and the embedded encoder by default. Expect the decoder to beat the mean image by some dB of PSNR and
+to identify few pictures: pixel losses blur.
 """
 
 from dataclasses import dataclass, field

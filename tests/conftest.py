@@ -2,7 +2,6 @@
 
 import os
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,16 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 
 @pytest.fixture(autouse=True)
-def _same_random_state() -> Iterator[None]:
+def _same_random_state() -> None:
     """Every test starts from the same random state, whatever ran before it."""
     import torch
 
     torch.manual_seed(0)
-    yield
 
 
 @pytest.fixture(scope="session")
 def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the real data: `train/` and `test/` class folders of CIFAR-10 PNGs, and the ResNets' safetensors."""
+    """The folder of the real data: `train/` and `test/` class folders of CIFAR-10, and the ResNets' safetensors."""
     where = os.environ.get("FEATINV_REAL_DATA")
     if not where or not Path(where).is_dir():
         pytest.skip("FEATINV_REAL_DATA names no folder with the real CIFAR-10 and the ResNet weights")

@@ -81,11 +81,8 @@ def test_unknown_flags_and_classes_are_one_line(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "recipes/train.py"), "--decoder", "Upsamplin", "--out", "out"]
     done = run(command, tmp_path)
     assert done.returncode == 2
-    assert (
-        done.stderr.strip()
-        .splitlines()[-1]
-        .startswith("error: decoders: there is no 'Upsamplin'; did you mean Upsampling?")
-    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: decoders: there is no 'Upsamplin'; did you mean Upsampling?")
     assert "Traceback" not in done.stderr
 
 
@@ -182,7 +179,7 @@ class MyDecoder(nn.Module):
     def __init__(self, length, side, hidden: int = 8):
         super().__init__()
         self.side = side
-        self.net = nn.Sequential(nn.Flatten(), nn.Linear(length[0], hidden), nn.ReLU(), nn.Linear(hidden, 3 * side * side))
+        self.net = nn.Sequential(nn.Linear(length[0], hidden), nn.ReLU(), nn.Linear(hidden, 3 * side * side))
 
     def forward(self, vectors):
         return self.net(vectors).sigmoid().view(-1, 3, self.side, self.side)

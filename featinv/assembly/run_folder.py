@@ -14,8 +14,8 @@ from featinv.files import read_json, write_json
 class RunFolder:
     """The folder of one run of one configuration.
 
-    `settings` is a (nested) dataclass; everything in it but the folder itself must be equal when the run is opened again,
-    else BadInput names the difference. `finished` tells whether `complete` was called.
+    `settings` is a (nested) dataclass; all of it but the folder itself must be equal when the run is opened again, else
+    BadInput names the difference. `finished` tells whether `complete` was called.
     """
 
     def __init__(self, path: Path | str, settings: Any) -> None:

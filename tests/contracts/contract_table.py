@@ -59,8 +59,8 @@ DECODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
         lambda: testing.check_decoder(fi.decoders.Listik((32,), 16, kernel=4, mix=True)),
     ],
     "Upsampling": [
-        lambda: testing.check_decoder(fi.decoders.Upsampling(16, 32)),
-        lambda: testing.check_decoder(fi.decoders.Upsampling((8, 4, 4), 32)),
+        lambda: testing.check_decoder(fi.decoders.Upsampling(16, 32, width=32, channels=4)),
+        lambda: testing.check_decoder(fi.decoders.Upsampling((8, 4, 4), 16, width=32, channels=4)),
     ],
 }
 
@@ -121,7 +121,6 @@ ENCODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
     "tiny": [lambda: testing.check_encoder(fi.encoders.tiny())],
     "torchvision": [
         lambda: testing.check_encoder(fi.encoders.torchvision("resnet18", layer="layer1", input_size=32)),
-        lambda: testing.check_encoder(fi.encoders.torchvision("mobilenet_v3_small", input_size=64)),
     ],
     "wrap": [lambda: testing.check_encoder(fi.encoders.wrap(wrapped, name="n", family="std", input_size=16))],
 }

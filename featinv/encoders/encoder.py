@@ -42,7 +42,7 @@ class Encoder(FrozenNetwork):
             network, name=name, family=family, trained_on=trained_on, input_size=input_size, mean=mean, std=std
         )
         self.layer = layer
-        self.cut = network if layer is None else cut(network, [layer], name=name)
+        self.cut = network if layer is None else cut(network, [layer], name=type(network).__name__)
         # Filled by `taps`, which cuts once a tuple of layers.
         self.extractors = nn.ModuleList()
         self.extracted: dict[tuple[str, ...], int] = {}
@@ -77,7 +77,7 @@ class Encoder(FrozenNetwork):
         """Return the outputs of several layers, as features, in one pass; differentiable; raises BadInput as above."""
         wanted = tuple(layers)
         if wanted not in self.extracted:
-            self.extractors.append(cut(self.network, wanted, name=self.name).eval())
+            self.extractors.append(cut(self.network, wanted, name=type(self.network).__name__).eval())
             self.extracted[wanted] = len(self.extractors) - 1
         with self._exact(images.device):
             outputs = self.extractors[self.extracted[wanted]](self._prepare(images))

@@ -45,7 +45,7 @@ class Judge(FrozenNetwork):
         self.classes = tuple(classes)
         self.layer = layer
         self.logits = logits
-        self.cut = cut(network, [layer, logits], name=name)
+        self.cut = cut(network, [layer, logits], name=type(network).__name__)
         self._freeze()
         setting = {"layer": layer, "logits": logits, "input_size": input_size, **self.normalisation}
         self.fingerprint = network_fingerprint(network, setting)

@@ -30,7 +30,7 @@ def train_classifier(
     """Train one of `featinv.encoders.networks` in place; returns a row an epoch (pictures, seconds, loss, accuracies).
 
     `targets` gives each of the network's heads its classes, (N,) whole numbers; None is {"label": images.labels}. The
-    loss is the first head's cross-entropy, averaged with the mean one of all others. "accuracy" is that of the first
+    loss is the first head's cross-entropy, mixed with the mean one of all others. "accuracy" is that of the first
     head, on held-out pictures; each head also has its own "accuracy/HEAD". Under several processes the main one trains
     and the others receive its weights. Raises BadInput for labels that do not fit the heads, Diverged when the loss is
     not finite.
@@ -116,8 +116,11 @@ class _Run:
         labels = self.labels[rows].to(self.device)
         smoothing = self.settings.label_smoothing
         losses = [F.cross_entropy(part, labels[:, head], label_smoothing=smoothing) for head, part in enumerate(logits)]
-        # The label counts half: among many easy factors it would otherwise be learned last, or not at all.
-        loss = losses[0] if len(losses) == 1 else (losses[0] + torch.stack(losses[1:]).mean()) / 2
+        loss = losses[0]
+        if len(losses) > 1:
+            # Among many easy factors the label would otherwise be learned last, or not at all.
+            loss = self.settings.label_share * loss
+            loss = loss + (1 - self.settings.label_share) * torch.stack(losses[1:]).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

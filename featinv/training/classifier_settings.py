@@ -27,6 +27,8 @@ class ClassifierTraining:
     """decoupled weight decay"""
     label_smoothing: int | float = 0.05
     """share of the probability that the target spreads over all classes (arXiv:1512.00567, section 7)"""
+    label_share: int | float = 0.5
+    """share of the loss that the first head, the label, has where there are others, which share the rest"""
     shift: int | float = 0.125
     """random crop: largest shift, as a share of the side (0.125: 4 of 32 pixels)"""
     flips: bool = True
@@ -55,7 +57,7 @@ class ClassifierTraining:
         _demand("seed", self.seed, self.seed >= 0, "a number of at least 0")
         size = self.input_size
         _demand("input_size", size, size is None or 8 <= size <= 1024, "8 to 1024 pixels, or null")
-        for name in ("warmup", "label_smoothing", "shift", "colour", "cutout", "holdout"):
+        for name in ("warmup", "label_smoothing", "label_share", "shift", "colour", "cutout", "holdout"):
             _demand(name, getattr(self, name), 0 <= getattr(self, name) < 1, "a number in [0, 1)")
         _demand("blur", self.blur, 0 <= self.blur <= 1, "a number in [0, 1]")
 

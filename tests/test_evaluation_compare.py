@@ -282,6 +282,18 @@ def test_refuses_a_release_without_pictures_or_with_one() -> None:
     refuse("at least 2 private pictures, got 1", release=published(pictures(1)))
 
 
+def test_refuses_other_private_pictures_than_those_released() -> None:
+    released = fi.release(Victim(FlatEncoder()), pictures())
+    refuse("got others", release=Release(released.features, released.card, pictures(seed=1), released.victim))
+
+
+def test_duplicates_are_written_down() -> None:
+    overlap = fi.data.Overlap(exact=[], near=[("a", "b"), ("a", "c")])
+    board = compare({"grey": mean_image()}, published(), [PoolJudge()], public=pictures(9), overlap=overlap, **FAST)
+    assert board.protocol["overlap"] == {"exact": 0, "near": 2}
+    assert board.protocol["public"]["count"] == 9
+
+
 def test_refuses_empty_batches() -> None:
     refuse("batch_size: expected at least 1, got 0", batch_size=0)
 

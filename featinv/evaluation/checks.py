@@ -37,12 +37,18 @@ def check_attacks(attacks: Mapping[str, Attack], release: Release) -> None:
 
 
 def check_private(release: Release, galleries: Sequence[int]) -> ImageSet:
-    """Return the private pictures; BadInput when there are none, fewer than two, or fewer than a gallery needs."""
+    """Return the private pictures; BadInput when there are none, other ones, or fewer than a gallery needs."""
     if release.truth is None:
         raise BadInput("release: scoring needs the private pictures, but this release has none; give it its `truth`")
     count = len(release.truth)
     if count < 2:
         raise BadInput(f"release: scoring needs at least 2 private pictures, got {count}")
+    published = release.card.get("private_fingerprint")
+    if published is not None and published != release.truth.fingerprint:
+        raise BadInput(
+            f"release: expected the private pictures that were released ({published[:12]}), "
+            f"got others ({release.truth.fingerprint[:12]}); give it the same pictures in the same order"
+        )
     for size in galleries:
         check_gallery(size, count)
     return release.truth

@@ -2,12 +2,11 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 
 from featinv import processes
-from featinv.data import ImageSet
+from featinv.data import ImageSet, Overlap
 from featinv.errors import BadInput
 from featinv.evaluation.checks import check_attacks, check_judges, check_private
 from featinv.evaluation.intervals import RESAMPLES
@@ -20,6 +19,9 @@ from featinv.evaluation.summary import best_control
 from featinv.metrics.value_range import SLACK
 from featinv.types import Attack, Judge
 from featinv.victim import Release
+
+_RELEASE_KEYS = ("seed", "count", "private_fingerprint")
+"""What a release's card says beside the victim's; the protocol has it."""
 
 
 def compare(
@@ -34,7 +36,7 @@ def compare(
     progress: bool = True,
     allow_sibling: bool = False,
     public: ImageSet | None = None,
-    overlap: Any = None,
+    overlap: Overlap | None = None,
     fit_seconds: Mapping[str, int | float] | None = None,
 ) -> Scoreboard:
     """Score fitted attacks on every private picture of a release, controls first.
@@ -65,7 +67,7 @@ def compare(
     protocol = protocol_card(panel, release, siblings, resamples=resamples, public=public, overlap=overlap)
     protocol["best_control"] = best_control({row.name: row.arrays for row in measured if row.counts_as_control}, "rank")
     return Scoreboard(
-        victim={key: value for key, value in release.card.items() if key not in ("seed", "count")},
+        victim={key: value for key, value in release.card.items() if key not in _RELEASE_KEYS},
         protocol=protocol,
         attacks=tuple(rows),
         per_image={f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()},

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-from featinv.data import ImageSet
+from featinv.data import ImageSet, Overlap
 from featinv.evaluation.attack_score import interval_json
 from featinv.evaluation.intervals import LEVEL
 from featinv.evaluation.panel import MAIN, Panel
@@ -23,7 +23,13 @@ METHODS = {
 
 
 def protocol_card(
-    panel: Panel, release: Release, siblings: Sequence[bool], *, resamples: int, public: ImageSet | None, overlap: Any
+    panel: Panel,
+    release: Release,
+    siblings: Sequence[bool],
+    *,
+    resamples: int,
+    public: ImageSet | None,
+    overlap: Overlap | None,
 ) -> dict[str, Any]:
     """Return sizes, seeds, judges, galleries, chance, ceilings and versions as one JSON-able dictionary."""
     size = len(panel.truth)

@@ -1,15 +1,17 @@
 """Where decoded pictures go, one after the other: memory, an unlinked temporary file, or a named file."""
 
+import contextlib
 import errno
 import tempfile
 from pathlib import Path
-from typing import BinaryIO, Protocol, final
+from typing import BinaryIO, Protocol, final, runtime_checkable
 
 import numpy as np
 
 from featinv.errors import BadInput
 
 
+@runtime_checkable
 class Sink(Protocol):
     """Takes pictures in order and gives them back as one array (N, S, S, 3) uint8."""
 
@@ -75,6 +77,8 @@ class TemporaryFile:
             raise self._clear(error) from error
 
     def _clear(self, error: OSError) -> BaseException:
+        with contextlib.suppress(OSError):
+            self.raw.file.close()
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return error
         return BadInput(

@@ -143,7 +143,7 @@ class _Dice:
     def __init__(self, generator: np.random.Generator, count: int) -> None:
         self.numbers = iter(generator.random(count).tolist())
 
-    def between(self, low: float, high: float) -> float:
+    def between(self, low: int | float, high: int | float) -> float:
         return low + (high - low) * next(self.numbers)
 
     def below(self, count: int) -> int:
@@ -186,9 +186,8 @@ def draw_scene(seed: int, index: int) -> Scene:
 def _background_colours(dice: _Dice, hue: int, second_hue: int) -> tuple[Colour, Colour]:
     """The lighter colour has the first hue, the darker one the second."""
     light, dark = dice.between(0.66, 0.9), dice.between(0.32, 0.58)
-    return oklch(light, dice.between(0.06, 0.12), _angle(dice, hue)), oklch(
-        dark, dice.between(0.06, 0.12), _angle(dice, second_hue)
-    )
+    first = oklch(light, dice.between(0.06, 0.12), _angle(dice, hue))
+    return first, oklch(dark, dice.between(0.06, 0.12), _angle(dice, second_hue))
 
 
 def _angle(dice: _Dice, hue: int) -> float:

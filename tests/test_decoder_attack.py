@@ -138,6 +138,11 @@ def test_a_network_that_does_not_say_its_shapes_is_refused() -> None:
         DecoderAttack(nn.Linear(3, 3), MSE())
 
 
+def test_an_objective_that_is_no_loss_of_ours_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"objective: expected a featinv\.losses\.Loss.*got MSELoss"):
+        DecoderAttack(make_decoder(), nn.MSELoss())
+
+
 def test_pairs_that_do_not_fit_the_decoder_are_refused() -> None:
     with pytest.raises(BadInput, match=r"features of shape \(13,\).*got \(12,\).*feature_shape=\(12,\)"):
         DecoderAttack(TinyDecoder(13, SIZE), MSE()).fit(make_pairs(10))

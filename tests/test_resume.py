@@ -172,9 +172,11 @@ def test_half_written_states_are_ignored(tmp_path: Path, damage: str) -> None:
         (tmp_path / "step_00000099").mkdir()
         assert Checkpoints(tmp_path).latest() == newest
         return
+    (tmp_path / ".step_00000024.x.tmp").mkdir()
     assert Checkpoints(tmp_path).latest() == tmp_path / "step_00000016"
     assert _fit(tmp_path).steps == 20
     assert Checkpoints(tmp_path).latest() == newest, "written again, in its place"
+    assert _steps(tmp_path) == [path.name for path in sorted(tmp_path.iterdir())], "and what the kill left is gone"
 
 
 def test_states_are_due_by_the_clock_as_well(tmp_path: Path) -> None:

@@ -202,7 +202,16 @@ def test_held_out_pairs_are_disjoint_and_seeded() -> None:
     assert hold_out(pairs, 0.1, seed=3)[1].images.ids == held.images.ids
     assert hold_out(pairs, 0.1, seed=4)[1].images.ids != held.images.ids
     assert len(hold_out(pairs, 7, seed=3)[1]) == 7
+    assert len(hold_out(_Many(), 0.5, seed=3)[1]) == 2000, "a share has a ceiling"
     assert hold_out(pairs, 0, seed=3) == (pairs, None)
+
+
+class _Many:
+    def __len__(self) -> int:
+        return 100_000
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        return indices
 
 
 def test_too_few_pairs_are_refused() -> None:

@@ -41,10 +41,15 @@ class DecoderAttack:
 
     kind = "attack"
 
-    def __init__(self, decoder: nn.Module, objective: Loss | Remembered, training: Training | None = None) -> None:
+    def __init__(self, decoder: nn.Module, objective: nn.Module, training: Training | None = None) -> None:
         self.decoder = decoder
         self.objective = objective
         self.training = Training() if training is None else training
+        if not isinstance(objective, Loss | Remembered):
+            raise BadInput(
+                f"objective: expected a featinv.losses.Loss or a sum of them, got {type(objective).__name__}; "
+                "derive your loss from featinv.losses.Loss"
+            )
         for name in ("feature_shape", "image_size"):
             if not hasattr(decoder, name):
                 raise BadInput(
@@ -75,13 +80,12 @@ class DecoderAttack:
         layer and decoder), `history` (rows of loss and validation) and `seconds`. Raises BadInput for pairs that do not
         fit the decoder, before any training, and Diverged when the loss is not finite.
         """
-        self._check(pairs)
+        objective = self._check(pairs)
         with processes.seeded(self.training.seed):
             network = self._fresh_network(pairs)
-        assert isinstance(self.objective, Loss)
         fitted = fit_decoder(
             network,
-            self.objective,
+            objective,
             pairs,
             self.training,
             checkpoints=checkpoints,
@@ -150,8 +154,8 @@ class DecoderAttack:
         attack.seconds = float(config["seconds"])
         return attack
 
-    def _check(self, pairs: Any) -> None:
-        if isinstance(self.objective, Remembered):
+    def _check(self, pairs: Any) -> Loss:
+        if not isinstance(self.objective, Loss):
             raise BadInput(
                 "DecoderAttack: was loaded from a file, which holds no objective to train with; make a new attack"
             )
@@ -165,6 +169,7 @@ class DecoderAttack:
                 f"pairs: expected pictures of {self.image_size} pixels, as {type(self.decoder).__name__} makes, got "
                 f"{pairs.image_size}; build the decoder with image_size={pairs.image_size}"
             )
+        return self.objective
 
     def _fresh_network(self, pairs: Any) -> nn.Module:
         if not self.training.standardise or len(pairs) == 0:

@@ -13,6 +13,9 @@ from featinv.types import Features, Images
 # Streams of random numbers that must not be the same one.
 _ORDER, _FLIPS, _HOLDOUT, _STEP = 1, 2, 3, 4
 
+MOST_BY_SHARE = 2000
+"""held-out pairs, where a share is asked for: more would cost time at every validation and tell nothing new"""
+
 
 class Batch(NamedTuple):
     """This process's share of a batch; `total` pictures are in the shares of all processes together."""
@@ -99,13 +102,14 @@ def seed_step(seed: int, step: int, device: torch.device) -> None:
 def hold_out(pairs: Any, holdout: int | float, seed: int) -> tuple[Any, Any | None]:
     """Return (pairs to train on, held-out pairs or None), disjoint and seeded.
 
-    `holdout` below 1 is a share (at least one pair), from 1 a number of pairs. Raises BadInput when none would be left.
+    `holdout` below 1 is a share (of at least one and at most 2,000 pairs), from 1 a number of pairs. Raises BadInput
+    when none would be left to train on.
     """
     if len(pairs) == 0:
         raise BadInput("pairs: expected at least one pair to train on, got none")
     if holdout == 0:
         return pairs, None
-    count = max(1, round(len(pairs) * holdout)) if holdout < 1 else int(holdout)
+    count = min(max(1, round(len(pairs) * holdout)), MOST_BY_SHARE) if holdout < 1 else int(holdout)
     if count >= len(pairs):
         raise BadInput(
             f"training.holdout: expected to leave pairs to train on, got {count} held out of {len(pairs)}; "

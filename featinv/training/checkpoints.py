@@ -79,10 +79,13 @@ class Checkpoints:
         return final
 
     def resume(self, accelerator: Accelerator, identity: dict[str, Any]) -> bool:
-        """Load the newest complete state, if there is one; says whether there was.
+        """Load the newest complete state, if there is one; says whether there was. Removes what a kill left.
 
         Raises BadInput when it is of another training (naming the difference) or of another owner.
         """
+        if processes.is_main():
+            for half in self.folder.glob(".step_*.tmp"):
+                shutil.rmtree(half)
         folder = processes.broadcast(self.latest())
         if folder is None:
             return False

@@ -87,7 +87,7 @@ def fit_steps(
         if held_out is not None:
             watchers.append(Validation(step, held_out, settings, history, selection, accelerator.device))
         if checkpoints is not None:
-            identity = {**identity, **_circumstances(pairs, settings)}
+            identity = {**identity, **_circumstances(pairs, settings), "precision": accelerator.mixed_precision}
             if not resume:
                 checkpoints.refuse_existing()
             else:

@@ -52,7 +52,7 @@ class Training:
     standardise: bool = True
     """standardise the features with the mean and deviation of the public ones"""
     holdout: int | float = 0.02
-    """public pairs held out of training for validation: a share below 1, or a number of pairs; 0: none"""
+    """public pairs held out of training for validation: a share below 1 (2,000 pairs at most), or a number; 0: none"""
     validate_every: int | None = None
     """pictures between two validations; null: twenty validations over the budget"""
     keep: Literal["best", "last"] = "best"

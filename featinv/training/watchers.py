@@ -70,20 +70,21 @@ class Bar:
     def __init__(self, bar: tqdm, history: History, progress: Progress) -> None:
         self.bar, self.history = bar, history
         self._first = progress.step
-        self._warm: tuple[float, float] | None = None
+        self._warm: tuple[float, float, int] | None = None
         self._told = False
         self._psnr = ""
 
     def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
         taken = progress.step - self._first
         if self._warm is None and taken >= 2:  # the first steps allocate, plan and compile
-            self._warm = (progress.seconds, progress.fraction)
+            self._warm = (progress.seconds, progress.fraction, progress.pictures)
         left = self._seconds_left(progress)
-        if not self._told and taken >= WARM_STEPS and left is not None and not self.bar.disable:
+        if not self._told and taken >= WARM_STEPS and self._warm is not None and left is not None:
             self._told = True
-            speed = progress.pictures / max(progress.seconds, 1e-9)
-            text = f"{self.bar.desc}: about {in_words(left)} to go ({speed:,.0f} pictures/s)"
-            tqdm.write(text, file=sys.stderr)
+            speed = (progress.pictures - self._warm[2]) / max(progress.seconds - self._warm[0], 1e-9)
+            if not self.bar.disable:
+                words = f"{self.bar.desc}: about {in_words(left)} to go ({speed:,.0f} pictures/s)"
+                tqdm.write(words, file=sys.stderr)
         shown = {"loss": f"{self.history.means['train/loss']:.4f}"} if "train/loss" in self.history.means else {}
         if self.history.rows and "val/psnr" in self.history.rows[-1]:
             self._psnr = f"{self.history.rows[-1]['val/psnr']:.2f}"
@@ -97,7 +98,7 @@ class Bar:
     def _seconds_left(self, progress: Progress) -> float | None:
         if self._warm is None or progress.fraction <= self._warm[1]:
             return None
-        seconds, fraction = self._warm
+        seconds, fraction, _ = self._warm
         return (progress.seconds - seconds) / (progress.fraction - fraction) * (1.0 - progress.fraction)
 
 

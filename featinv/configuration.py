@@ -25,7 +25,7 @@ Config = TypeVar("Config")
 class Part:
     """A class or function by name, with its own keywords: what a command line or YAML file writes for an object.
 
-    `--decoder Upsampling --decoder.width 128`, or in YAML `decoder: {name: Upsampling, args: {width: 128}}`. A name with
+    `--decoder Upsampling --decoder.width 128`, in YAML `decoder: {name: Upsampling, args: {width: 128}}`. A name with
     a dot (`my_package.MyDecoder`) is imported; a name without one is looked up in the room's export list.
     """
 
@@ -57,7 +57,7 @@ def find(name: str, room: ModuleType) -> Callable[..., Any]:
         )
     module_name, _, attribute = name.rpartition(".")
     try:
-        # A script's folder is on sys.path, the one it was started from is not: `--decoder mine.MyDecoder` means the latter.
+        # `--decoder mine.MyDecoder` means the folder that the script was started from, which sys.path lacks.
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())
         module = importlib.import_module(module_name)
@@ -94,7 +94,7 @@ def build(part: Part, room: ModuleType, *positional: Any) -> Any:
 
 
 def _remember(made: object, arguments: Mapping[str, Any]) -> None:
-    """Note on the object how it was built; one that refuses attributes must keep its arguments under their own names."""
+    """Note on the object how it was built; one that refuses attributes must keep its arguments itself."""
     try:
         object.__setattr__(made, "_built_from", dict(arguments))
     except (AttributeError, TypeError):

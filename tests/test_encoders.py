@@ -133,6 +133,18 @@ def test_gradients_reach_the_pixels_and_equal_finite_differences(size: int) -> N
     torch.testing.assert_close((gradient * direction).sum(), (high - low) / (2 * step), rtol=2e-2, atol=2e-2)
 
 
+def test_a_deep_copy_stays_in_eval_mode() -> None:
+    """torch.fx drops the mode of a graph that it copies; a victim may be copied into a process or a wrapper."""
+    import copy
+
+    encoder, images = small_encoder(), torch.rand(4, 3, 16, 16)
+    before = encoder(images)
+    twin = copy.deepcopy(encoder)
+    assert not any(module.training for module in twin.modules())
+    torch.testing.assert_close(twin(images), before, rtol=0, atol=0)
+    assert twin.fingerprint == encoder.fingerprint
+
+
 def test_train_mode_never_reaches_it_and_its_statistics_never_move() -> None:
     encoder = small_encoder()
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}

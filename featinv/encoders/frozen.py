@@ -1,5 +1,6 @@
 """What encoders and judges share: frozen, always in eval mode, resizing and normalising inside themselves."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -52,6 +53,14 @@ class FrozenNetwork(nn.Module, ABC):
     def _freeze(self) -> None:
         self.requires_grad_(False)
         super().train(False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenNetwork":
+        # torch.fx forgets the mode when it copies a graph: the copy's batch norms would come out in train mode.
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        made._freeze()
+        return made
 
     def train(self, mode: bool = True) -> "FrozenNetwork":
         """Do nothing: a frozen network stays in eval mode, whatever the module around it does."""

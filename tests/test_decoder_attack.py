@@ -199,3 +199,14 @@ def test_it_prints_itself() -> None:
         repr(DecoderAttack(make_decoder(), MSE() + 0.5 * L1(), QUICK))
         == "DecoderAttack(TinyDecoder, 1*MSE + 0.5*L1, adamw)"
     )
+
+
+def test_of_many_pairs_a_seeded_sample_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featinv.attacks.decoder_attack.PAIRS_TO_MEASURE", 60)
+    one, other = _fitted(), _fitted()
+    assert torch.equal(one.network.standardise.mean, other.network.standardise.mean)
+    monkeypatch.undo()
+    whole = _fitted()
+    deviation = whole.network.standardise.scale
+    apart = (one.network.standardise.mean - whole.network.standardise.mean) / deviation
+    assert 0 < apart.abs().max() < 0.5  # 60 of 100: a deviation of 0.08 each

@@ -4,6 +4,7 @@ import copy
 from collections import OrderedDict
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ from featinv.training import Checkpoints, Training, fit_decoder
 from featinv.types import Features, Images
 
 PICTURES_AT_ONCE = 256
+PAIRS_TO_MEASURE = 20_000
+"""public pairs whose mean and deviation are taken for those of all: right to a hundredth of a deviation"""
 
 
 class Remembered(nn.Module):
@@ -174,6 +177,9 @@ class DecoderAttack:
     def _fresh_network(self, pairs: Any) -> nn.Module:
         if not self.training.standardise or len(pairs) == 0:
             return _assemble(self.decoder, None)
+        if len(pairs) > PAIRS_TO_MEASURE:  # live pairs encode every picture that they are asked for
+            chosen = np.random.default_rng(self.training.seed).choice(len(pairs), PAIRS_TO_MEASURE, replace=False)
+            pairs = pairs.take(np.sort(chosen))
         moments = feature_moments(pairs)
         standardise = Standardise(self.feature_shape)
         standardise.set_statistics(moments.mean.reshape(self.feature_shape), moments.scale.reshape(self.feature_shape))

@@ -14,8 +14,8 @@ from . import metrics as metrics
 from . import processes as processes
 from . import testing as testing
 from . import training as training
-from . import victim as victim
 from . import types as types
+from . import victim as victim
 from .attacks import load_attack as load_attack
 from .attacks import save_attack as save_attack
 from .errors import BadInput as BadInput

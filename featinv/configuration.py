@@ -48,7 +48,7 @@ def find(name: str, room: ModuleType) -> Callable[..., Any]:
     kind = room.__name__.rpartition(".")[2]
     if "." not in name:
         if name in room.__all__:
-            return getattr(room, name)  # type: ignore[no-any-return]
+            return getattr(room, name)
         near = difflib.get_close_matches(name, room.__all__, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise BadInput(
@@ -68,7 +68,7 @@ def find(name: str, room: ModuleType) -> Callable[..., Any]:
         raise BadInput(
             f"{kind}: module {module_name!r} has no {attribute!r}; its classes: {', '.join(public) or 'none'}"
         )
-    return getattr(module, attribute)  # type: ignore[no-any-return]
+    return getattr(module, attribute)
 
 
 def build(part: Part, room: ModuleType, *positional: Any) -> Any:
@@ -175,7 +175,7 @@ def trusted_class(path: str, allow: Iterable[type | str] = ()) -> type:
         if isinstance(trusted, str):
             if trusted == path:
                 module, _, name = path.rpartition(".")
-                return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+                return getattr(importlib.import_module(module), name)
         elif path == f"{trusted.__module__}.{trusted.__qualname__}":
             return trusted
     rooms = {"attacks", "decoders", "defences", "discriminators", "losses", "training"}

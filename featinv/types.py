@@ -46,8 +46,11 @@ class Attack(Protocol):
     `kind` is "control" or "attack"; `parameters` counts the numbers that fitting determined.
     """
 
-    kind: str
-    parameters: int
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def parameters(self) -> int: ...
 
     def fit(self, pairs: Any, /) -> Any: ...
 

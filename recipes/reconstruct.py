@@ -41,7 +41,7 @@ def main(config: Config) -> None:
     if vectors.card is not None:
         fi.victim.features_must_match(attack.victim, vectors.card)
     out.mkdir(parents=True, exist_ok=True)
-    count, first = len(vectors.features), []
+    count, first = len(vectors.features), list[torch.Tensor]()
     with fi.processes.progress_bar(count, "reconstructing") as bar:
         for start in range(0, count, config.batch_size):
             rows = slice(start, start + config.batch_size)

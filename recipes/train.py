@@ -56,6 +56,7 @@ def main(config: Config) -> None:
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
     one = AttackSettings(decoder=config.decoder, losses=config.losses, training=config.training)
     attack = fi.assembly.build_attacks({"attack": one}, victim.feature_shape, public.size)["attack"]
+    assert isinstance(attack, fi.attacks.DecoderAttack)
     judges = fi.assembly.build_judges(config.judges, public, folders)
 
     pairs = fi.live(victim, public) if config.live else fi.extract(victim, public, to=run.path / "features", flips=True)
@@ -63,7 +64,10 @@ def main(config: Config) -> None:
 
     if fi.processes.is_main():
         fi.save_attack(attack, run.path / "attack")
-        attacks = {"mean image": fi.attacks.MeanImage(), "nearest neighbour": fi.attacks.NearestNeighbour()}
+        attacks: dict[str, fi.types.Attack] = {
+            "mean image": fi.attacks.MeanImage(),
+            "nearest neighbour": fi.attacks.NearestNeighbour(),
+        }
         for control in attacks.values():
             control.fit(pairs)
         attacks[config.decoder.name] = attack

@@ -45,7 +45,10 @@ def main(config: Config) -> None:
 
     if fi.processes.is_main():
         fi.save_attack(attack, Path(config.out) / "attack")
-        controls = {"mean image": fi.attacks.MeanImage(), "nearest neighbour": fi.attacks.NearestNeighbour()}
+        controls: dict[str, fi.types.Attack] = {
+            "mean image": fi.attacks.MeanImage(),
+            "nearest neighbour": fi.attacks.NearestNeighbour(),
+        }
         for control in controls.values():
             control.fit(pairs)
         release = fi.release(victim, private, seed=0)

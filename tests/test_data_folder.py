@@ -4,6 +4,8 @@ import logging
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -322,3 +324,23 @@ def test_a_device_without_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pixel_sink.tempfile, "TemporaryFile", lambda prefix: open("/dev/full", "wb"))  # noqa: SIM115
     with pytest.raises(BadInput, match="the disk is full"):
         folder(make(tmp_path, "a.png"), size=16, on_disk_above=0)
+
+
+@pytest.mark.slow
+@pytest.mark.multiprocess
+def test_of_two_processes_one_decodes_into_the_cache(tmp_path: Path) -> None:
+    photos = make(tmp_path / "photos", *[f"{row}.png" for row in range(6)])
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    run = subprocess.run(
+        [*launch, Path(__file__).with_name("folder_program.py"), photos, tmp_path / "cache"],
+        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    fingerprint = folder(photos, size=16).fingerprint
+    assert f"process 0 decoded 6 of 6: {fingerprint}" in run.stderr
+    assert f"process 1 decoded 0 of 6: {fingerprint}" in run.stderr

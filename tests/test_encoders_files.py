@@ -182,7 +182,7 @@ def test_wrong_names_say_which_exist() -> None:
         small_torchvision(weights="IMAGENET")
     with pytest.raises(fi.BadInput, match=r"gone\.pth: expected a file of weights, found nothing"):
         small_torchvision(weights="gone.pth")
-    with pytest.raises(fi.BadInput, match=r"layer: expected a layer of squeezenet1_1/feature.*nearest: features"):
+    with pytest.raises(fi.BadInput, match=r"layer: expected a layer of SqueezeNet, got .*nearest: features"):
         small_torchvision(layer="feature")
 
 

@@ -211,7 +211,8 @@ def test_it_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inductor looks into every loaded module, deprecated names too
+# inductor looks into every loaded module, deprecated names too
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_it_learns_the_same_and_saves_the_same_names() -> None:
     plain, compiled = _fit(PLAIN), _fit(replace(PLAIN, compile=True))
     _close(compiled.weights, plain.weights, 1e-4)

@@ -49,7 +49,7 @@ def build_objective(terms: Sequence[Term]) -> "Objective":
     total = parts[0]
     for part in parts[1:]:
         total = total + part
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def build_attacks(

@@ -13,7 +13,8 @@ from featinv.data import scenes
 from featinv.data.area_resampling import area_matrix
 from featinv.data.scene_badge import _GLYPHS, glyph, paint_code
 from featinv.data.scene_canvas import Canvas, coverage, spline_matrix
-from featinv.data.scene_facts import ALPHABET, COLOURS, Code, draw_scene, oklch
+from featinv.data.scene_colours import COLOURS, oklch
+from featinv.data.scene_facts import ALPHABET, Code, draw_scene
 from featinv.data.scene_pictures import VALUES, paint_scene, scene_factors
 from featinv.data.scene_things import _SHAPES, REACH
 from featinv.errors import BadInput

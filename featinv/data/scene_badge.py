@@ -7,7 +7,8 @@ import numpy as np
 
 from featinv.data.area_resampling import area_matrix
 from featinv.data.scene_canvas import Canvas, coverage
-from featinv.data.scene_facts import ALPHABET, CODE_LENGTH, HAIR, HAIR_COLOURS, TONES, Badge, Code, Colour
+from featinv.data.scene_colours import HAIR_COLOURS, TONES, Colour
+from featinv.data.scene_facts import ALPHABET, CODE_LENGTH, HAIR, Badge, Code
 
 CODE_FROM = 64
 """Pixels a side from which the code is printed: a dot of its characters is then at least one pixel."""

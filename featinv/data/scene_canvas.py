@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from featinv.data.scene_facts import Colour
+from featinv.data.scene_colours import Colour
 
 
 @final

@@ -8,14 +8,13 @@ from featinv.data.imageset import ImageSet
 from featinv.data.scene_background import paint_background, paint_light
 from featinv.data.scene_badge import CODE_FROM, paint_badge, paint_code
 from featinv.data.scene_canvas import Canvas
+from featinv.data.scene_colours import COLOURS, HAIR_COLOURS
 from featinv.data.scene_facts import (
     ALPHABET,
     BACKGROUNDS,
-    COLOURS,
     CORNERS,
     FINISHES,
     HAIR,
-    HAIR_COLOURS,
     MAIN_RADII,
     SCALES,
     SHAPES,

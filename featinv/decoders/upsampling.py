@@ -42,7 +42,7 @@ class Upsampling(nn.Module):
         width: int = 512,
         depth: int = 2,
         channels: int = 16,
-        dropout: int | float = 0.1,
+        dropout: int | float = 0.2,
     ) -> None:
         super().__init__()
         self.feature_shape = feature_tuple(feature_shape, "Upsampling")

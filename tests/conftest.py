@@ -11,11 +11,12 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 
 @pytest.fixture(autouse=True)
-def _same_random_state() -> None:
-    """Every test starts from the same random state, whatever ran before it."""
+def _same_start() -> None:
+    """Every test starts from the same random state, on one thread: more of them make tiny networks slower."""
     import torch
 
     torch.manual_seed(0)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from featinv.evaluation import Scoreboard
 from featinv.evaluation.treatments import TREATMENTS
 from featinv.types import Attack
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 # PSNR, SSIM by torchmetrics, judge cosine, agreement, top-1, top-10.
 EXPECTED = {

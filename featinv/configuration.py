@@ -216,6 +216,16 @@ def _expand(arguments: Sequence[str], parts: Iterable[str]) -> list[str]:
     return written
 
 
+def _plain_defaults(kind: type) -> dict[str, Any]:
+    """Write defaults that are containers of dataclasses as plain values, which is all that --print_config can print."""
+    defaults = {}
+    for item in dataclasses.fields(kind):
+        made = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+        if isinstance(made, dict) and made and all(dataclasses.is_dataclass(value) for value in made.values()):
+            defaults[item.name] = {key: dataclasses.asdict(value) for key, value in made.items()}
+    return defaults
+
+
 def parse(config: type[Config], description: str | None = None, arguments: Sequence[str] | None = None) -> Config:
     """Parse the command line into a frozen dataclass: every field a flag, `--config FILE`, `--print_config`.
 
@@ -232,6 +242,7 @@ def parse(config: type[Config], description: str | None = None, arguments: Seque
     )
     parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
     parser.add_class_arguments(config, None)
+    parser.set_defaults(_plain_defaults(config))
     given = list(sys.argv[1:] if arguments is None else arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

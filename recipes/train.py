@@ -30,8 +30,8 @@ class Config:
     """what is attacked"""
     decoder: Part = Part("Upsampling")
     """an export of featinv.decoders, or the import path of a class of yours"""
-    losses: tuple[Term, ...] = (Term("MSE"),)
-    """the terms of the objective"""
+    losses: tuple[Term, ...] = ()
+    """the terms of the objective; MSE when none is named"""
     training: Training = field(default_factory=Training)
     """how the decoder is trained"""
     judges: dict[str, JudgeSettings] = field(default_factory=lambda: {"scenes-vgg": JudgeSettings()})

@@ -74,6 +74,18 @@ def test_a_recipe_stays_short_and_says_its_command(recipe: Path) -> None:
     assert f"recipes/{recipe.name}" in text.split('"""')[1]
 
 
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_the_printed_configuration_can_be_given_back(recipe: Path, tmp_path: Path) -> None:
+    needed = {"reconstruct": ["--attack", "a", "--features", "b", "--out", "c"]}.get(recipe.stem, [])
+    first = run([sys.executable, str(recipe), *needed, "--print_config"], tmp_path)
+    assert first.returncode == 0, first.stderr
+    (tmp_path / "printed.yaml").write_text(first.stdout)
+    again = run([sys.executable, str(recipe), "--config", "printed.yaml", "--print_config"], tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == first.stdout
+    assert "Unable" not in first.stdout
+
+
 def test_unknown_flags_and_classes_are_one_line(tmp_path: Path) -> None:
     done = run([sys.executable, str(ROOT / "recipes/train.py"), "--witdh", "3"], tmp_path)
     assert done.returncode == 2
@@ -92,6 +104,7 @@ def test_shipped_configurations_parse(config: Path, tmp_path: Path) -> None:
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr
     names = done.stdout
+    assert "Unable" not in names + done.stderr
     assert all(name in names for name in ("mean image", "nearest neighbour", "ridge", "listik"))
 
 
@@ -186,7 +199,7 @@ class MyDecoder(nn.Module):
 '''
 
 
-def test_a_foreign_decoder_from_the_command_line(tmp_path: Path) -> None:
+def test_a_foreign_decoder_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "my_package"
     package.mkdir()
     (package / "__init__.py").write_text(FOREIGN)
@@ -208,6 +221,10 @@ def test_a_foreign_decoder_from_the_command_line(tmp_path: Path) -> None:
     assert '"hidden": 5' in json.dumps(described)
     with pytest.raises(fi.BadInput, match="my_package.MyDecoder"):
         fi.load_attack(tmp_path / "run" / "attack")
+    monkeypatch.syspath_prepend(tmp_path)
+    attack = fi.load_attack(tmp_path / "run" / "attack", allow=["my_package.MyDecoder"])
+    assert attack.feature_shape == (64,)
+    assert attack.image_size == 32
 
 
 @pytest.mark.multiprocess
@@ -221,7 +238,8 @@ def test_compare_on_two_processes(tmp_path: Path) -> None:
     one, two = (np.load(tmp_path / name / "per_image.npz") for name in ("one", "two"))
     assert sorted(one.files) == sorted(two.files)
     for key in one.files:
-        if key.endswith("/psnr"):
+        # What random vectors give is keyed to the bytes of those they replace, which differ in their last bits.
+        if key.endswith("/psnr") and not key.startswith("noise"):
             np.testing.assert_allclose(one[key], two[key], atol=2e-3, err_msg=key)
 
 

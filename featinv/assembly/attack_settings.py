@@ -33,8 +33,8 @@ class AttackSettings:
     """an export of featinv.attacks, or the import path of a class of yours"""
     decoder: Part = Part("Upsampling")
     """for DecoderAttack: an export of featinv.decoders, or the import path of a class of yours"""
-    losses: tuple[Term, ...] = (Term("MSE"),)
-    """for DecoderAttack: the terms of its objective"""
+    losses: tuple[Term, ...] = ()
+    """for DecoderAttack: the terms of its objective; MSE when none is named"""
     training: Training = field(default_factory=Training)
     """for DecoderAttack: how it is trained"""
     of: str | None = None
@@ -66,8 +66,12 @@ def build_attacks(
     for name, one in settings.items():
         if one.attack.name == "DecoderAttack":
             decoder = build(one.decoder, fi.decoders, feature_shape, image_size)
+            # A class of somebody else's need not know our two attributes; what it was built with is known here.
+            for attribute, value in (("feature_shape", feature_shape), ("image_size", image_size)):
+                if not hasattr(decoder, attribute):
+                    setattr(decoder, attribute, value)
             training = one.training if minutes is None else replace(one.training, minutes=minutes)
-            attacks[name] = fi.attacks.DecoderAttack(decoder, build_objective(one.losses), training)
+            attacks[name] = fi.attacks.DecoderAttack(decoder, build_objective(one.losses or (Term("MSE"),)), training)
         elif one.of is not None:
             if one.of not in attacks:
                 raise fi.BadInput(f"attacks: {name!r} is made of {one.of!r}, which must stand before it")

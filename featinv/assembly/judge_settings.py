@@ -44,4 +44,4 @@ def _judge(settings: JudgeSettings, public: "ImageSet", folders: Mapping[str, st
             judge, _ = fi.training.train_judge(public, settings.training)
             fi.encoders.save_judge(judge, file)
         fi.processes.barrier()
-    return build(part, fi.encoders)
+    return build(part, fi.encoders).to(fi.processes.device())

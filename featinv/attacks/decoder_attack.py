@@ -124,6 +124,8 @@ class DecoderAttack:
         tensors = self._fitted("save").state_dict()
         config = {
             "decoder": self._description,
+            "feature_shape": list(self.feature_shape),
+            "image_size": self.image_size,
             "objective": repr(self.objective),
             "training": configuration.describe(self.training)["args"],
             "victim": self.victim,
@@ -147,6 +149,10 @@ class DecoderAttack:
                 sketch, {n.removeprefix("decoder."): t for n, t in tensors.items() if n.startswith("decoder.")}
             )
         decoder = configuration.rebuild(config["decoder"], allow)
+        for name in ("feature_shape", "image_size"):
+            # A decoder of somebody else's may have got them from the recipe that built it.
+            if not hasattr(decoder, name):
+                setattr(decoder, name, config[name])
         settings = {**config["training"], "betas": tuple(config["training"]["betas"])}  # JSON knows lists only
         attack = cls(decoder, Remembered(str(config["objective"])), Training(**settings))
         network = _assemble(decoder, Standardise(attack.feature_shape) if attack.training.standardise else None)

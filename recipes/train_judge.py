@@ -3,7 +3,7 @@
     python recipes/train_judge.py --data DIR --out judge.safetensors --training.epochs 8 --training.bf16 true
 
 DIR has one folder a class, or train/ and test/ with one folder a class each. These settings gave 83.6 % on 5,000 test
-pictures of CIFAR-10, after 22 minutes of one thread on a busy machine. The command of the packaged judge "scenes-vgg" is
+pictures of CIFAR-10, after 22 minutes of one thread on a busy machine. How the packaged judge "scenes-vgg" was made is
 in docs/encoder_tiny.md. The judge is a plain VGG-like network without residual connections, so that it is of another
 family than the encoders under attack; load it by `featinv.encoders.judge("judge.safetensors")`.
 """

@@ -1,5 +1,6 @@
 """Ranks, devices, threads and random state: what every room needs to know about where it runs."""
 
+import atexit
 import contextlib
 import os
 import sys
@@ -18,6 +19,13 @@ def _state() -> PartialState:
     # Accelerator honours ACCELERATE_USE_CPU, PartialState alone does not: without this, a library call before the first
     # Accelerator would leave every process alone, each believing itself the main one.
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
+@atexit.register
+def _leave() -> None:
+    # Left to the interpreter's end, gloo's threads now and then die with the process: "terminate called", exit code -6.
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def rank() -> int:

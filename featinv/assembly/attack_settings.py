@@ -65,7 +65,9 @@ def build_attacks(
     attacks: dict[str, Attack] = {}
     for name, one in settings.items():
         if one.attack.name == "DecoderAttack":
-            decoder = build(one.decoder, fi.decoders, feature_shape, image_size)
+            # First weights are a function of the attack's own seed, not of what was built before it.
+            with fi.processes.seeded(one.training.seed):
+                decoder = build(one.decoder, fi.decoders, feature_shape, image_size)
             # A class of somebody else's need not know our two attributes; what it was built with is known here.
             for attribute, value in (("feature_shape", feature_shape), ("image_size", image_size)):
                 if not hasattr(decoder, attribute):

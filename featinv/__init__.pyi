@@ -1,5 +1,6 @@
 from . import assembly as assembly
 from . import attacks as attacks
+from . import command_line as command_line
 from . import configuration as configuration
 from . import data as data
 from . import decoders as decoders
@@ -48,6 +49,7 @@ __all__ = [
     "Victim",
     "assembly",
     "attacks",
+    "command_line",
     "compare",
     "configuration",
     "data",

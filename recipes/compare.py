@@ -125,4 +125,4 @@ def fit(attack: "fi.types.Attack", name: str, pairs: "fi.Pairs", run: RunFolder,
 
 
 if __name__ == "__main__":
-    fi.configuration.run(main, Config, __doc__)
+    fi.command_line.run(main, Config, __doc__)

@@ -227,7 +227,7 @@ def test_the_recipe_makes_a_judge_from_a_folder_with_train_and_test(tmp_path: Pa
     monkeypatch.setattr(fi.processes, "share_threads", lambda: 1)
     out = tmp_path / "judge.safetensors"
     flags = f"--data {tmp_path / 'data'} --out {out} --size 12 --widths [4,6] --convolutions [1,1] --name stripes"
-    config = fi.configuration.parse(recipe.Config, arguments=[*flags.split(), "--training.epochs", "1"])
+    config = fi.command_line.parse(recipe.Config, arguments=[*flags.split(), "--training.epochs", "1"])
     recipe.main(config)
     assert "accuracy on 8 test pictures" in capsys.readouterr().out
     assert fi.encoders.judge(out).classes == ("horizontal", "vertical")

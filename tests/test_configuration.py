@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import featinv as fi
-from featinv.configuration import Part, build, describe, find, parse, rebuild
+from featinv.command_line import parse
+from featinv.configuration import Part, build, describe, find, rebuild
 
 PACKAGE = """
 class MyDecoder:
@@ -118,7 +119,9 @@ def test_settings_describe_themselves() -> None:
     assert dataclasses.is_dataclass(settings)
 
 
-@pytest.mark.parametrize("code", ["import featinv", "import featinv.configuration, featinv.errors"])
+@pytest.mark.parametrize(
+    "code", ["import featinv", "import featinv.command_line, featinv.configuration, featinv.errors"]
+)
 def test_import_is_light(code: str) -> None:
     heavy = "{'torch', 'torchvision', 'torchmetrics', 'wandb', 'accelerate', 'numpy'}"
     done = subprocess.run(

@@ -120,4 +120,4 @@ def anonymous_memory(count: int) -> float:
 
 
 if __name__ == "__main__":
-    fi.configuration.run(main, Config, __doc__)
+    fi.command_line.run(main, Config, __doc__)

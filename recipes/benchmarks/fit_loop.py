@@ -154,4 +154,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    fi.configuration.run(main, Config, __doc__)
+    fi.command_line.run(main, Config, __doc__)

@@ -153,4 +153,4 @@ def print_factors(images: fi.data.ImageSet) -> None:
 
 
 if __name__ == "__main__":
-    fi.configuration.run(main, Config, __doc__)
+    fi.command_line.run(main, Config, __doc__)

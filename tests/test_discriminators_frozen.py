@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from featinv import encoders
-from featinv.discriminators import FrozenFeatures, Projection
+from featinv.discriminators import FrozenFeatures, Patch, Projection
 from featinv.errors import BadInput
 
 
@@ -61,10 +61,13 @@ def test_only_the_heads_learn_whatever_is_unfrozen_around_them():
     assert not network.batch_statistics
 
 
-def test_the_backbone_is_named_by_its_fingerprint():
+def test_the_backbone_is_named_by_the_fingerprint_of_its_weights():
     one, other = encoder(0), encoder(1)
-    assert FrozenFeatures(one, 32, layers=["stem"]).fingerprints == {one.fingerprint} != {other.fingerprint}
-    assert FrozenFeatures(other, 32, layers=["stem"]).fingerprints == {other.fingerprint}
+    assert FrozenFeatures(one, 32, layers=["stem"]).fingerprints == {one.weights_fingerprint}
+    assert FrozenFeatures(other, 32, layers=["stem"]).fingerprints == {other.weights_fingerprint}
+    assert one.weights_fingerprint != other.weights_fingerprint
+    assert Projection(FrozenFeatures(one, 32, layers=["stem"]), 5).fingerprints == {one.weights_fingerprint}
+    assert Patch(32, layers=2, width=4).fingerprints == frozenset()
 
 
 def test_the_backbone_follows_to_another_device_but_to_no_other_precision():

@@ -219,6 +219,46 @@ def test_a_given_fingerprint_is_kept() -> None:
     assert given.fingerprint == "abc"
 
 
+def test_the_fingerprint_of_the_weights_does_not_ask_where_a_network_is_cut_or_what_it_is_fed() -> None:
+    one = small_encoder(seed=1)
+    judge = fi.encoders.Judge(
+        small_encoder(seed=1).network,
+        name="judge",
+        family="resnet",
+        trained_on="",
+        classes=["a", "b"],
+        input_size=32,
+    )
+    inside = fi.encoders.wrap(
+        nn.Sequential(small_encoder(seed=1).network), name="inside", family="resnet", input_size=16
+    )
+    same = [small_encoder(seed=1, layer="stem"), small_encoder(seed=1, input_size=32), judge, inside]
+    assert {other.weights_fingerprint for other in same} == {one.weights_fingerprint}
+    assert len({other.fingerprint for other in [one, *same]}) == 5
+    assert len(one.weights_fingerprint) == 64
+    assert small_encoder(seed=2).weights_fingerprint != one.weights_fingerprint
+
+
+def test_the_fingerprint_of_the_weights_ignores_batches_counted_but_no_other_number() -> None:
+    networks = [small_encoder(seed=1).network for _ in range(3)]
+    for name, tensor in networks[1].state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            tensor += 7
+    with torch.no_grad():
+        networks[2].state_dict()["linear.bias"][2] += 1e-6
+    first, counted, changed = (
+        fi.encoders.wrap(network, name="n", family="resnet", input_size=16).weights_fingerprint for network in networks
+    )
+    assert first == counted != changed
+
+
+def test_a_network_without_weights_has_one_fingerprint() -> None:
+    one, other = (
+        fi.encoders.wrap(lambda x, p=p: (x**p).mean((2, 3)), name="n", family="n", input_size=8) for p in (2, 3)
+    )
+    assert one.weights_fingerprint == one.fingerprint != other.weights_fingerprint
+
+
 # ------------------------------------------------------------------------------------------------ bad input
 
 

@@ -80,6 +80,20 @@ def test_half_precision_reconstructions_are_scored_in_float32(loss):
     torch.testing.assert_close(values, loss(reconstruction.float(), pictures(seed=2)))
 
 
+@pytest.mark.parametrize("loss", [*ALL, BCE() + 0.5 * MSE()], ids=repr)
+def test_float64_pictures_are_scored_in_float64(loss):
+    reconstruction, original = pictures(seed=1).double(), pictures(seed=2).double()
+    values = loss(reconstruction, original)
+    assert values.dtype == torch.float64
+    # A change that float32 cannot hold moves the number.
+    moved = loss(reconstruction.clamp(max=0.99) + 1e-10, original) - loss(reconstruction.clamp(max=0.99), original)
+    assert (moved != 0).all()
+    assert moved.abs().max() < 1e-8
+    inside = (0.1 + 0.8 * reconstruction[:1, :, :2, :2]).requires_grad_()
+    assert torch.autograd.gradcheck(lambda made: loss(made, original[:1, :, :2, :2]), (inside,))
+    assert bce_floor(original).dtype == torch.float64
+
+
 @pytest.mark.parametrize("loss", ALL, ids=repr)
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 255.0), (0.0, 1.001)])
 def test_pixels_outside_the_unit_range_are_refused(loss, low, high):
@@ -127,6 +141,28 @@ def test_an_objective_prints_itself():
     assert repr(BCE() + 0.5 * L1()) == "1*BCE + 0.5*L1"
     assert repr(2 * (BCE() + 0.5 * L1()) + MSE()) == "2*BCE + 1*L1 + 1*MSE"
     assert [(term.name, term.weight) for term in (2 * (BCE() + L1())).terms] == [("BCE", 2.0), ("L1", 2.0)]
+
+
+def test_a_loss_prints_its_settings_so_that_no_two_print_alike():
+    class Power(Loss):
+        def __init__(self, power: int, networks: frozenset[str] = frozenset()) -> None:
+            super().__init__()
+            self.power, self.networks = power, networks
+
+        @property
+        def fingerprints(self) -> frozenset[str]:
+            return self.networks
+
+        def extra_repr(self) -> str:
+            return f"power={self.power}"
+
+    objective = Power(2, frozenset({"a"})) + 0.5 * Power(3, frozenset({"a", "b"})) + BCE()
+    assert repr(objective) == "1*Power(power=2) + 0.5*Power(power=3) + 1*BCE"
+    assert repr(Power(2)) == "Power(power=2)"
+    assert repr(BCE()) == "BCE"
+    assert [term.name for term in objective.terms] == ["Power", "Power_2", "BCE"]
+    assert objective.fingerprints == {"a", "b"}
+    assert BCE().fingerprints == (BCE() + L1()).fingerprints == frozenset()
 
 
 def test_two_terms_of_one_class_keep_apart():

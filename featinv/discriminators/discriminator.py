@@ -53,6 +53,11 @@ class Discriminator(nn.Module, ABC):
         """Return the logits of a hidden map, and of the vectors where the discriminator is conditional."""
 
     @property
+    def fingerprints(self) -> frozenset[str]:
+        """Fingerprints (of the weights) of the frozen networks inside, which may judge nothing trained against this."""
+        return frozenset()
+
+    @property
     def batch_statistics(self) -> bool:
         """Whether a batch norm inside makes the logits of a picture depend on its batch mates, while training."""
         return any(isinstance(part, _BatchNorm) for part in self.modules())

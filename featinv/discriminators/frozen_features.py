@@ -21,7 +21,8 @@ GRID = 4
 class Backbone(Protocol):
     """A frozen network whose layers can be looked at: every `featinv.encoders.Encoder` is one."""
 
-    fingerprint: str
+    @property
+    def weights_fingerprint(self) -> str: ...
 
     def taps(self, images: Images, layers: Sequence[str], /) -> Mapping[str, Tensor]: ...
 
@@ -70,8 +71,8 @@ class FrozenFeatures(Discriminator):
 
     @property
     def fingerprints(self) -> frozenset[str]:
-        """Fingerprints of the frozen networks inside, which may judge nothing that was trained with them."""
-        return frozenset({self.encoder.fingerprint})
+        """That of the weights of the encoder, wherever it is cut."""
+        return frozenset({self.encoder.weights_fingerprint})
 
     def hidden(self, images: Images) -> Hidden:
         maps = self.encoder.taps(images.clamp(0, 1), self.layers)

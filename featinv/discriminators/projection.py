@@ -49,6 +49,11 @@ class Projection(Discriminator):
         self.embedding = nn.Linear(math.prod(shape), self.channels, bias=False)
         nn.init.normal_(self.embedding.weight, std=(math.prod(shape) * self.channels) ** -0.5)
 
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Those of the discriminator inside."""
+        return self.discriminator.fingerprints
+
     def hidden(self, images: Images) -> Hidden:
         return self.discriminator.hidden(images)
 

@@ -19,8 +19,27 @@ def network_fingerprint(network: nn.Module, setting: dict[str, Any]) -> str:
         if name.endswith("num_batches_tracked") or not isinstance(tensor, Tensor):
             continue
         digest.update(f"\n{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def weights_fingerprint(network: nn.Module) -> str:
+    """Return the sha256 (64 hex digits) of a network's weights alone, wherever it is cut and whatever it is fed.
+
+    Shapes, dtypes and bytes of the state dict count; names and their order do not, so that a network inside another
+    module has the same. `num_batches_tracked` does not count, as above.
+    """
+    tensors = [tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")]
+    digests = [
+        hashlib.sha256(f"{tuple(tensor.shape)} {tensor.dtype}\n".encode() + _bytes(tensor)).hexdigest()
+        for tensor in tensors
+        if isinstance(tensor, Tensor)
+    ]
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def output_fingerprint(outputs: Tensor, setting: dict[str, Any]) -> str:

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from featinv.errors import BadInput
 from featinv.types import Images
 
+from .fingerprints import weights_fingerprint
+
 # A resize or a rounding to bfloat16 may leave [0, 1] by this much.
 _SLACK = 1e-3
 
@@ -25,6 +27,7 @@ class FrozenNetwork(nn.Module, ABC):
 
     mean: Tensor
     std: Tensor
+    fingerprint: str
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class FrozenNetwork(nn.Module, ABC):
         self.trained_on = trained_on
         self.image_size = input_size
         self.network = network
+        self._weights_fingerprint: str | None = None
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(1, 3, 1, 1), persistent=False)
 
@@ -66,6 +70,17 @@ class FrozenNetwork(nn.Module, ABC):
         """Do nothing: a frozen network stays in eval mode, whatever the module around it does."""
         del mode
         return self
+
+    @property
+    def weights_fingerprint(self) -> str:
+        """sha256 of the weights alone: equal for one network cut at two layers, fed at two sizes, or made a judge.
+
+        Computed when it is first asked for. A network without weights has its `fingerprint` here too.
+        """
+        if self._weights_fingerprint is None:
+            has_weights = bool(self.network.state_dict())
+            self._weights_fingerprint = weights_fingerprint(self.network) if has_weights else self.fingerprint
+        return self._weights_fingerprint
 
     @property
     def normalisation(self) -> dict[str, list[float]]:

@@ -31,8 +31,28 @@ class Loss(nn.Module):
     _range_checked = False
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
-        """Return one number a picture, float32, smaller for a better reconstruction."""
+        """Return one number a picture, smaller for a better reconstruction: float32, float64 for float64 pictures."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(reconstruction, original) -> (B,)")
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Fingerprints (of the weights) of the frozen networks inside, which may judge nothing trained with this loss.
+
+        Empty by default: a loss of yours that looks through a network names it here.
+        """
+        return frozenset()
+
+    @property
+    def words(self) -> str:
+        """What an objective prints of this loss and a checkpoint knows it by: the class, and torch's `extra_repr`.
+
+        A loss with settings writes them into `extra_repr`, so that no two different losses print alike.
+        """
+        settings = self.extra_repr()
+        return f"{type(self).__name__}({settings})" if settings else type(self).__name__
+
+    def __repr__(self) -> str:
+        return self.words
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -106,8 +126,21 @@ class Objective(Loss):
         losses = cast("list[Loss]", list(self.losses))
         return tuple(map(Term, names, self.weights, losses))
 
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Those of all terms; of one that is switched off by a weight of 0 too."""
+        return frozenset().union(*(term.loss.fingerprints for term in self.terms))
+
+    @property
+    def words(self) -> str:
+        """The weighted terms in the order in which they were written, each in its own words."""
+        return " + ".join(f"{term.weight:g}*{term.loss.words}" for term in self.terms)
+
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         return self.weigh(self.named(reconstruction, original))
 
-    def __repr__(self) -> str:
-        return " + ".join(f"{term.weight:g}*{term.name}" for term in self.terms)
+
+def wide(reconstruction: Tensor, original: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both in float32, float64 where one of them is: half precision would lose a small error."""
+    kind = torch.promote_types(torch.promote_types(reconstruction.dtype, original.dtype), torch.float32)
+    return reconstruction.to(kind), original.to(kind)

@@ -2,7 +2,7 @@
 
 import torch
 
-from featinv.losses.objective import Loss
+from featinv.losses.objective import Loss, wide
 from featinv.types import Images, PerImage
 
 # Keras clips a prediction to [eps, 1 - eps] before the logarithm, and so do we; its default eps.
@@ -20,8 +20,8 @@ class BCE(Loss):
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
-        target = original.float()
-        p = reconstruction.float().clamp(KERAS_EPSILON, 1 - KERAS_EPSILON)
+        made, target = wide(reconstruction, original)
+        p = made.clamp(KERAS_EPSILON, 1 - KERAS_EPSILON)
         # log1p keeps the digits of 1 - p near p = 0; autocast refuses torch's fused binary_cross_entropy.
         return -(target * p.log() + (1 - target) * (-p).log1p()).flatten(1).mean(1)
 
@@ -34,7 +34,8 @@ class MSE(Loss):
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
-        return (reconstruction.float() - original.float()).square().flatten(1).mean(1)
+        made, target = wide(reconstruction, original)
+        return (made - target).square().flatten(1).mean(1)
 
 
 class L1(Loss):
@@ -46,10 +47,11 @@ class L1(Loss):
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
-        return (reconstruction.float() - original.float()).abs().flatten(1).mean(1)
+        made, target = wide(reconstruction, original)
+        return (made - target).abs().flatten(1).mean(1)
 
 
 def bce_floor(images: Images) -> PerImage:
     """Return what `BCE` gives a perfect copy: the mean binary entropy of the pixels, in nats, (B, 3, H, W) -> (B,)."""
-    pixels = images.float()
+    pixels = images.to(torch.promote_types(images.dtype, torch.float32))
     return (torch.special.entr(pixels) + torch.special.entr(1 - pixels)).flatten(1).mean(1)

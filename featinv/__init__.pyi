@@ -31,6 +31,7 @@ from .features import live as live
 from .features import load_features as load_features
 from .features import open_store as open_store
 from .features import pair as pair
+from .training import Adversary as Adversary
 from .training import Training as Training
 from .victim import Release as Release
 from .victim import Victim as Victim
@@ -39,6 +40,7 @@ from .victim import release as release
 __version__: str
 
 __all__ = [
+    "Adversary",
     "BadInput",
     "Diverged",
     "Pairs",

@@ -93,7 +93,7 @@ def test_saved_and_loaded_it_paints_the_same_and_refuses_to_be_fitted(tmp_path: 
     vectors = make_pairs(100).batch(np.arange(10))[0]
     assert torch.equal(loaded.reconstruct(vectors), attack.reconstruct(vectors))
     assert (loaded.history, loaded.seconds, loaded.victim) == (attack.history, attack.seconds, attack.victim)
-    assert (loaded.training, repr(loaded.objective)) == (QUICK, "MSE()")
+    assert (loaded.training, repr(loaded.objective)) == (QUICK, repr(MSE()))
     assert (loaded.feature_shape, loaded.image_size, loaded.parameters) == ((WIDTH,), SIZE, attack.parameters)
     with pytest.raises(BadInput, match="holds no objective"):
         loaded.fit(make_pairs(100))

@@ -126,7 +126,7 @@ class _Stopping(MSE):
         self.steps = steps
 
     def __repr__(self) -> str:
-        return "MSE()"
+        return repr(MSE())
 
     @property
     def terms(self) -> Any:

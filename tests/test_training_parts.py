@@ -55,7 +55,12 @@ def test_settings_that_cannot_be_used_are_refused_by_name(name: str, value: Any)
 
 def test_the_best_cannot_be_kept_without_held_out_pairs() -> None:
     with pytest.raises(BadInput, match="keep"):
-        Training(holdout=0)
+        Training(holdout=0, keep="best")
+    assert Training(holdout=0).kept() == "last"
+    assert Training().kept() == "best"
+    assert Training().kept(adversarial=True) == "last"
+    with pytest.raises(BadInput, match=r"training\.keep: expected 'last' or null with an adversary"):
+        Training(keep="best").kept(adversarial=True)
 
 
 def test_the_papers_settings_are_the_notebooks() -> None:

@@ -14,6 +14,7 @@ from featinv import Training
 from featinv.losses import MSE
 from featinv.training import Checkpoints, Ema, Fitted, Step, fit_decoder, fit_steps
 from featinv.training.batches import Batch
+from featinv.training.progress import Progress
 
 SETTINGS = Training(pictures=480, batch_size=24, holdout=10, keep="last", ema=0.9)
 
@@ -38,7 +39,7 @@ class Duel:
     def extra_state(self) -> list[Any]:
         return [self.ema]
 
-    def __call__(self, batch: Batch, rate: float, /) -> dict[str, Tensor]:
+    def __call__(self, batch: Batch, progress: Progress, /) -> dict[str, Tensor]:
         made = self.paint(batch.features)
         self.judge.requires_grad_(False)
         loss = (made - batch.images).square().mean() - 0.1 * self.judge(made).mean()
@@ -69,11 +70,11 @@ def test_two_networks_train_log_and_resume_exactly(tmp_path: Path) -> None:
     class Stopping(Duel):
         steps = 11
 
-        def __call__(self, batch: Batch, rate: float, /) -> dict[str, Tensor]:
+        def __call__(self, batch: Batch, progress: Progress, /) -> dict[str, Tensor]:
             self.steps -= 1
             if self.steps < 0:
                 raise KeyboardInterrupt
-            return super().__call__(batch, rate)
+            return super().__call__(batch, progress)
 
     with pytest.raises(KeyboardInterrupt):
         _fit(Stopping, tmp_path / "cut")

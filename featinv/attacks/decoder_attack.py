@@ -1,7 +1,6 @@
 """The trained decoder as an attack: the paper's idea, and every stronger decoder."""
 
 import copy
-from collections import OrderedDict
 from typing import Any, final
 
 import numpy as np
@@ -10,11 +9,12 @@ from torch import Tensor, nn
 
 from featinv import configuration, processes
 from featinv.attacks.checks import check_features
-from featinv.attacks.passes import feature_moments
+from featinv.attacks.decoder_weights import Remembered, as_shape, assemble, check_weights
+from featinv.attacks.passes import Moments, feature_moments
 from featinv.blocks import Standardise
 from featinv.errors import BadInput
 from featinv.losses import Loss
-from featinv.training import Checkpoints, Training, fit_decoder
+from featinv.training import Adversary, Checkpoints, Training, fit_decoder
 from featinv.types import Features, Images
 
 PICTURES_AT_ONCE = 256
@@ -22,31 +22,30 @@ PAIRS_TO_MEASURE = 20_000
 """public pairs whose mean and deviation are taken for those of all: right to a hundredth of a deviation"""
 
 
-class Remembered(nn.Module):
-    """Stands for the objective of an attack that was loaded: it is known by its words only."""
-
-    def __init__(self, words: str) -> None:
-        super().__init__()
-        self.words = words
-
-    def __repr__(self) -> str:
-        return self.words
-
-
 @final
 class DecoderAttack:
     """features (B, *F) -> images (B, 3, S, S): a decoder trained on public pairs to make an objective small.
 
     `decoder` maps vectors to pictures in [0, 1] and has `feature_shape` and `image_size`; `objective` is a loss or a
-    sum of losses. Fitting trains a copy, so that `decoder` keeps its first weights and a second fit starts anew.
-    Raises BadInput for a decoder that could not be saved afterwards, before any training.
+    sum of losses; `adversary` adds a discriminator that the decoder has to please too (and then the last weights are
+    kept, never the best by PSNR). Fitting trains copies, so that decoder and discriminator keep their first weights and
+    a second fit starts anew. Raises BadInput before any training for a decoder that could not be saved afterwards, and
+    for an adversary that does not fit it.
     """
 
     kind = "attack"
 
-    def __init__(self, decoder: nn.Module, objective: nn.Module, training: Training | None = None) -> None:
+    def __init__(
+        self,
+        decoder: nn.Module,
+        objective: nn.Module,
+        training: Training | None = None,
+        *,
+        adversary: Adversary | Remembered | None = None,
+    ) -> None:
         self.decoder = decoder
         self.objective = objective
+        self.adversary = adversary
         self.training = Training() if training is None else training
         if not isinstance(objective, Loss | Remembered):
             raise BadInput(
@@ -59,15 +58,20 @@ class DecoderAttack:
                     f"{type(decoder).__name__}: expected a decoder with an attribute {name!r}, got none; set it"
                 )
         self._description = configuration.describe(decoder)
-        self.feature_shape = _as_shape(decoder.feature_shape)
+        self.feature_shape = as_shape(decoder.feature_shape)
         self.image_size = int(decoder.image_size)  # type: ignore[arg-type]
+        self._check_adversary()
+        barred: list[frozenset[str]] = [getattr(part, "fingerprints", frozenset()) for part in (objective, adversary)]
+        self.barred = barred[0] | barred[1]
         self.network: nn.Module | None = None
         self.victim: dict[str, Any] = {}
         self.history: list[dict[str, float]] = []
+        self.notices: list[str] = []
         self.seconds = 0.0
 
     def __repr__(self) -> str:
-        return f"DecoderAttack({type(self.decoder).__name__}, {self.objective!r}, {self.training.optimiser})"
+        parts = [type(self.decoder).__name__, repr(self.objective), self.training.optimiser]
+        return f"DecoderAttack({', '.join(parts if self.adversary is None else [*parts, repr(self.adversary)])})"
 
     @property
     def parameters(self) -> int:
@@ -80,12 +84,13 @@ class DecoderAttack:
         """Train a copy of the decoder on public pairs; under `accelerate launch` call it in every process.
 
         With `checkpoints` a killed training goes on where it was, to the same weights. Leaves `network` (standardising
-        layer and decoder), `history` (rows of loss and validation) and `seconds`. Raises BadInput for pairs that do not
-        fit the decoder, before any training, and Diverged when the loss is not finite.
+        layer and decoder), `history` (rows of loss and validation), `notices` (what went wrong with an adversary, in
+        words) and `seconds`. Raises BadInput for pairs that do not fit the decoder, before any training, and Diverged
+        when the loss is not finite.
         """
         objective = self._check(pairs)
         with processes.seeded(self.training.seed):
-            network = self._fresh_network(pairs)
+            network, adversary = self._fresh(pairs)
         fitted = fit_decoder(
             network,
             objective,
@@ -95,12 +100,14 @@ class DecoderAttack:
             progress=progress,
             resume=resume,
             identity={"decoder": self._description},
+            adversary=adversary,
         )
         # A new network around the kept weights: the trained one may be compiled, or patched for mixed precision.
-        self.network = _assemble(self.decoder, Standardise(self.feature_shape) if self.training.standardise else None)
+        self.network = assemble(self.decoder, Standardise(self.feature_shape) if self.training.standardise else None)
         self.network.load_state_dict(fitted.weights)
         self.network.to(processes.device()).requires_grad_(False).eval()
-        self.history, self.seconds, self.victim = fitted.history, fitted.seconds, dict(pairs.card)
+        self.history, self.notices, self.seconds = fitted.history, fitted.notices, fitted.seconds
+        self.victim = dict(pairs.card)
         return self
 
     @torch.no_grad()
@@ -127,16 +134,19 @@ class DecoderAttack:
             "feature_shape": list(self.feature_shape),
             "image_size": self.image_size,
             "objective": repr(self.objective),
+            "adversary": None if self.adversary is None else repr(self.adversary),
+            "barred": sorted(self.barred),
             "training": configuration.describe(self.training)["args"],
             "victim": self.victim,
             "history": self.history,
+            "notices": self.notices,
             "seconds": self.seconds,
         }
         return config, {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
     @classmethod
     def from_state(cls, config: dict[str, Any], tensors: dict[str, Tensor], allow: Any = ()) -> "DecoderAttack":
-        """Rebuild a fitted attack; it reconstructs, but knows its objective by its words only and cannot be fitted.
+        """Rebuild a fitted attack; it reconstructs, but knows objective and adversary by words only: not to be fitted.
 
         A decoder that is not one of featinv's is built only when `allow` names it. Raises BadInput when the weights are
         not those of the decoder.
@@ -145,7 +155,7 @@ class DecoderAttack:
             # A stranger's file may ask for terabytes: compare shapes before anything is allocated.
             with torch.device("meta"):
                 sketch = configuration.rebuild(config["decoder"])
-            _check_weights(
+            check_weights(
                 sketch, {n.removeprefix("decoder."): t for n, t in tensors.items() if n.startswith("decoder.")}
             )
         decoder = configuration.rebuild(config["decoder"], allow)
@@ -154,14 +164,28 @@ class DecoderAttack:
             if not hasattr(decoder, name):
                 setattr(decoder, name, config[name])
         settings = {**config["training"], "betas": tuple(config["training"]["betas"])}  # JSON knows lists only
-        attack = cls(decoder, Remembered(str(config["objective"])), Training(**settings))
-        network = _assemble(decoder, Standardise(attack.feature_shape) if attack.training.standardise else None)
-        _check_weights(network, tensors)
+        words = config.get("adversary")  # attacks saved before there were adversaries do not say
+        adversary = None if words is None else Remembered(str(words))
+        attack = cls(decoder, Remembered(str(config["objective"])), Training(**settings), adversary=adversary)
+        attack.barred = frozenset(str(fingerprint) for fingerprint in config.get("barred", ()))
+        attack.notices = [str(notice) for notice in config.get("notices", ())]
+        network = assemble(decoder, Standardise(attack.feature_shape) if attack.training.standardise else None)
+        check_weights(network, tensors)
         network.load_state_dict(tensors)
         attack.network = network.requires_grad_(False).eval()
         attack.victim, attack.history = dict(config["victim"]), list(config["history"])
         attack.seconds = float(config["seconds"])
         return attack
+
+    def _check_adversary(self) -> None:
+        self.training.kept(adversarial=self.adversary is not None)
+        if isinstance(self.adversary, Adversary):
+            self.adversary.check(self.image_size, self.feature_shape)
+        elif not isinstance(self.adversary, Remembered | None):
+            raise BadInput(
+                f"adversary: expected a featinv.Adversary or None, got {type(self.adversary).__name__}; "
+                "write Adversary(discriminator, loss)"
+            )
 
     def _check(self, pairs: Any) -> Loss:
         if not isinstance(self.objective, Loss):
@@ -180,16 +204,26 @@ class DecoderAttack:
             )
         return self.objective
 
-    def _fresh_network(self, pairs: Any) -> nn.Module:
-        if not self.training.standardise or len(pairs) == 0:
-            return _assemble(self.decoder, None)
+    def _fresh(self, pairs: Any) -> tuple[nn.Module, Adversary | None]:
+        """Return copies of decoder and adversary with their first weights, and the public statistics in them."""
+        adversary = copy.deepcopy(self.adversary) if isinstance(self.adversary, Adversary) else None
+        conditional = adversary is not None and adversary.discriminator.conditional
+        if len(pairs) == 0 or not (self.training.standardise or conditional):
+            return assemble(self.decoder, None), adversary
+        moments = self._moments(pairs)
+        mean, scale = moments.mean.reshape(self.feature_shape), moments.scale.reshape(self.feature_shape)
+        if adversary is not None:
+            adversary.discriminator.set_statistics(mean, scale)
+        standardise = Standardise(self.feature_shape) if self.training.standardise else None
+        if standardise is not None:
+            standardise.set_statistics(mean, scale)
+        return assemble(self.decoder, standardise), adversary
+
+    def _moments(self, pairs: Any) -> Moments:
         if len(pairs) > PAIRS_TO_MEASURE:  # live pairs encode every picture that they are asked for
             chosen = np.random.default_rng(self.training.seed).choice(len(pairs), PAIRS_TO_MEASURE, replace=False)
             pairs = pairs.take(np.sort(chosen))
-        moments = feature_moments(pairs)
-        standardise = Standardise(self.feature_shape)
-        standardise.set_statistics(moments.mean.reshape(self.feature_shape), moments.scale.reshape(self.feature_shape))
-        return _assemble(self.decoder, standardise)
+        return feature_moments(pairs)
 
     def _fitted(self, purpose: str) -> nn.Module:
         if self.network is None:
@@ -197,28 +231,3 @@ class DecoderAttack:
                 f"DecoderAttack: expected a fitted attack to {purpose}, got one before fit(pairs); fit it first"
             )
         return self.network
-
-
-def _assemble(decoder: nn.Module, standardise: Standardise | None) -> nn.Module:
-    """Put the standardising layer, if any, before a copy of the decoder."""
-    parts: OrderedDict[str, nn.Module] = OrderedDict() if standardise is None else OrderedDict(standardise=standardise)
-    parts["decoder"] = copy.deepcopy(decoder)
-    return nn.Sequential(parts)
-
-
-def _as_shape(feature_shape: Any) -> tuple[int, ...]:
-    return (feature_shape,) if isinstance(feature_shape, int) else tuple(int(size) for size in feature_shape)
-
-
-def _check_weights(network: nn.Module, tensors: dict[str, Tensor]) -> None:
-    expected = network.state_dict()
-    if missing := sorted(set(expected) ^ set(tensors)):
-        raise BadInput(f"weights: expected those of the decoder, but {missing[0]!r} is in one and not in the other")
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
-            raise BadInput(
-                f"weights: expected {name} of shape {tuple(expected[name].shape)} and {expected[name].dtype}, got "
-                f"{tuple(tensor.shape)} and {tensor.dtype}; is it of another decoder?"
-            )
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise BadInput(f"weights: expected finite numbers in {name}, got NaN or infinity; the file is damaged")

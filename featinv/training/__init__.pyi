@@ -1,3 +1,5 @@
+from .adversarial_step import AdversarialStep as AdversarialStep
+from .adversary import Adversary as Adversary
 from .checkpoints import Checkpoints as Checkpoints
 from .classifier import train_classifier as train_classifier
 from .classifier_accuracy import PIXEL_MEAN as PIXEL_MEAN
@@ -5,6 +7,7 @@ from .classifier_accuracy import PIXEL_STD as PIXEL_STD
 from .classifier_accuracy import head_accuracies as head_accuracies
 from .classifier_accuracy import label_accuracy as label_accuracy
 from .classifier_settings import ClassifierTraining as ClassifierTraining
+from .collapse import CollapseWatch as CollapseWatch
 from .ema import Ema as Ema
 from .fitting import Fitted as Fitted
 from .fitting import fit_decoder as fit_decoder
@@ -18,8 +21,11 @@ from .step import Step as Step
 __all__ = [
     "PIXEL_MEAN",
     "PIXEL_STD",
+    "AdversarialStep",
+    "Adversary",
     "Checkpoints",
     "ClassifierTraining",
+    "CollapseWatch",
     "Ema",
     "Fitted",
     "RegressionStep",

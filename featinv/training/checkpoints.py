@@ -20,7 +20,7 @@ MARKER = "complete.json"
 
 
 class Checkpoints:
-    """A folder of training states `step_00001234`, of which the newest `keep` stay.
+    """A folder of training states `step_00001234`, of which the newest `keep` stay, and one from before a collapse.
 
     A state is Accelerate's own (weights, optimisers, random state) and pickle inside: it is for its owner, is no way to
     share an attack (`featinv.save_attack` is), and is refused from another owner or with anything but numbers in it.
@@ -51,11 +51,19 @@ class Checkpoints:
         """Return the newest complete state, or None."""
         return next((folder for folder in reversed(self._folders()) if _is_complete(folder)), None)
 
-    def save(self, accelerator: Accelerator, progress: Progress, identity: dict[str, Any]) -> Path:
+    def save(
+        self,
+        accelerator: Accelerator,
+        progress: Progress,
+        identity: dict[str, Any],
+        *,
+        sound_until: int | None = None,
+    ) -> Path:
         """Write the state of everything prepared by and registered with the accelerator; call it in every process.
 
-        `identity` says what is trained, and on what; another one cannot be resumed from it. Raises BadInput when it
-        cannot be written; what was there before stays.
+        `identity` says what is trained, and on what; another one cannot be resumed from it. The newest state that is
+        not of a later step than `sound_until` stays, however many come after it. Raises BadInput when it cannot be
+        written; what was there before stays.
         """
         final = self.folder / f"step_{progress.step:08d}"
         with contextlib.ExitStack() as stack:
@@ -75,7 +83,7 @@ class Checkpoints:
                 files.write_json(temporary / MARKER, marker)
         processes.barrier()
         if processes.is_main():
-            self._prune()
+            self._prune(sound_until)
         return final
 
     def resume(self, accelerator: Accelerator, identity: dict[str, Any]) -> bool:
@@ -106,9 +114,12 @@ class Checkpoints:
     def _folders(self) -> list[Path]:
         return sorted(self.folder.glob("step_[0-9]*"))
 
-    def _prune(self) -> None:
+    def _prune(self, sound_until: int | None) -> None:
         complete = [folder for folder in self._folders() if _is_complete(folder)]
+        sound = [one for one in complete if sound_until is not None and int(one.name.split("_")[1]) <= sound_until]
         for folder in complete[: -self.keep]:
+            if folder in sound[-1:]:
+                continue
             (folder / MARKER).unlink()  # first, so that a half-removed state is not taken for a complete one
             shutil.rmtree(folder)
 

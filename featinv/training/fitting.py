@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +15,18 @@ from featinv import processes
 from featinv.configuration import describe
 from featinv.losses import Loss
 from featinv.training.acceleration import accelerating
+from featinv.training.adversarial_step import AdversarialStep
+from featinv.training.adversary import Adversary
 from featinv.training.batches import Batches, hold_out
 from featinv.training.checkpoints import Checkpoints
+from featinv.training.collapse import CollapseWatch
 from featinv.training.history import History
 from featinv.training.loop import Watcher, run
 from featinv.training.progress import Progress
 from featinv.training.selection import Selection, check_finite, copied_weights
 from featinv.training.settings import Training
 from featinv.training.step import RegressionStep, Step
-from featinv.training.watchers import Bar, Saving, Validation
+from featinv.training.watchers import Bar, Saving, Validation, say, silent
 
 PICTURES_TO_KNOW = 16
 """pictures by which a resumed training knows its pairs again"""
@@ -36,6 +40,7 @@ class Fitted(NamedTuple):
     seconds: float
     steps: int
     pictures: int
+    notices: list[str]
 
 
 def fit_decoder(
@@ -48,20 +53,37 @@ def fit_decoder(
     progress: bool = True,
     resume: bool = True,
     identity: dict[str, Any] | None = None,
+    adversary: Adversary | None = None,
 ) -> Fitted:
     """Train a decoder on public pairs to make the objective small, from the weights that it has; changes it in place.
 
-    Returns the weights to keep, which are the average or the best, not those that `decoder` is left with.
-    `identity` says in JSON what is trained: checkpoints of another identity, settings or pairs are refused.
-    Raises BadInput before the first step, and Diverged when a loss is not finite.
+    With an adversary the decoder plays against its discriminator too, which is trained in place as well. Returns the
+    weights to keep, which are the average or the best, not those that `decoder` is left with; an adversarial training
+    keeps its last. `identity` says in JSON what is trained: checkpoints of another identity, settings or pairs are
+    refused. Raises BadInput before the first step, and Diverged when a loss is not finite.
     """
+    settings = replace(settings, keep=settings.kept(adversarial=adversary is not None))
+    named = {"objective": repr(objective), **(identity or {})}
+    watch = None
+    if adversary is not None:
+        adversary.check(int(pairs.image_size), tuple(pairs.feature_shape))
+        named["adversary"] = repr(adversary)
+        watch = CollapseWatch(adversary.start, say if progress else silent)
 
     def make_step(accelerator: Accelerator) -> Step:
-        return RegressionStep(decoder, objective, settings, accelerator)
+        if adversary is None:
+            return RegressionStep(decoder, objective, settings, accelerator)
+        return AdversarialStep(decoder, objective, adversary, settings, accelerator)
 
-    named = {"objective": repr(objective), **(identity or {})}
     return fit_steps(
-        make_step, pairs, settings, checkpoints=checkpoints, progress=progress, resume=resume, identity=named
+        make_step,
+        pairs,
+        settings,
+        checkpoints=checkpoints,
+        progress=progress,
+        resume=resume,
+        identity=named,
+        watch=watch,
     )
 
 
@@ -74,16 +96,19 @@ def fit_steps(
     progress: bool,
     resume: bool,
     identity: dict[str, Any],
+    watch: CollapseWatch | None = None,
 ) -> Fitted:
     """Run any kind of step over public pairs, with validation, checkpoints and a progress bar (see `fit_decoder`)."""
+    settings = replace(settings, keep=settings.kept())
     with accelerating(settings) as accelerator, processes.seeded(settings.seed):
         trained_on, held_out = hold_out(pairs, settings.holdout, settings.seed)
         batches = Batches(trained_on, batch_size=settings.batch_size, seed=settings.seed, flips=settings.flips)
         step = make_step(accelerator)
         so_far, history, selection = Progress(settings), History(settings), Selection()
-        accelerator.register_for_checkpointing(so_far, history, selection, *step.extra_state)
+        watches = [] if watch is None else [watch]
+        accelerator.register_for_checkpointing(so_far, history, selection, *step.extra_state, *watches)
 
-        watchers: list[Watcher] = [history]
+        watchers: list[Watcher] = [history, *watches]
         if held_out is not None:
             watchers.append(Validation(step, held_out, settings, history, selection, accelerator.device))
         if checkpoints is not None:
@@ -92,7 +117,7 @@ def fit_steps(
                 checkpoints.refuse_existing()
             else:
                 checkpoints.resume(accelerator, identity)
-            watchers.append(Saving(checkpoints, accelerator, step, history, identity))
+            watchers.append(Saving(checkpoints, accelerator, step, history, identity, watch))
         with contextlib.ExitStack() as stack:
             if progress:
                 bar = stack.enter_context(
@@ -104,7 +129,8 @@ def fit_steps(
         weights = selection.weights if settings.keep == "best" else None
         weights = copied_weights(step.network) if weights is None else weights
         check_finite(weights, so_far)
-        return Fitted(weights, history.rows, so_far.seconds, so_far.step, so_far.pictures)
+        notices = [] if watch is None else watch.notices
+        return Fitted(weights, history.rows, so_far.seconds, so_far.step, so_far.pictures, notices)
 
 
 def _circumstances(pairs: Any, settings: Training) -> dict[str, Any]:

@@ -29,16 +29,14 @@ class History:
         self.settings = settings
         self.rows: list[dict[str, float]] = []
         self.means: dict[str, float] = {}
-        self._names: list[str] = []
-        self._sums: Tensor | None = None
-        self._count = 0
+        # By the names that were told together: not every step tells every value.
+        self._sums: dict[tuple[str, ...], tuple[Tensor, int]] = {}
         self._looked = 0
 
     def __call__(self, progress: Progress, values: dict[str, Tensor]) -> None:
         stacked = torch.stack([value.detach() for value in values.values()])
-        self._names = list(values)
-        self._sums = stacked if self._sums is None else self._sums + stacked
-        self._count += 1
+        before = self._sums.get(names := tuple(values))
+        self._sums[names] = (stacked, 1) if before is None else (before[0] + stacked, before[1] + 1)
         cheap = stacked.device.type == "cpu" and processes.world_size() == 1
         if progress.every(parts=ROWS):
             self.record(progress, {})
@@ -47,13 +45,19 @@ class History:
 
     def look(self, progress: Progress) -> None:
         """Bring the means up to date; raises Diverged when one is not finite (in all processes together)."""
-        if self._sums is None:
+        if not self._sums:
             return
-        sums = self._sums
+        told = torch.cat([sums for sums, _ in self._sums.values()])
         if processes.world_size() > 1:
-            sums = sums.clone()
-            torch.distributed.all_reduce(sums)
-        self.means = {name: total / self._count for name, total in zip(self._names, sums.tolist(), strict=True)}
+            torch.distributed.all_reduce(told)
+        totals: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        numbers = iter(told.tolist())
+        for names, (_, count) in self._sums.items():
+            for name in names:
+                totals[name] = totals.get(name, 0.0) + next(numbers)
+                counts[name] = counts.get(name, 0) + count
+        self.means = {name: total / counts[name] for name, total in totals.items()}
         self._stop_if_not_finite(progress)
         self._looked = progress.step
 
@@ -66,10 +70,11 @@ class History:
         row = {"step": progress.step, "pictures": progress.pictures, "seconds": round(progress.seconds, 3)}
         row["lr"] = self.settings.lr * rate(self.settings, progress.last_fraction)
         self.rows.append(row | self.means | extra)
-        self._sums, self._count = None, 0
+        self._sums = {}
 
     def _stop_if_not_finite(self, progress: Progress) -> None:
-        bad = [name for name, mean in self.means.items() if not math.isfinite(mean)]
+        # Losses only: a gradient that overflows in fp16 is left out and harmless, in other precisions the loss follows.
+        bad = [name for name, mean in self.means.items() if name.startswith("train/loss") and not math.isfinite(mean)]
         if not bad:
             return
         first = self._looked + 1
@@ -83,15 +88,10 @@ class History:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training needs."""
-        return {
-            "rows": self.rows,
-            "names": self._names,
-            "sums": self._sums,
-            "count": self._count,
-            "looked": self._looked,
-        }
+        sums = [(list(names), total, count) for names, (total, count) in self._sums.items()]
+        return {"rows": self.rows, "sums": sums, "looked": self._looked}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
-        self.rows, self._names, self._sums = state["rows"], state["names"], state["sums"]
-        self._count, self._looked = state["count"], state["looked"]
+        self.rows, self._looked = state["rows"], state["looked"]
+        self._sums = {tuple(names): (total, count) for names, total, count in state["sums"]}

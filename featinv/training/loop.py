@@ -8,7 +8,6 @@ from torch import Tensor
 
 from featinv.training.batches import Batches, place, seed_step
 from featinv.training.progress import Progress
-from featinv.training.schedule import rate
 from featinv.training.settings import Training
 from featinv.training.step import Step
 
@@ -32,7 +31,7 @@ def run(
     while not progress.done:
         seed_step(settings.seed, progress.step, device)
         batch = place(batches.load(progress.step), device)
-        values = step(batch, rate(settings, progress.fraction))
+        values = step(batch, progress)
         progress.advance(batch.total)
         for watcher in watchers:
             watcher(progress, values)

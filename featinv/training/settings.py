@@ -55,8 +55,9 @@ class Training:
     """public pairs held out of training for validation: a share below 1 (2,000 pairs at most), or a number; 0: none"""
     validate_every: int | None = None
     """pictures between two validations; null: twenty validations over the budget"""
-    keep: Literal["best", "last"] = "best"
-    """which weights to keep: those with the best PSNR on the held-out public pairs, or the last"""
+    keep: Literal["best", "last"] | None = None
+    """which weights to keep: those with the best PSNR on the held-out public pairs, or the last; null: the last with an
+    adversary (the best PSNR would be that of the time before it began) or without held-out pairs, else the best"""
     seed: int = 0
     """of the order of the pictures, the flips, dropout and the held-out pairs"""
 
@@ -77,6 +78,15 @@ class Training:
         _demand("holdout", self.holdout, whole, "a share below 1 or a whole number of pairs")
         if self.keep == "best" and self.holdout == 0:
             raise BadInput("keep: 'best' is chosen on held-out pairs, but holdout is 0; set holdout, or keep='last'")
+
+    def kept(self, *, adversarial: bool = False) -> Literal["best", "last"]:
+        """Return which weights are kept. Raises BadInput for the best ones of an adversarial training."""
+        if adversarial and self.keep == "best":
+            raise BadInput(
+                "training.keep: expected 'last' or null with an adversary, got 'best'; the best PSNR would be that of "
+                "the time before the adversary began"
+            )
+        return self.keep or ("last" if adversarial or self.holdout == 0 else "best")
 
     @classmethod
     def paper(cls, pictures: int = 740_000, batch_size: int = 30) -> "Training":

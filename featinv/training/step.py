@@ -1,26 +1,26 @@
 """One optimiser step: the piece of a training that knows what is optimised."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from featinv.losses import Loss
 from featinv.training.batches import Batch
-from featinv.training.ema import Ema
-from featinv.training.optimisers import optimiser
+from featinv.training.descent import Logged, decoder_descent, micro_batches
+from featinv.training.progress import Progress
+from featinv.training.schedule import rate
 from featinv.training.settings import Training
+from featinv.types import Images
 
 
 @runtime_checkable
 class Step(Protocol):
-    """What the fit loop asks of a training step; another kind of training (an adversarial one) is another class.
+    """What the fit loop asks of a training step; another kind of training is another class.
 
-    Called with this process's share of a batch and the multiplier of the learning rate, it takes one optimiser step and
-    returns named scalars whose sum over the processes is the value of the batch ("train/loss", "train/loss/<term>").
+    Called with this process's share of a batch and the progress so far, it takes one optimiser step (of each network)
+    and returns named scalars whose sum over the processes is the value of the batch ("train/loss",
+    "train/loss/<term>"). A name may be missing where there is nothing to tell.
     """
 
     @property
@@ -31,7 +31,7 @@ class Step(Protocol):
     def extra_state(self) -> list[Any]:
         """Objects with state_dict and load_state_dict that checkpoints hold beside what Accelerate prepared."""
 
-    def __call__(self, batch: Batch, rate: float, /) -> dict[str, Tensor]: ...
+    def __call__(self, batch: Batch, progress: Progress, /) -> dict[str, Tensor]: ...
 
 
 class RegressionStep:
@@ -42,18 +42,11 @@ class RegressionStep:
     """
 
     def __init__(self, decoder: nn.Module, objective: Loss, settings: Training, accelerator: Accelerator) -> None:
-        self.decoder = decoder.to(accelerator.device).train()
+        self.decoder = decoder
         self.objective = objective.to(accelerator.device)
         self.settings = settings
-        # A copy of the unwrapped decoder: preparing patches its forward, and the copy would keep calling the original.
-        self.ema = None if settings.ema is None else Ema(decoder, settings.ema)
-        if settings.compile:
-            decoder.compile()
-        self._accelerator = accelerator
-        self._optimiser = optimiser(decoder.parameters(), settings)
-        self._forward, scaled = accelerator.prepare(decoder, self._optimiser)
-        # Accelerate's wrapper is for fp16's scaler; without one its step only looks for optional packages, on disk.
-        self._take_step = self._optimiser.step if accelerator.scaler is None else scaled.step
+        self._descent = decoder_descent(decoder, settings, accelerator)
+        self.ema = self._descent.ema
 
     @property
     def network(self) -> nn.Module:
@@ -65,34 +58,17 @@ class RegressionStep:
         """The moving average, where there is one."""
         return [] if self.ema is None else [self.ema]
 
-    def __call__(self, batch: Batch, rate: float, /) -> dict[str, Tensor]:
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.settings.lr * rate
-        self._optimiser.zero_grad()
-        values: dict[str, Tensor] = {}
-        for part, last in micro_batches(batch, self.settings.accumulation):
-            with contextlib.nullcontext() if last else self._accelerator.no_sync(self._forward):
-                for name, value in self._backward(part).items():
-                    values[name] = values[name] + value if name in values else value
-        if self.settings.clip is not None:
-            self._accelerator.clip_grad_norm_(self.decoder.parameters(), self.settings.clip)
-        self._take_step()
-        if self.ema is not None:
-            self.ema.update_parameters(self.decoder)
-        return values
+    def __call__(self, batch: Batch, progress: Progress, /) -> dict[str, Tensor]:
+        lr = self.settings.lr * rate(self.settings, progress.fraction)
+        return self._descent(micro_batches(batch, self.settings.accumulation), self._loss, lr)
 
-    def _backward(self, part: Batch) -> dict[str, Tensor]:
-        terms = self.objective.named(self._forward(part.features), part.images)
-        loss = self.objective.weigh(terms).sum() / part.total
-        # DDP takes the mean over the processes of gradients whose sum we want.
-        self._accelerator.backward(loss * self._accelerator.num_processes)
-        logged = {f"train/loss/{name}": value.detach().sum() / part.total for name, value in terms.items()}
-        return {"train/loss": loss.detach()} | logged
+    def _loss(self, part: Batch) -> tuple[Tensor, Logged]:
+        return weighed(self.objective, self._descent.forward(part.features), part)
 
 
-def micro_batches(batch: Batch, count: int) -> Iterator[tuple[Batch, bool]]:
-    """Cut a process's share into `count` parts (or one a picture, if it has fewer); yields (part, is it the last)."""
-    count = min(count, len(batch.images))
-    features, images = torch.tensor_split(batch.features, count), torch.tensor_split(batch.images, count)
-    for number, (one, other) in enumerate(zip(features, images, strict=True), start=1):
-        yield Batch(one, other, batch.total), number == count
+def weighed(objective: Loss, reconstructions: Images, part: Batch) -> tuple[Tensor, Logged]:
+    """Return a micro-batch's share of the objective, and of the total and each term by the name it is logged under."""
+    terms = objective.named(reconstructions, part.images)
+    loss = objective.weigh(terms).sum() / part.total
+    logged = {f"train/loss/{name}": value.detach().sum() / part.total for name, value in terms.items()}
+    return loss, {"train/loss": loss.detach()} | logged

@@ -1,6 +1,7 @@
 """What happens between steps: validation, checkpoints, the progress bar."""
 
 import math
+import os
 import sys
 from typing import Any
 
@@ -9,7 +10,9 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
+from featinv import processes
 from featinv.training.checkpoints import Checkpoints
+from featinv.training.collapse import CollapseWatch
 from featinv.training.history import History
 from featinv.training.progress import Progress
 from featinv.training.selection import Selection, check_finite, validate
@@ -52,16 +55,23 @@ class Saving:
     """Writes a checkpoint when one is due and at the end; a state that is not finite is not written."""
 
     def __init__(
-        self, checkpoints: Checkpoints, accelerator: Accelerator, step: Step, history: History, identity: dict[str, Any]
+        self,
+        checkpoints: Checkpoints,
+        accelerator: Accelerator,
+        step: Step,
+        history: History,
+        identity: dict[str, Any],
+        watch: CollapseWatch | None,
     ) -> None:
         self.checkpoints, self.accelerator, self.step = checkpoints, accelerator, step
-        self.history, self.identity = history, identity
+        self.history, self.identity, self.watch = history, identity, watch
 
     def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
         if progress.done or self.checkpoints.due(progress):
             self.history.look(progress)
             check_finite(self.step.network.state_dict(), progress)
-            self.checkpoints.save(self.accelerator, progress, self.identity)
+            since = None if self.watch is None else self.watch.since
+            self.checkpoints.save(self.accelerator, progress, self.identity, sound_until=since)
 
 
 class Bar:
@@ -83,8 +93,7 @@ class Bar:
             self._told = True
             speed = (progress.pictures - self._warm[2]) / max(progress.seconds - self._warm[0], 1e-9)
             if not self.bar.disable:
-                words = f"{self.bar.desc}: about {in_words(left)} to go ({speed:,.0f} pictures/s)"
-                tqdm.write(words, file=sys.stderr)
+                say(f"{self.bar.desc}: about {in_words(left)} to go ({speed:,.0f} pictures/s)")
         shown = {"loss": f"{self.history.means['train/loss']:.4f}"} if "train/loss" in self.history.means else {}
         if self.history.rows and "val/psnr" in self.history.rows[-1]:
             self._psnr = f"{self.history.rows[-1]['val/psnr']:.2f}"
@@ -100,6 +109,17 @@ class Bar:
             return None
         seconds, fraction, _ = self._warm
         return (progress.seconds - seconds) / (progress.fraction - fraction) * (1.0 - progress.fraction)
+
+
+def say(words: str) -> None:
+    """Write a line to stderr, above the progress bar, once for all processes; nothing where bars are switched off."""
+    if processes.is_main() and os.environ.get("FEATINV_PROGRESS") != "0":
+        tqdm.write(words, file=sys.stderr)
+
+
+def silent(words: str) -> None:
+    """Say nothing."""
+    del words
 
 
 def in_words(seconds: float) -> str:

@@ -1,0 +1,48 @@
+"""What a fitted decoder attack is made of: a network put together, its weights checked, words for what is gone."""
+
+import copy
+from collections import OrderedDict
+from typing import Any
+
+from torch import Tensor, nn
+
+from featinv.blocks import Standardise
+from featinv.errors import BadInput
+
+
+class Remembered(nn.Module):
+    """Stands for the objective or the adversary of an attack that was loaded: known by its words only."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+
+    def __repr__(self) -> str:
+        return self.words
+
+
+def assemble(decoder: nn.Module, standardise: Standardise | None) -> nn.Module:
+    """Put the standardising layer, if any, before a copy of the decoder."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict() if standardise is None else OrderedDict(standardise=standardise)
+    parts["decoder"] = copy.deepcopy(decoder)
+    return nn.Sequential(parts)
+
+
+def as_shape(feature_shape: Any) -> tuple[int, ...]:
+    """Return a feature shape as a tuple of integers."""
+    return (feature_shape,) if isinstance(feature_shape, int) else tuple(int(size) for size in feature_shape)
+
+
+def check_weights(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Raise BadInput unless the tensors are finite and those of the network, naming the first that is not."""
+    expected = network.state_dict()
+    if missing := sorted(set(expected) ^ set(tensors)):
+        raise BadInput(f"weights: expected those of the decoder, but {missing[0]!r} is in one and not in the other")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
+            raise BadInput(
+                f"weights: expected {name} of shape {tuple(expected[name].shape)} and {expected[name].dtype}, got "
+                f"{tuple(tensor.shape)} and {tensor.dtype}; is it of another decoder?"
+            )
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise BadInput(f"weights: expected finite numbers in {name}, got NaN or infinity; the file is damaged")

@@ -1,0 +1,184 @@
+"""One step of a decoder and its adversary."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from featinv.errors import BadInput
+from featinv.losses import Loss, adaptive_weight
+from featinv.training.adversary import Adversary
+from featinv.training.batches import Batch
+from featinv.training.descent import Descent, Logged, decoder_descent, micro_batches
+from featinv.training.discriminator_half import DiscriminatorHalf
+from featinv.training.optimisers import adamw, trained
+from featinv.training.progress import Progress
+from featinv.training.schedule import rate
+from featinv.training.settings import Training
+from featinv.training.step import weighed
+from featinv.types import Images
+
+
+class Shown(NamedTuple):
+    """A micro-batch and what the decoder made of it, without a gradient."""
+
+    part: Batch
+    made: Images
+
+
+class AdversarialStep:
+    """Make an objective plus an adversarial term small, then teach the discriminator by the same reconstructions.
+
+    The decoder's half comes first, with the discriminator frozen, so that no gradient of it is left in the
+    discriminator; then the discriminator's half. Each is one optimiser step over all micro-batches. Before the
+    adversary's time it is `RegressionStep`, bit for bit. Losses are means over the global batch, but for what is by
+    nature a matter of micro-batches and processes: batch statistics, the adaptive weight, LeCam's averages.
+    Both networks are trained in place.
+    """
+
+    def __init__(
+        self, decoder: nn.Module, objective: Loss, adversary: Adversary, settings: Training, accelerator: Accelerator
+    ) -> None:
+        self.decoder = decoder
+        self.objective = objective.to(accelerator.device)
+        self.adversary = adversary
+        self.settings = settings
+        self.discriminator = adversary.discriminator.to(accelerator.device).train()
+        self.steps = 0  # of the discriminator: what lazy penalties and `decoder_every` count
+        self._augment = nn.Identity() if adversary.augment is None else adversary.augment.to(accelerator.device)
+        self._last_weight = last_weight(decoder) if adversary.adaptive else None
+        self._accelerator = accelerator
+        self._decoder = decoder_descent(decoder, settings, accelerator)
+        half = DiscriminatorHalf(self.discriminator, adversary.loss, adversary.penalties)
+        self._discriminator = Descent(half, self._optimiser, accelerator, name="discriminator", clip=adversary.clip)
+        self.ema = self._decoder.ema
+
+    @property
+    def network(self) -> nn.Module:
+        """The averaged decoder, or the decoder itself where no average is kept."""
+        return self.decoder if self.ema is None else self.ema.network
+
+    @property
+    def extra_state(self) -> list[Any]:
+        """The number of the discriminator's steps, and the moving average of the decoder, where there is one."""
+        return [self] if self.ema is None else [self, self.ema]
+
+    def __call__(self, batch: Batch, progress: Progress, /) -> dict[str, Tensor]:
+        speed = rate(self.settings, progress.fraction)
+        plays = progress.fraction >= self.adversary.start
+        learns = progress.fraction >= self.adversary.start - self.adversary.lead
+        parts = micro_batches(batch, self.settings.accumulation)
+
+        if not plays or self.steps % self.adversary.decoder_every == 0:
+            shown, logged = self._decoder_half(parts, plays, speed)
+        else:
+            with torch.no_grad():
+                shown, logged = [Shown(part, self._decoder.forward(part.features)) for part in parts], {}
+        if learns:
+            logged |= self._discriminator(shown, self._discriminator_loss, self.adversary.lr * speed)
+            logged |= self._diversity(shown)
+            self.steps += 1
+        return logged
+
+    def _decoder_half(self, parts: list[Batch], plays: bool, speed: float) -> tuple[list[Shown], Logged]:
+        shown: list[Shown] = []
+
+        def loss(part: Batch) -> tuple[Tensor, Logged]:
+            made = self._decoder.forward(part.features)
+            shown.append(Shown(part, made.detach()))
+            regression, logged = weighed(self.objective, made, part)
+            return self._against_the_adversary(regression, logged, made, part) if plays else (regression, logged)
+
+        with frozen(self.discriminator):
+            logged = self._decoder(parts, loss, self.settings.lr * speed)
+        return shown, logged
+
+    def _against_the_adversary(
+        self, regression: Tensor, logged: Logged, made: Images, part: Batch
+    ) -> tuple[Tensor, Logged]:
+        """Add the adversarial term; the discriminator is called unwrapped, because DDP need not hear of this pass."""
+        game = self.adversary.loss
+        with self._accelerator.autocast():
+            fake = self.discriminator(self._augment(made), part.features)
+            real = self.discriminator(self._augment(part.images), part.features) if game.relativistic else None
+        term = game.generator(real, fake).sum() / part.total
+        weight = self._weight(regression, term)
+        loss = regression + weight * term
+        logged |= {"train/loss": loss.detach(), "train/loss/adversarial": term.detach()}
+        return loss, logged | {"train/adversary/weight": weight * (len(made) / part.total)}
+
+    def _weight(self, regression: Tensor, term: Tensor) -> Tensor:
+        weight = torch.as_tensor(self.adversary.weight, dtype=term.dtype, device=term.device)
+        if self._last_weight is None:
+            return weight
+        if self._accelerator.scaler is not None:  # as for backward: fp16's small gradients would vanish
+            regression, term = self._accelerator.scaler.scale(regression), self._accelerator.scaler.scale(term)
+        return weight * adaptive_weight(regression, term, self._last_weight)
+
+    def _discriminator_loss(self, shown: Shown) -> tuple[Tensor, Logged]:
+        part, made = shown
+        judged = self._discriminator.forward(self._augment(part.images), self._augment(made), part.features, self.steps)
+        losses = {"discriminator": judged.game, **judged.penalties}
+        shares = {f"train/loss/{name}": value.sum() / part.total for name, value in losses.items()}
+        gap = (judged.real - judged.fake).detach().reshape(len(made), -1)
+        # How often an original looks more real than its own reconstruction: every game has that in common.
+        accuracy = (1 + gap.sign()).mean(1).sum() / (2 * part.total)
+        told = {"train/discriminator/accuracy": accuracy, "train/discriminator/margin": gap.mean(1).sum() / part.total}
+        return torch.stack(list(shares.values())).sum(), {k: v.detach() for k, v in shares.items()} | told
+
+    def _diversity(self, shown: list[Shown]) -> Logged:
+        """Return the spread of the reconstructions of a batch, as a share of that of the originals."""
+        processes = self._accelerator.num_processes
+        if shown[0].part.total < 2 * processes:
+            return {}
+        spread = [
+            torch.cat(images).std(0, unbiased=False).mean()
+            for images in ([made for _, made in shown], [part.images for part, _ in shown])
+        ]
+        return {"train/diversity": spread[0] / spread[1].clamp(min=1e-6) / processes}
+
+    def _optimiser(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        one = self.adversary
+        return adamw(trained(parameters, "discriminator"), one.lr, one.betas, eps=one.eps, decay=one.weight_decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed training needs, beside the networks."""
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.steps = int(state["steps"])
+
+
+@contextlib.contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Let no gradient reach the weights of a network meanwhile (and leave frozen what was frozen before)."""
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
+
+
+def last_weight(decoder: nn.Module) -> Tensor:
+    """Return the weight of a decoder's last layer, for the adaptive weight.
+
+    It is the attribute `last_weight` of the decoder, or of a part of it; else the last of its parameters that is a
+    matrix or a kernel and learns. Raises BadInput when there is none.
+    """
+    named = [getattr(module, "last_weight", None) for module in decoder.modules()]
+    found = [one for one in decoder.parameters() if one.ndim >= 2 and one.requires_grad]
+    chosen = [*(one for one in named if isinstance(one, Tensor)), *reversed(found)]
+    if not chosen:
+        raise BadInput(
+            "adversary.adaptive: expected a decoder with a matrix or kernel that learns, got none; give the decoder an "
+            "attribute last_weight, or set adaptive to false"
+        )
+    return chosen[0]

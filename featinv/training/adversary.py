@@ -1,0 +1,120 @@
+"""The adversary of a decoder, as a value: who plays, for what, when, and how it learns."""
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+from torch import nn
+
+from featinv.discriminators import Discriminator
+from featinv.errors import BadInput
+from featinv.losses import AdversarialLoss, Penalty, hinge
+from featinv.training.words import as_built
+
+
+@final
+class Adversary:
+    """A discriminator and the rules of its game with a decoder, beside whose objective the adversarial term stands.
+
+    `weight` is that of the adversarial term; where `adaptive`, it multiplies the ratio of gradients of VQGAN
+    (`featinv.losses.adaptive_weight`). `penalties` are added to the discriminator's loss, in full precision; `augment`
+    changes all that the discriminator sees. The decoder hears of the adversary from the share `start` of the budget on,
+    and the discriminator begins to learn the share `lead` before that. From `start` on the decoder takes its step in
+    every `decoder_every`-th step of the discriminator only (n_critic of arXiv:1701.07875). The discriminator learns by
+    Adam (`betas`, `eps`; AdamW with a `weight_decay`) at `lr` times the schedule of the decoder's training, its
+    gradient clipped to the norm `clip`: two learning rates are the two time scales of arXiv:1706.08500.
+
+    Raises BadInput for numbers that cannot be used, naming them.
+    """
+
+    def __init__(
+        self,
+        discriminator: Discriminator,
+        loss: AdversarialLoss = hinge,
+        *,
+        weight: int | float = 0.1,
+        adaptive: bool = False,
+        penalties: Sequence[Penalty] = (),
+        augment: nn.Module | None = None,
+        start: int | float = 0.1,
+        lead: int | float = 0.05,
+        decoder_every: int = 1,
+        lr: int | float = 2e-4,
+        betas: tuple[int | float, int | float] = (0.5, 0.99),
+        eps: int | float = 1e-8,
+        weight_decay: int | float = 0.0,
+        clip: int | float | None = None,
+    ) -> None:
+        self.discriminator = discriminator
+        self.loss = loss
+        self.weight = weight
+        self.adaptive = adaptive
+        self.penalties = tuple(penalties)
+        self.augment = augment
+        self.start = start
+        self.lead = lead
+        self.decoder_every = decoder_every
+        self.lr = lr
+        self.betas = tuple(betas)
+        self.eps = eps
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self._check_kinds()
+        self._check_numbers()
+
+    def __repr__(self) -> str:
+        return as_built(self)
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Fingerprints of the weights of frozen networks that the discriminator looks through: no judges any more."""
+        return frozenset(getattr(self.discriminator, "fingerprints", frozenset()))
+
+    def check(self, image_size: int, feature_shape: Sequence[int]) -> None:
+        """Raise BadInput unless it can play against a decoder of such vectors and pictures; call before training."""
+        discriminator = self.discriminator
+        name = type(discriminator).__name__
+        if discriminator.image_size != image_size:
+            raise BadInput(
+                f"adversary: expected a discriminator of pictures of {image_size} pixels, as the decoder makes, got "
+                f"{name} for {discriminator.image_size}; build it with image_size={image_size}"
+            )
+        wanted = getattr(discriminator, "feature_shape", None)
+        if discriminator.conditional and wanted is not None and tuple(wanted) != tuple(feature_shape):
+            raise BadInput(
+                f"adversary: expected a discriminator of vectors of shape {tuple(feature_shape)}, as the decoder takes,"
+                f" got {name} for {tuple(wanted)}; build it with feature_shape={tuple(feature_shape)}"
+            )
+        for penalty in self.penalties:
+            penalty.check(discriminator)
+
+    def _check_kinds(self) -> None:
+        for what, value, kind in (
+            ("discriminator", self.discriminator, Discriminator),
+            ("loss", self.loss, AdversarialLoss),
+            *(("penalties", penalty, Penalty) for penalty in self.penalties),
+            ("augment", self.augment, nn.Module | None),
+        ):
+            if not isinstance(value, kind):
+                name = getattr(kind, "__name__", "module or None")
+                raise BadInput(f"adversary.{what}: expected a {name}, got {type(value).__name__}")
+
+    def _check_numbers(self) -> None:
+        for name in ("weight", "weight_decay"):
+            value = getattr(self, name)
+            _demand(name, value, math.isfinite(value) and value >= 0, "a finite number of at least 0")
+        for name in ("lr", "eps", "clip"):
+            value = getattr(self, name)
+            _demand(name, value, value is None or (math.isfinite(value) and value > 0), "a finite number above 0")
+        for name in ("start", "lead"):
+            value = getattr(self, name)
+            _demand(name, value, 0 <= value < 1, "a share of the budget, in [0, 1)")
+        whole = isinstance(self.decoder_every, int) and self.decoder_every >= 1
+        _demand("decoder_every", self.decoder_every, whole, "a whole number of steps of at least 1")
+        good = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        _demand("betas", self.betas, good, "two numbers in [0, 1)")
+
+
+def _demand(name: str, value: object, good: bool, expected: str) -> None:
+    if isinstance(value, bool) or not good:
+        raise BadInput(f"adversary.{name}: expected {expected}, got {value!r}")

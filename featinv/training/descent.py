@@ -1,0 +1,103 @@
+"""One network on its way downhill: what a step of an optimiser is, whatever is made small."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias, TypeVar
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from featinv import processes
+from featinv.training.batches import Batch
+from featinv.training.ema import Ema
+from featinv.training.optimisers import optimiser
+from featinv.training.settings import Training
+
+Logged: TypeAlias = dict[str, Tensor]
+Part = TypeVar("Part")
+
+
+class Descent:
+    """A network, its optimiser and its moving average; called, it takes one optimiser step over micro-batches.
+
+    The network is trained in place; `forward` is what Accelerate prepared of it, to be called where gradients are to
+    reach its weights. The gradient is that of the sum of the losses over parts and processes. Of several networks each
+    has a descent of its own, and the steps of two never overlap: they share one scaler of gradients.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        make_optimiser: Callable[[Iterable[nn.Parameter]], Optimizer],
+        accelerator: Accelerator,
+        *,
+        name: str,
+        clip: int | float | None,
+        ema: float | None = None,
+        compile: bool = False,
+    ) -> None:
+        self.network = network.to(accelerator.device).train()
+        self.name = name
+        self.clip = clip
+        # A copy of the unwrapped network: preparing patches its forward, and the copy would keep calling the original.
+        self.ema = None if ema is None else Ema(network, ema)
+        if compile:
+            network.compile()
+        self._accelerator = accelerator
+        self._optimiser = make_optimiser(network.parameters())
+        self.forward, scaled = accelerator.prepare(network, self._optimiser)
+        # Accelerate's wrapper is for fp16's scaler; without one its step only looks for optional packages, on disk.
+        self._take_step = self._optimiser.step if accelerator.scaler is None else scaled.step
+
+    def __call__(self, parts: Sequence[Part], loss: Callable[[Part], tuple[Tensor, Logged]], lr: float) -> Logged:
+        """Take a step of length `lr`; `loss` gives a part's share of the loss, and of what is logged, by name.
+
+        Returns the sums over the parts, and as "train/gradient/<name>" the norm of the gradient before clipping (0
+        where fp16 overflowed, so that the step was left out).
+        """
+        for group in self._optimiser.param_groups:
+            group["lr"] = lr
+        self._optimiser.zero_grad()
+        values: Logged = {}
+        for number, part in enumerate(parts, start=1):
+            with contextlib.nullcontext() if number == len(parts) else self._accelerator.no_sync(self.forward):
+                value, logged = loss(part)
+                # DDP takes the mean over the processes of gradients whose sum we want.
+                self._accelerator.backward(value * self._accelerator.num_processes)
+            for name, told in logged.items():
+                values[name] = values[name] + told if name in values else told
+        norm = self._clip()
+        self._take_step()
+        if self.ema is not None:
+            self.ema.update_parameters(self.network)
+        return values | {f"train/gradient/{self.name}": norm / self._accelerator.num_processes}
+
+    def _clip(self) -> Tensor:
+        # Not accelerator.clip_grad_norm_, which would unscale the gradients of every other optimiser too.
+        self._accelerator.unscale_gradients(self._optimiser)
+        if self.clip is None:
+            gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
+            norm = nn.utils.get_total_norm(gradients)
+        else:
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        return norm if self._accelerator.scaler is None else norm.nan_to_num(0.0, 0.0, 0.0)
+
+
+def decoder_descent(decoder: nn.Module, settings: Training, accelerator: Accelerator) -> Descent:
+    """Return the descent of a decoder as the settings have it: optimiser, clipping, moving average, compiled or not."""
+
+    def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        return optimiser(parameters, settings)
+
+    return Descent(
+        decoder, make, accelerator, name="decoder", clip=settings.clip, ema=settings.ema, compile=settings.compile
+    )
+
+
+def micro_batches(batch: Batch, count: int) -> list[Batch]:
+    """Cut a process's share into `count` parts, or fewer if a process has fewer pictures; as many in every process."""
+    count = min(count, batch.total // processes.world_size())
+    features, images = torch.tensor_split(batch.features, count), torch.tensor_split(batch.images, count)
+    return [Batch(one, other, batch.total) for one, other in zip(features, images, strict=True)]

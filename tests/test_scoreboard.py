@@ -91,6 +91,8 @@ def test_a_scoreboard_without_its_arrays_still_shows_but_cannot_compare(saved: P
     again = load_scoreboard(saved)
     assert str(again) == str(board)
     with pytest.raises(BadInput, match=r"per_image\.npz is missing"):
+        again.versus("perfect", "blurred", "psnr")
+    with pytest.raises(BadInput, match=r"per_image\.npz is missing"):
         again.versus("perfect", "blurred")
 
 
@@ -186,13 +188,13 @@ def test_a_full_disk_changes_nothing(board: Scoreboard, saved: Path, monkeypatch
 
 
 def test_versus_is_the_paired_difference(board: Scoreboard) -> None:
-    difference = board.versus("perfect", "blurred")
+    difference = board.versus("perfect", "blurred", "psnr")
     first, second = board.per_image["perfect/psnr"], board.per_image["blurred/psnr"]
     assert difference == paired(first.astype(float), second.astype(float), resamples=200, seed=0)
     assert difference.low > 0
     assert board.versus("blurred", "perfect", "mse").low > 0
     assert board.versus("perfect", "blurred", "judge_agreement/low-pass").n == 60
-    assert board.versus("blurred", "blurred").mean == 0.0
+    assert board.versus("blurred", "blurred", "psnr").mean == 0.0
 
 
 def test_versus_says_what_exists(board: Scoreboard) -> None:
@@ -201,7 +203,7 @@ def test_versus_says_what_exists(board: Scoreboard) -> None:
     with pytest.raises(BadInput, match=r"'perfect' has no numbers per picture for 'lpips'; it has .*psnr"):
         board.versus("perfect", "blurred", "lpips")
     with pytest.raises(BadInput, match="'direct match' has no numbers per picture for 'psnr'; it has rank"):
-        board.versus("perfect", "direct match")
+        board.versus("perfect", "direct match", "psnr")
 
 
 # The table.

@@ -4,6 +4,7 @@ from .intervals import Interval as Interval
 from .intervals import bootstrap as bootstrap
 from .intervals import excess_risk as excess_risk
 from .intervals import paired as paired
+from .intervals import rate as rate
 from .intervals import wilson as wilson
 from .pictures import contact_sheet as contact_sheet
 from .pictures import decile_indices as decile_indices
@@ -13,20 +14,29 @@ from .pictures import samples as samples
 from .reidentification import ranks as ranks
 from .scoreboard import Scoreboard as Scoreboard
 from .scoreboard_reading import load_scoreboard as load_scoreboard
+from .seeds import hierarchical as hierarchical
+from .significance import holm as holm
+from .significance import mcnemar as mcnemar
+from .versus import Versus as Versus
 
 __all__ = [
     "AttackScore",
     "Interval",
     "Scoreboard",
+    "Versus",
     "bootstrap",
     "compare",
     "contact_sheet",
     "decile_indices",
     "excess_risk",
     "grid",
+    "hierarchical",
+    "holm",
     "load_scoreboard",
+    "mcnemar",
     "paired",
     "ranks",
+    "rate",
     "sample",
     "samples",
     "wilson",

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Bool, Float, Int, Num
 
 from featinv.errors import BadInput
+from featinv.evaluation.significance import cluster_members, effective_count
 
+Clusters = Int[np.ndarray, " ids"]
 RESAMPLES = 10_000
 LEAST_RESAMPLES = 100
 LEVEL = 0.95
@@ -29,19 +31,31 @@ class Interval:
 
 
 def bootstrap(
-    values: Num[np.ndarray, " N"], *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+    values: Num[np.ndarray, " N"],
+    *,
+    clusters: Clusters | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
 ) -> Interval:
     """Return the mean with its BCa bootstrap interval over pictures (Efron 1987); the same seed gives the same bounds.
 
-    Raises BadInput for fewer than two values, any that is not finite, and fewer than 100 resamples.
+    With `clusters` (an id a picture: one person, one event) whole clusters are drawn. Raises BadInput for fewer than
+    two values or clusters, any value that is not finite, and fewer than 100 resamples.
     """
-    return bootstrap_all({"values": values}, resamples=resamples, seed=seed, level=level)["values"]
+    found = bootstrap_all({"values": values}, clusters=clusters, resamples=resamples, seed=seed, level=level)
+    return found["values"]
 
 
 def bootstrap_all(
-    columns: Mapping[str, Num[np.ndarray, " N"]], *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+    columns: Mapping[str, Num[np.ndarray, " N"]],
+    *,
+    clusters: Clusters | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
 ) -> dict[str, Interval]:
-    """Return the BCa interval of each column's mean, all from the same resamples of the pictures."""
+    """Return the BCa interval of each column's mean, all from the same resamples of the pictures (or clusters)."""
     if not columns:
         return {}
     table = np.stack([np.asarray(column, dtype=np.float64) for column in columns.values()], axis=1)
@@ -52,14 +66,19 @@ def bootstrap_all(
     for name, column in zip(columns, table.T, strict=True):
         if not np.isfinite(column).all():
             raise BadInput(f"{name}: expected finite values, got {int((~np.isfinite(column)).sum())} that are not")
-    means = _resampled_means(table, resamples, seed)
-    return {name: _bca(table[:, position], means[:, position], level) for position, name in enumerate(columns)}
+    sums, sizes = cluster_sums(table, clusters)
+    means = resampled_means(sums, sizes, resamples, seed)
+    return {
+        name: _bca(sums[:, position], sizes, means[:, position], level, len(table))
+        for position, name in enumerate(columns)
+    }
 
 
 def paired(
     first: Num[np.ndarray, " N"],
     second: Num[np.ndarray, " M"],
     *,
+    clusters: Clusters | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
@@ -71,7 +90,7 @@ def paired(
     if first.shape != second.shape:
         raise BadInput(f"paired: expected values of the same pictures, got {len(first)} and {len(second)}")
     difference = first.astype(np.float64) - second.astype(np.float64)
-    return bootstrap(difference, resamples=resamples, seed=seed, level=level)
+    return bootstrap(difference, clusters=clusters, resamples=resamples, seed=seed, level=level)
 
 
 def wilson(hits: int, n: int, *, chance: float | None = None, level: float = LEVEL) -> Interval:
@@ -81,13 +100,31 @@ def wilson(hits: int, n: int, *, chance: float | None = None, level: float = LEV
     """
     if not (n >= 1 and 0 <= hits <= n):
         raise BadInput(f"wilson: expected 0 <= hits <= n and n >= 1, got {hits} hits of {n}")
+    return Interval(hits / n, *_wilson_limits(hits / n, n, level), n, chance)
+
+
+def rate(
+    hits: Bool[np.ndarray, " N"],
+    *,
+    clusters: Clusters | None = None,
+    chance: float | None = None,
+    level: float = LEVEL,
+) -> Interval:
+    """Return the share of hits with its Wilson interval; with clusters, as of so many pictures as these are worth.
+
+    N over the design effect (Kish 1965) takes the place of N in Wilson's formula; `n` still counts the pictures.
+    """
+    if len(hits) == 0:
+        raise BadInput("rate: expected at least one picture, got none")
+    share, worth = float(hits.mean()), effective_count(hits, clusters)
+    return Interval(share, *_wilson_limits(share, worth, level), len(hits), chance)
+
+
+def _wilson_limits(share: float, n: int, level: float) -> tuple[float, float]:
     z = _normal_quantile(level)
-    rate = hits / n
-    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    low = 0.0 if hits == 0 else centre - half
-    high = 1.0 if hits == n else centre + half
-    return Interval(rate, low, high, n, chance)
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
 
 
 def excess_risk(hits: int, control_hits: int, n: int, *, level: float = LEVEL) -> Interval:
@@ -102,14 +139,18 @@ def excess_risk(hits: int, control_hits: int, n: int, *, level: float = LEVEL) -
 
     Raises BadInput when the control hits every picture, which leaves no risk to add.
     """
-    attack, control = wilson(hits, n, level=level), wilson(control_hits, n, level=level)
     if control_hits == n:
         raise BadInput(f"excess_risk: the control hits all {n} pictures, so that no attack can add to it")
+    return excess_of(wilson(hits, n, level=level), wilson(control_hits, n, level=level))
+
+
+def excess_of(attack: Interval, control: Interval) -> Interval:
+    """Return the excess risk of two measured rates, as `excess_risk` does; the control's must be below 1."""
     miss, control_miss = 1 - attack.mean, 1 - control.mean
     low, high = _ratio_limits(
         (miss, 1 - attack.high, 1 - attack.low), (control_miss, 1 - control.high, 1 - control.low)
     )
-    return Interval(1 - miss / control_miss, 1 - high, 1 - low, n)
+    return Interval(1 - miss / control_miss, 1 - high, 1 - low, attack.n)
 
 
 def _ratio_limits(top: tuple[float, float, float], bottom: tuple[float, float, float]) -> tuple[float, float]:
@@ -123,28 +164,45 @@ def _ratio_limits(top: tuple[float, float, float], bottom: tuple[float, float, f
     return low, high
 
 
-def _resampled_means(table: Float[np.ndarray, "N M"], resamples: int, seed: int) -> Float[np.ndarray, "R M"]:
-    count = len(table)
+def cluster_sums(
+    table: Float[np.ndarray, "N M"], clusters: Clusters | None
+) -> tuple[Float[np.ndarray, "C M"], Float[np.ndarray, " C"]]:
+    """Return the sums of every column over each cluster, and the clusters' sizes; alone, a picture is its cluster."""
+    if clusters is None:
+        return table, np.ones(len(table))
+    member = cluster_members(clusters, len(table))
+    sums = np.zeros((int(member.max()) + 1, table.shape[1]))
+    np.add.at(sums, member, table)
+    return sums, np.bincount(member).astype(np.float64)
+
+
+def resampled_means(
+    sums: Float[np.ndarray, "C M"], sizes: Float[np.ndarray, " C"], resamples: int, seed: int
+) -> Float[np.ndarray, "R M"]:
+    """Return the means of resamples of C clusters, drawn with replacement."""
+    count = len(sums)
     generator = np.random.default_rng(seed)
     block = max(1, min(resamples, _CELLS // count))
-    means = np.empty((resamples, table.shape[1]))
+    means = np.empty((resamples, sums.shape[1]))
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         drawn = generator.integers(0, count, size=(rows, count))
         drawn += (np.arange(rows) * count)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-        means[start : start + rows] = weights.astype(np.float64) @ table / count
+        weights = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+        means[start : start + rows] = weights @ sums / (weights @ sizes)[:, None]
     return means
 
 
-def _bca(values: Float[np.ndarray, " N"], means: Float[np.ndarray, " R"], level: float) -> Interval:
+def _bca(
+    sums: Float[np.ndarray, " C"], sizes: Float[np.ndarray, " C"], means: Float[np.ndarray, " R"], level: float, n: int
+) -> Interval:
     """Bias-corrected and accelerated limits (Efron 1987), with the acceleration of a mean in closed form."""
-    mean = float(values.mean())
-    centred = values - mean
+    mean = float(sums.sum() / sizes.sum())
+    centred = sums - mean * sizes
     spread = float((centred**2).sum())
     # Equal values leave the mean certain; rounding may leave a spread of 1e-30 that must not be divided by.
-    if spread <= len(values) * (1e-12 * max(1.0, abs(mean))) ** 2:
-        return Interval(mean, mean, mean, len(values))
+    if spread <= len(sums) * (1e-12 * max(1.0, abs(mean))) ** 2:
+        return Interval(mean, mean, mean, n)
     acceleration = float((centred**3).sum()) / (6 * spread**1.5)
     below = (float((means < mean).sum()) + float((means <= mean).sum())) / (2 * len(means))
     normal = NormalDist()
@@ -152,7 +210,7 @@ def _bca(values: Float[np.ndarray, " N"], means: Float[np.ndarray, " R"], level:
     z = _normal_quantile(level)
     points = [normal.cdf(bias + (bias + side) / (1 - acceleration * (bias + side))) for side in (-z, z)]
     low, high = np.quantile(means, points)
-    return Interval(mean, float(low), float(high), len(values))
+    return Interval(mean, float(low), float(high), n)
 
 
 def _normal_quantile(level: float) -> float:

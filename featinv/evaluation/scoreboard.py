@@ -1,16 +1,19 @@
 """The frozen result of a comparison."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from featinv.errors import BadInput
 from featinv.evaluation.attack_score import AttackScore
-from featinv.evaluation.intervals import Interval, paired
+from featinv.evaluation.columns import Columns
+from featinv.evaluation.intervals import Interval
 from featinv.evaluation.scoreboard_file import SCHEMA, save
 from featinv.evaluation.table import render
+from featinv.evaluation.versus import Versus, decide, difference
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,19 +52,32 @@ class Scoreboard:
         """Write `scoreboard.json` and `per_image.npz` into `folder`, atomically; BadInput when the disk is full."""
         save(Path(folder), self.as_json(), self.per_image)
 
-    def versus(self, first: str, second: str, metric: str = "psnr") -> Interval:
-        """Return the mean of `first - second` over the pictures, in pairs, with its interval.
+    @overload
+    def versus(self, first: str | Sequence[str], second: str | Sequence[str]) -> Versus: ...
 
-        `metric` is a per-picture name such as "psnr", "judge_agreement" or "judge_cosine/low-pass". Raises BadInput for
-        a row or a metric that was not measured, and for a scoreboard without numbers per picture.
+    @overload
+    def versus(self, first: str | Sequence[str], second: str | Sequence[str], metric: str) -> Interval: ...
+
+    def versus(
+        self, first: str | Sequence[str], second: str | Sequence[str], metric: str | None = None
+    ) -> Versus | Interval:
+        """Say whether the first attack is stronger than the second, family by family and in pairs of pictures.
+
+        Several names a side are trainings of one attack with different seeds; these are then a second level of chance.
+        With `metric` (a per-picture name such as "psnr", "reid_top10" or "judge_cosine/low-pass"): the mean of
+        `first - second` and its interval. Raises BadInput for a row or a metric that was not measured, for a row on
+        both sides of a verdict, and for a scoreboard without numbers per picture.
         """
-        columns = [self._column(name, metric).astype(np.float64) for name in (first, second)]
-        return paired(*columns, resamples=int(self.protocol["resamples"]), seed=int(self.protocol["seed"]))
+        one, two = _group(first), _group(second)
+        resamples, seed = int(self.protocol["resamples"]), int(self.protocol["seed"])
+        columns = Columns(self.per_image, self.protocol, self.attacks)
+        if metric is not None:
+            return difference(columns, one, two, metric, resamples=resamples, seed=seed)
+        return decide(columns, one, two, resamples=resamples, seed=seed)
 
-    def _column(self, name: str, metric: str) -> np.ndarray:
-        name = self[name].name
-        if f"{name}/{metric}" not in self.per_image:
-            known = sorted(key[len(name) + 1 :] for key in self.per_image if key.startswith(f"{name}/"))
-            have = f"it has {', '.join(known)}" if known else "its per_image.npz is missing"
-            raise BadInput(f"scoreboard: {name!r} has no numbers per picture for {metric!r}; {have}")
-        return self.per_image[f"{name}/{metric}"]
+
+def _group(side: str | Sequence[str]) -> tuple[str, ...]:
+    names = (side,) if isinstance(side, str) else tuple(side)
+    if not names or len(set(names)) < len(names):
+        raise BadInput(f"versus: expected different names of rows, got {list(names)}")
+    return names

@@ -1,0 +1,86 @@
+"""The numbers of every picture by the names of the metrics, as comparisons and levels ask for them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from featinv.errors import BadInput
+from featinv.evaluation.attack_score import AttackScore
+from featinv.evaluation.treatments import TREATMENTS
+
+CLUSTERS = "clusters"
+"""Key of the pictures' clusters among the numbers per picture; no row's key, which has a slash."""
+LOWER_IS_BETTER = frozenset({"mse", "lpips", "dists"})
+_TOP = "reid_top"
+_AUC = "reid_auc"
+
+
+class Columns:
+    """Reads per-picture arrays; `reid_top<k>` and `reid_auc` are worked out from the ranks.
+
+    `independent` are the views that identification has to hold in: the first judge's, the treated ones, and those of
+    the other judges that are no siblings of the victim; none where the first judge is a sibling.
+    """
+
+    def __init__(
+        self, per_image: Mapping[str, np.ndarray], protocol: Mapping[str, Any], rows: Sequence[AttackScore]
+    ) -> None:
+        self.rows = {row.name: row for row in rows}
+        self.clusters = per_image.get(CLUSTERS)
+        self.independent = _independent(protocol, per_image)
+        self._per_image = per_image
+        self._protocol = protocol
+
+    def get(self, name: str, metric: str, view: str = "") -> Shaped[np.ndarray, " N"]:
+        """Return one number a picture. Raises BadInput for a row or a metric that was not measured."""
+        if name not in self.rows:
+            known = ", ".join(repr(row) for row in self.rows)
+            raise BadInput(f"scoreboard: no row {name!r}; there are {known}")
+        measured = self._find(name, metric, view)
+        if measured is None:
+            asked = f"{metric}/{view}" if view else metric
+            known = ", ".join(sorted(key[len(name) + 1 :] for key in self._per_image if key.startswith(f"{name}/")))
+            have = f"it has {known}" if known else "its per_image.npz is missing"
+            raise BadInput(f"scoreboard: {name!r} has no numbers per picture for {asked!r}; {have}")
+        return measured
+
+    def has(self, name: str, metric: str, view: str = "") -> bool:
+        """Say whether it was measured."""
+        return name in self.rows and self._find(name, metric, view) is not None
+
+    def _find(self, name: str, metric: str, view: str) -> np.ndarray | None:
+        suffix = f"/{view}" if view else ""
+        stored = self._per_image.get(f"{name}/{metric}{suffix}")
+        ranks = self._per_image.get(f"{name}/rank{suffix}")
+        if stored is not None or ranks is None:
+            return stored
+        if metric.startswith(_TOP) and metric[len(_TOP) :].isdecimal():
+            return ranks <= int(metric[len(_TOP) :])
+        if metric == _AUC and not view.startswith("within class"):
+            return normalised(ranks, self.gallery(view))
+        return None
+
+    def gallery(self, view: str = "") -> int:
+        """Return how many candidates the gallery of a view holds."""
+        kind, _, size = view.partition(" ")
+        return int(size) if kind == "gallery" else int(self._protocol["gallery"])
+
+
+def normalised(ranks: Shaped[np.ndarray, " N"], size: int | np.ndarray) -> Shaped[np.ndarray, " N"]:
+    """Return 1 - (rank - 1)/(size - 1): the share of the other candidates that rank behind, .5 by chance.
+
+    It does not depend on the gallery's size. A picture without others gets .5: it says nothing.
+    """
+    others = np.maximum(np.asarray(size) - 1, 1)
+    return np.where(np.asarray(size) > 1, 1 - (ranks - 1) / others, 0.5)
+
+
+def _independent(protocol: Mapping[str, Any], per_image: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    judges = protocol.get("judges", ())
+    if not judges or judges[0]["sibling"]:
+        return ()
+    others = [judge["name"] for judge in judges[1:] if not judge["sibling"]]
+    measured = {key.partition("/")[2] for key in per_image}
+    return ("", *(view for view in (*TREATMENTS, *others) if f"rank/{view}" in measured))

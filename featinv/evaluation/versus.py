@@ -1,0 +1,224 @@
+"""One attack held against another, picture by picture: better, worse or undecided for each family of metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from featinv.errors import BadInput
+from featinv.evaluation import significance
+from featinv.evaluation.attack_score import WRONG_VECTOR
+from featinv.evaluation.columns import LOWER_IS_BETTER, Columns
+from featinv.evaluation.intervals import Interval, paired
+from featinv.evaluation.seeds import hierarchical
+
+ALPHA = 0.05
+FAMILIES = {
+    "pixel": ("mse", "psnr", "ssim"),
+    "perceptual": ("lpips", "dists"),
+    "identification": ("reid_top1", "reid_top10", "reid_auc"),
+}
+Side = Literal["better", "worse", "undecided", "not measured"]
+Group = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean of `first - second` in the metric's own unit, and how likely chance alone makes as large a one.
+
+    `p_holm` is corrected for all metrics of the family and all pairs of attacks on the scoreboard; `side` speaks of the
+    first: "better" or "worse" where `p_holm` and the interval agree, else "undecided".
+    """
+
+    interval: Interval
+    p: float
+    p_holm: float
+    side: Side
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the metrics of one family say together, and whether what is better there knows more than its own prior."""
+
+    side: Side
+    differences: dict[str, Difference]
+    beyond_prior: bool
+
+
+@dataclass(frozen=True)
+class Versus:
+    """The verdict on two attacks, family by family; `print` shows it in words.
+
+    `verdict` is "stronger" (the first), "weaker" or "undecided". `pairs` counts the pairs that the correction is for.
+    """
+
+    first: str
+    second: str
+    verdict: Literal["stronger", "weaker", "undecided"]
+    reason: str
+    families: dict[str, Family]
+    pairs: int
+
+    def __str__(self) -> str:
+        lines = [f"{self.first} against {self.second}: {self.verdict}, {self.reason}."]
+        for name, family in self.families.items():
+            lines.append(f"  {name}: {family.side}")
+            for metric, found in family.differences.items():
+                seen = found.interval
+                bounds = f"{seen.mean:+.3g} [{seen.low:+.3g} {seen.high:+.3g}]"
+                lines.append(f"    {metric} {bounds}, p {found.p:.2g}, after Holm {found.p_holm:.2g}: {found.side}")
+        return "\n".join(lines)
+
+
+def difference(columns: Columns, first: Group, second: Group, metric: str, *, resamples: int, seed: int) -> Interval:
+    """Return the mean of `first - second` with its interval; several names a side are seeds of one attack."""
+    name, _, view = metric.partition("/")
+    sides = [np.stack([columns.get(row, name, view) for row in group]).astype(np.float64) for group in (first, second)]
+    if len(first) == len(second) == 1:
+        return paired(sides[0][0], sides[1][0], clusters=columns.clusters, resamples=resamples, seed=seed)
+    return hierarchical(sides[0], sides[1], clusters=columns.clusters, resamples=resamples, seed=seed)
+
+
+def decide(columns: Columns, first: Group, second: Group, *, resamples: int, seed: int, alpha: float = ALPHA) -> Versus:
+    """Say of the first attack whether it is stronger than the second.
+
+    A family is better when a metric of it is (after Holm, over its metrics and all pairs of attacks), and none is worse
+    even without correction. Identification has to hold in the weakest of all independent views: an advantage that dies
+    there is texture. "Stronger" needs two families that agree, none against, and in both of them an attack that does
+    better with the right vectors than with wrong ones: a better prior is no leak.
+    """
+    units = _units(columns, first, second)
+    asked = (0, 1)
+    attacks = [unit for unit, group in enumerate(units) if all(columns.rows[row].kind == "attack" for row in group)]
+    pairs = sorted({*combinations(attacks, 2), asked})
+    families = {
+        name: _family(columns, metrics, units, pairs, len(attacks), resamples=resamples, seed=seed, alpha=alpha)
+        for name, metrics in FAMILIES.items()
+    }
+    verdict, reason = _verdict(families)
+    return Versus(" + ".join(first), " + ".join(second), verdict, reason, families, len(pairs))
+
+
+def _units(columns: Columns, first: Group, second: Group) -> list[Group]:
+    for row in (*first, *second):
+        columns.get(row, "rank")
+    if set(first) & set(second):
+        raise BadInput(f"versus: expected two attacks, got {sorted(set(first) & set(second))} on both sides")
+    taken = {*first, *second}
+    return [
+        first,
+        second,
+        *((name,) for name, row in columns.rows.items() if row.kind == "attack" and name not in taken),
+    ]
+
+
+def _family(
+    columns: Columns,
+    metrics: Sequence[str],
+    units: Sequence[Group],
+    pairs: Sequence[tuple[int, int]],
+    attacks: int,
+    *,
+    resamples: int,
+    seed: int,
+    alpha: float,
+) -> Family:
+    identifies = metrics == FAMILIES["identification"]
+    views = columns.independent if identifies else ("",)
+    measured = [m for m in metrics if views and all(columns.has(row, m) for group in units[:2] for row in group)]
+    if not measured:
+        return Family("not measured", {}, False)
+    tests = {metric: _weakest(columns, metric, units, views) for metric in measured}
+    everywhere = {
+        (metric, pair): float(significance.two_sided(p)[pair]) for metric, p in tests.items() for pair in pairs
+    }
+    corrected = significance.holm(everywhere)
+    differences = {}
+    for metric, p in tests.items():
+        interval = difference(columns, units[0], units[1], metric, resamples=resamples, seed=seed)
+        both = (everywhere[metric, (0, 1)], corrected[metric, (0, 1)])
+        differences[metric] = Difference(interval, *both, _side(metric, interval, p, both[1], alpha))
+    side = _together(differences, alpha)
+    ahead = units[0] if side == "better" else units[1]
+    return Family(side, differences, _beyond_prior(columns, ahead, measured, attacks, alpha))
+
+
+def _weakest(columns: Columns, metric: str, units: Sequence[Group], views: Sequence[str]) -> Float64[np.ndarray, "A A"]:
+    """One-sided p of "unit i is better than unit j", the largest of all views; 1 where one was not measured."""
+    size = len(units)
+    result = np.zeros((size, size))
+    for view in views:
+        known = [unit for unit, group in enumerate(units) if all(columns.has(row, metric, view) for row in group)]
+        p = np.ones((size, size))
+        rows = [_better_high(columns, group, metric, view) for group in (units[unit] for unit in known)]
+        p[np.ix_(known, known)] = _tests(rows, columns)
+        result = np.maximum(result, p)
+    return result
+
+
+def _tests(rows: Sequence[Float[np.ndarray, "S N"]], columns: Columns) -> Float64[np.ndarray, "A A"]:
+    means = np.stack([row.mean(axis=0) for row in rows])
+    if columns.clusters is None and np.isin(means, (0, 1)).all():
+        p = significance.mcnemar(means > 0)
+    else:
+        p = significance.greater(means, columns.clusters)
+    for i, j in combinations(range(len(rows)), 2):
+        if len(rows[i]) > 1 or len(rows[j]) > 1:
+            p[i, j] = significance.seeds_greater(rows[i], rows[j], columns.clusters)
+            p[j, i] = 1 - p[i, j]
+    return p
+
+
+def _better_high(columns: Columns, group: Group, metric: str, view: str) -> Float[np.ndarray, "S N"]:
+    rows = np.stack([columns.get(row, metric, view) for row in group]).astype(np.float64)
+    return -rows if metric in LOWER_IS_BETTER else rows
+
+
+def _side(metric: str, interval: Interval, p: Float64[np.ndarray, "A A"], corrected: float, alpha: float) -> Side:
+    if corrected >= alpha or interval.low <= 0 <= interval.high:
+        return "undecided"
+    ahead = (interval.mean < 0) if metric in LOWER_IS_BETTER else (interval.mean > 0)
+    # Views may point in another direction than the plain numbers; then neither is shown.
+    if ahead != bool(p[0, 1] < p[1, 0]):
+        return "undecided"
+    return "better" if ahead else "worse"
+
+
+def _together(differences: dict[str, Difference], alpha: float) -> Side:
+    for side, other in (("better", -1), ("worse", 1)):
+        against = any(
+            found.p < alpha and np.sign(found.interval.mean) * (-1 if metric in LOWER_IS_BETTER else 1) == other
+            for metric, found in differences.items()
+        )
+        if any(found.side == side for found in differences.values()) and not against:
+            return "better" if side == "better" else "worse"
+    return "undecided"
+
+
+def _beyond_prior(columns: Columns, group: Group, metrics: Sequence[str], attacks: int, alpha: float) -> bool:
+    """Whether right vectors serve it better than wrong ones, in any metric (Bonferroni over metrics and attacks)."""
+    known = [m for m in metrics if all(columns.has(row, m, WRONG_VECTOR) for row in group)]
+    found = [
+        _tests([_better_high(columns, group, m, ""), _better_high(columns, group, m, WRONG_VECTOR)], columns)[0, 1]
+        for m in known
+    ]
+    return bool(found) and float(min(found)) * len(known) * max(attacks, 1) < alpha
+
+
+def _verdict(families: dict[str, Family]) -> tuple[Literal["stronger", "weaker", "undecided"], str]:
+    measured = [name for name, family in families.items() if family.side != "not measured"]
+    if len(measured) < 2:
+        return "undecided", f"two families of metrics must agree, and {len(measured)} was measured"
+    better = [name for name in measured if families[name].side == "better"]
+    worse = [name for name in measured if families[name].side == "worse"]
+    if better and worse:
+        return "undecided", f"better in {' and '.join(better)}, worse in {' and '.join(worse)}"
+    agreeing = better or worse
+    if len(agreeing) < 2:
+        return "undecided", "fewer than two families of metrics differ by more than chance"
+    if sum(families[name].beyond_prior for name in agreeing) < 2:
+        return "undecided", "the one ahead does no better with the right vectors than with wrong ones: a better prior"
+    return ("stronger" if better else "weaker"), f"{' and '.join(agreeing)} agree"

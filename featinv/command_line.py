@@ -9,7 +9,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args
 
 from featinv.configuration import Part
 from featinv.errors import BadInput, Diverged
@@ -19,10 +20,13 @@ Config = TypeVar("Config")
 
 def _part_flags(kind: Any, prefix: str = "") -> Iterable[str]:
     for item in dataclasses.fields(kind):
-        if item.type is Part or item.type == Part | None:
+        held = item.type
+        if isinstance(held, UnionType):  # `X | None`
+            held = next((one for one in get_args(held) if dataclasses.is_dataclass(one)), None)
+        if held is Part:
             yield prefix + item.name
-        elif dataclasses.is_dataclass(item.type):
-            yield from _part_flags(item.type, f"{prefix}{item.name}.")
+        elif dataclasses.is_dataclass(held):
+            yield from _part_flags(held, f"{prefix}{item.name}.")
 
 
 def _expand(arguments: Sequence[str], parts: Iterable[str]) -> list[str]:
@@ -52,7 +56,7 @@ def _plain_defaults(kind: type) -> dict[str, Any]:
 def parse(config: type[Config], description: str | None = None, arguments: Sequence[str] | None = None) -> Config:
     """Parse the command line into a frozen dataclass: every field a flag, `--config FILE`, `--print_config`.
 
-    Leaves with exit code 2 and one line about the wrong flag, as argparse does.
+    Leaves with exit code 2 and one line about the wrong flag.
     """
     import jsonargparse
 
@@ -62,6 +66,7 @@ def parse(config: type[Config], description: str | None = None, arguments: Seque
         description=description,
         formatter_class=jsonargparse.DefaultHelpFormatter,
         allow_abbrev=False,
+        exit_on_error=False,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
     parser.add_class_arguments(config, None)
@@ -69,9 +74,22 @@ def parse(config: type[Config], description: str | None = None, arguments: Seque
     given = list(sys.argv[1:] if arguments is None else arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        namespace = parser.parse_args(_expand(given, list(_part_flags(config))))
-        built = parser.instantiate(namespace)
+        try:
+            namespace = parser.parse_args(_expand(given, list(_part_flags(config))))
+            built = parser.instantiate(namespace)
+        except (jsonargparse.ArgumentError, BadInput) as error:
+            print(f"error: {_one_line(str(error))}; --help lists the flags", file=sys.stderr, flush=True)
+            sys.exit(2)
     return config(**{item.name: built[item.name] for item in dataclasses.fields(config)})  # type: ignore[arg-type]
+
+
+def _one_line(message: str) -> str:
+    """Leave out what only a type checker would ask about a flag that takes a group of settings or null."""
+    about_types = ("Does not validate", "Subtypes:", "Errors:", "- Problem with", "- Expected a <class 'None")
+    about_groups = ("Given value type:", "Given value: NestedArg", "Given value: {", "Given value: Namespace")
+    noise = (*about_types, *about_groups)
+    lines = [line.strip() for line in message.splitlines()]
+    return " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(noise))
 
 
 def run(main: Callable[[Config], None], config: type[Config], description: str | None = None) -> None:

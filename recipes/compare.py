@@ -64,7 +64,7 @@ def main(config: Config) -> None:
 
     public, private, overlap = fi.assembly.load_pictures(pictures, cache=run.path / "pictures")
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
-    attacks = fi.assembly.build_attacks(config.attacks, victim.feature_shape, public.size, config.minutes)
+    attacks = fi.assembly.build_attacks(config.attacks, victim, public.size, config.minutes, folders)
     judges = fi.assembly.build_judges(config.judges, public, folders)
     pairs = fi.extract(victim, public, to=run.path / "features", flips=config.flips)
     seconds = {}

@@ -9,7 +9,15 @@ Leaves in --out/attack an attack for recipes/reconstruct.py, and in --out/scoreb
 from dataclasses import dataclass, field, replace
 
 import featinv as fi
-from featinv.assembly import AttackSettings, JudgeSettings, PictureSettings, RunFolder, Term, VictimSettings
+from featinv.assembly import (
+    AdversarySettings,
+    AttackSettings,
+    JudgeSettings,
+    PictureSettings,
+    RunFolder,
+    Term,
+    VictimSettings,
+)
 from featinv.configuration import Part
 from featinv.training.settings import Training
 
@@ -34,6 +42,8 @@ class Config:
     """the terms of the objective; MSE when none is named"""
     training: Training = field(default_factory=Training)
     """how the decoder is trained"""
+    adversary: AdversarySettings | None = None
+    """who plays against the decoder, `--adversary.weight 0.1`; null: nobody; `--adversary.help` lists its settings"""
     judges: dict[str, JudgeSettings] = field(default_factory=lambda: {"scenes-vgg": JudgeSettings()})
     """who scores; the first one counts"""
     live: bool = False
@@ -54,8 +64,10 @@ def main(config: Config) -> None:
     folders = {"weights": config.weights, "judges": config.out}
     public, private, overlap = fi.assembly.load_pictures(pictures, cache=run.path / "pictures")
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
-    one = AttackSettings(decoder=config.decoder, losses=config.losses, training=config.training)
-    attack = fi.assembly.build_attacks({"attack": one}, victim.feature_shape, public.size)["attack"]
+    one = AttackSettings(
+        decoder=config.decoder, losses=config.losses, training=config.training, adversary=config.adversary
+    )
+    attack = fi.assembly.build_attacks({"attack": one}, victim, public.size, folders=folders)["attack"]
     assert isinstance(attack, fi.attacks.DecoderAttack)
     judges = fi.assembly.build_judges(config.judges, public, folders)
 

@@ -82,13 +82,14 @@ def test_attacks_are_built_in_order_and_minutes_bound_each() -> None:
         "up": AttackSettings(decoder=Part("Upsampling", {"width": 32}), training=Training(pictures=100, minutes=9)),
         "noise": AttackSettings(Part("RandomVector", {"source": "normal"}), of="up"),
     }
-    attacks = fi.assembly.build_attacks(settings, (64,), 32, minutes=0.5)
+    victim = fi.assembly.build_victim(VictimSettings())
+    attacks = fi.assembly.build_attacks(settings, victim, 32, minutes=0.5)
     assert list(attacks) == ["mean image", "up", "noise"]
     assert attacks["up"].training.minutes == 0.5
     with pytest.raises(fi.BadInput, match="'noise' is made of 'up', which must stand before it"):
-        fi.assembly.build_attacks({"noise": settings["noise"]}, (64,), 32)
+        fi.assembly.build_attacks({"noise": settings["noise"]}, victim, 32)
     with pytest.raises(fi.BadInput, match="there is no 'Nothing'"):
-        fi.assembly.build_attacks({"x": AttackSettings(Part("Nothing"))}, (64,), 32)
+        fi.assembly.build_attacks({"x": AttackSettings(Part("Nothing"))}, victim, 32)
 
 
 def test_no_judge_is_refused() -> None:

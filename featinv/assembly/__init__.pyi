@@ -1,3 +1,5 @@
+from .adversary_settings import AdversarySettings as AdversarySettings
+from .adversary_settings import build_adversary as build_adversary
 from .attack_settings import AttackSettings as AttackSettings
 from .attack_settings import Term as Term
 from .attack_settings import build_attacks as build_attacks
@@ -11,12 +13,14 @@ from .victim_settings import VictimSettings as VictimSettings
 from .victim_settings import build_victim as build_victim
 
 __all__ = [
+    "AdversarySettings",
     "AttackSettings",
     "JudgeSettings",
     "PictureSettings",
     "RunFolder",
     "Term",
     "VictimSettings",
+    "build_adversary",
     "build_attacks",
     "build_judges",
     "build_objective",

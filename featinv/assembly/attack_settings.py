@@ -5,12 +5,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import featinv as fi
+from featinv.assembly.adversary_settings import AdversarySettings, build_adversary, build_with_encoder
 from featinv.configuration import Part, build
 from featinv.training.settings import Training
 
 if TYPE_CHECKING:
+    from featinv.attacks import DecoderAttack
     from featinv.losses import Objective
-    from featinv.types import Attack
+    from featinv.types import Attack, Encoder
+    from featinv.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,26 @@ class AttackSettings:
     """for DecoderAttack: the terms of its objective; MSE when none is named"""
     training: Training = field(default_factory=Training)
     """for DecoderAttack: how it is trained"""
+    adversary: AdversarySettings | None = None
+    """for DecoderAttack: who plays against the decoder; null: nobody"""
     of: str | None = None
     """for RandomVector: the name of the attack that is fed random vectors"""
 
 
-def build_objective(terms: Sequence[Term]) -> "Objective":
-    """Build the weighted sum of losses. Raises BadInput for an unknown loss, or when there is none."""
+def build_objective(
+    terms: Sequence[Term], encoder: "Encoder | None" = None, folders: Mapping[str, str | None] | None = None
+) -> "Objective":
+    """Build the weighted sum of losses; one whose first argument is called `encoder` gets this one, the victim's.
+
+    It gets another where its args name one, as a victim names its own; `folders` fill that one's paths.
+    Raises BadInput for an unknown loss, or when there is none.
+    """
     if not terms:
         raise fi.BadInput("--losses: expected at least one loss; got none")
-    parts = [float(term.weight) * build(Part(term.name, term.args), fi.losses) for term in terms]
+    parts = [
+        float(term.weight) * build_with_encoder(Part(term.name, term.args), fi.losses, encoder, folders)
+        for term in terms
+    ]
     total = parts[0]
     for part in parts[1:]:
         total = total + part
@@ -54,26 +68,20 @@ def build_objective(terms: Sequence[Term]) -> "Objective":
 
 def build_attacks(
     settings: Mapping[str, AttackSettings],
-    feature_shape: tuple[int, ...],
+    victim: "Victim",
     image_size: int,
     minutes: float | None = None,
+    folders: Mapping[str, str | None] | None = None,
 ) -> "dict[str, Attack]":
-    """Build the attacks, unfitted, in the order given; `minutes` bounds the training of each.
+    """Build the attacks on a victim, unfitted, in the order given; `minutes` bounds the training of each.
 
-    Raises BadInput for an unknown name or keyword, saying which exist.
+    Raises BadInput for an unknown name or keyword, saying which exist, and for an adversary that does not fit.
     """
     attacks: dict[str, Attack] = {}
     for name, one in settings.items():
         if one.attack.name == "DecoderAttack":
-            # First weights are a function of the attack's own seed, not of what was built before it.
-            with fi.processes.seeded(one.training.seed):
-                decoder = build(one.decoder, fi.decoders, feature_shape, image_size)
-            # A class of somebody else's need not know our two attributes; what it was built with is known here.
-            for attribute, value in (("feature_shape", feature_shape), ("image_size", image_size)):
-                if not hasattr(decoder, attribute):
-                    setattr(decoder, attribute, value)
             training = one.training if minutes is None else replace(one.training, minutes=minutes)
-            attacks[name] = fi.attacks.DecoderAttack(decoder, build_objective(one.losses or (Term("MSE"),)), training)
+            attacks[name] = _decoder_attack(replace(one, training=training), victim, image_size, folders)
         elif one.of is not None:
             if one.of not in attacks:
                 raise fi.BadInput(f"attacks: {name!r} is made of {one.of!r}, which must stand before it")
@@ -81,3 +89,22 @@ def build_attacks(
         else:
             attacks[name] = build(one.attack, fi.attacks)
     return attacks
+
+
+def _decoder_attack(
+    one: AttackSettings, victim: "Victim", image_size: int, folders: Mapping[str, str | None] | None
+) -> "DecoderAttack":
+    shape = victim.feature_shape
+    # First weights are a function of the attack's own seed, not of what was built before it.
+    with fi.processes.seeded(one.training.seed):
+        decoder = build(one.decoder, fi.decoders, shape, image_size)
+    # A class of somebody else's need not know our two attributes; what it was built with is known here.
+    for attribute, value in (("feature_shape", shape), ("image_size", image_size)):
+        if not hasattr(decoder, attribute):
+            setattr(decoder, attribute, value)
+    objective = build_objective(one.losses or (Term("MSE"),), victim.encoder, folders)
+    if one.adversary is None:
+        return fi.attacks.DecoderAttack(decoder, objective, one.training)
+    with fi.processes.seeded(one.training.seed):
+        adversary = build_adversary(one.adversary, victim.encoder, shape, image_size, folders)
+    return fi.attacks.DecoderAttack(decoder, objective, one.training, adversary=adversary)

@@ -31,6 +31,8 @@ def fill(part: Part, folders: Mapping[str, str | None] | None) -> Part:
     """Put the folders that the caller named into a part's arguments, as in `{weights}/cifar10_resnet20.safetensors`."""
 
     def filled(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: filled(item) for key, item in value.items()}
         if not isinstance(value, str):
             return value
         for name, folder in (folders or {}).items():

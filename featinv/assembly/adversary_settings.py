@@ -1,0 +1,114 @@
+"""Who plays against the decoder."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import featinv as fi
+from featinv.assembly.victim_settings import fill
+from featinv.configuration import Part, build, find
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from featinv.training import Adversary
+    from featinv.types import Encoder
+
+
+@dataclass(frozen=True)
+class AdversarySettings:
+    """A discriminator by name, what it plays for, and how it learns."""
+
+    discriminator: Part = Part("DCGAN")
+    """an export of featinv.discriminators, or the import path of a class of yours"""
+    loss: Literal["hinge", "non_saturating", "least_squares", "wasserstein", "relativistic"] = "hinge"
+    """the game: what the discriminator and the decoder make small"""
+    conditional: bool = False
+    """show the discriminator the vector too (wraps it in Projection)"""
+    weight: int | float = 0.1
+    """of the adversarial term, beside the losses"""
+    adaptive: bool = False
+    """multiply the weight by the ratio of gradients in the decoder's last layer (arXiv:2012.09841)"""
+    penalties: tuple[Part, ...] = ()
+    """added to what the discriminator makes small: R1, R2, GradientPenalty, LeCam, or the import path of a class of
+    yours"""
+    augment: str = ""
+    """DiffAugment's policy, for all that the discriminator sees: colour, translation and cutout, separated by commas;
+    empty: none"""
+    start: int | float = 0.1
+    """share of the budget at which the decoder first hears of the adversary"""
+    lead: int | float = 0.05
+    """share of the budget by which the discriminator begins to learn earlier"""
+    decoder_every: int = 1
+    """the decoder steps in every k-th step only, once the adversary plays (5 in arXiv:1701.07875)"""
+    lr: int | float = 2e-4
+    """the discriminator's learning rate; it follows the schedule of the training"""
+    betas: tuple[float, float] = (0.5, 0.99)
+    """its Adam's decay rates of the first and the second moment"""
+    eps: float = 1e-8
+    """what its Adam adds to its denominator"""
+    weight_decay: int | float = 0.0
+    """its decoupled weight decay"""
+    clip: int | float | None = None
+    """largest norm of its gradient; null: not clipped"""
+
+
+def build_adversary(
+    settings: AdversarySettings,
+    encoder: "Encoder",
+    feature_shape: tuple[int, ...],
+    image_size: int,
+    folders: Mapping[str, str | None] | None = None,
+) -> "Adversary":
+    """Build the adversary of a decoder with these features and pictures; a frozen backbone is the victim's encoder.
+
+    Raises BadInput for an unknown name, keyword or augmentation, and for numbers that cannot be used.
+    """
+    discriminator = build_with_encoder(settings.discriminator, fi.discriminators, encoder, folders, image_size)
+    if settings.conditional:
+        discriminator = fi.discriminators.Projection(discriminator, feature_shape)
+    return fi.training.Adversary(
+        discriminator,
+        getattr(fi.losses, settings.loss),
+        weight=settings.weight,
+        adaptive=settings.adaptive,
+        penalties=[build(penalty, fi.losses) for penalty in settings.penalties],
+        augment=fi.discriminators.DiffAugment(settings.augment) if settings.augment else None,
+        start=settings.start,
+        lead=settings.lead,
+        decoder_every=settings.decoder_every,
+        lr=settings.lr,
+        betas=settings.betas,
+        eps=settings.eps,
+        weight_decay=settings.weight_decay,
+        clip=settings.clip,
+    )
+
+
+def build_with_encoder(
+    part: Part, room: "ModuleType", encoder: "Encoder | None", folders: Mapping[str, str | None] | None, *rest: Any
+) -> Any:
+    """Build a part; where its first argument is called `encoder`, that is the victim's unless the part names another.
+
+    Another is written as in `victim.encoder`: `encoder: {name: torchvision, args: {name: vgg16, ...}}`.
+    Raises BadInput where a part needs an encoder and there is none.
+    """
+    first = next(iter(inspect.signature(find(part.name, room)).parameters), None)
+    if first != "encoder":
+        return build(part, room, *rest)
+    own = dict(part.args)
+    if (named := own.pop("encoder", None)) is not None:
+        if isinstance(named, str):
+            named = {"name": named}
+        if not isinstance(named, Mapping) or not {"name"} <= set(named) <= {"name", "args"}:
+            raise fi.BadInput(
+                f"{part.name}.encoder: expected {{name: ..., args: {{...}}}} as for the victim, got {named!r}"
+            )
+        encoder = build(fill(Part(named["name"], dict(named.get("args") or {})), folders), fi.encoders)
+    if encoder is None:
+        raise fi.BadInput(f"{part.name}: expected an encoder to look through, got none; name one in its args")
+    made = build(replace(part, args=own), room, encoder, *rest)
+    # What is never rebuilt from a description need not remember its arguments, whose copies would be whole networks.
+    vars(made).pop("_built_from", None)
+    return made

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 import featinv as fi
 from featinv import BadInput
+from featinv.data import ImageSet
 from featinv.evaluation import Scoreboard, compare, excess_risk, wilson
 from featinv.evaluation.measuring import derangement
 from featinv.evaluation.panel import Panel
@@ -52,6 +53,7 @@ def test_controls_first_then_the_scorers_rows_then_attacks_in_the_given_order(bo
 
 def test_a_perfect_attack_gets_the_best_of_everything(board: Scoreboard) -> None:
     best = {"mse": 0.0, "psnr": 100.0, "ssim": 1.0, "judge_cosine": 1.0, "judge_agreement": 1.0}
+    best |= {"low_pass_psnr": 100.0, "reid_auc": 1.0}
     best |= {"reid_top1": 1.0, "reid_top10": 1.0, "reid_mrr": 1.0, "attack_strength": 1.0}
     assert {name: interval.mean for name, interval in board["perfect"].metrics.items()} == pytest.approx(best, abs=1e-6)
     assert {interval.n for interval in board["perfect"].metrics.values()} == {60}
@@ -77,6 +79,9 @@ def test_pixel_metrics_agree_with_an_independent_evaluation(board: Scoreboard) -
         )
         assert board.per_image["blurred/psnr"][row] == pytest.approx(psnr, abs=1e-4)
         assert board.per_image["blurred/ssim"][row] == pytest.approx(ssim, abs=1e-4)
+        cells = [picture.reshape(8, 2, 8, 2, 3).mean((1, 3)) for picture in (original, eight_bit)]
+        low_pass_psnr = peak_signal_noise_ratio(*cells, data_range=1.0)
+        assert board.per_image["blurred/low_pass_psnr"][row] == pytest.approx(low_pass_psnr, abs=1e-4)
         assert board.per_image["blurred/mse"][row] == pytest.approx(((original - eight_bit) ** 2).mean(), abs=1e-6)
 
 
@@ -102,6 +107,64 @@ def test_judged_numbers_agree_with_an_independent_evaluation(board: Scoreboard, 
     scores = (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
     ranks = [1 + sum(row[j] >= row[i] for j in range(60) if j != i) for i, row in enumerate(scores)]
     assert board.per_image[f"blurred/rank{key}"].tolist() == ranks
+
+
+@pytest.mark.parametrize("view", ["", "low-pass", "second"])
+def test_ranks_within_the_class_agree_with_an_independent_evaluation(board: Scoreboard, view: str) -> None:
+    """The candidates are the pictures that the first judge gives the same label, centred on their own mean."""
+    release = published()
+    originals = release.truth.batch(np.arange(60))  # type: ignore[union-attr]
+    made = (blurred().reconstruct(torch.from_numpy(release.features)) * 255).round() / 255
+    (seen, _), (true, classes) = judged(low_pass(made) if view == "low-pass" else made), judged(originals)
+    for i in range(60):
+        same = np.flatnonzero(classes == classes[i])
+        mean = true[same].mean(0)
+        scores = [np.dot(seen[i] - mean, true[j] - mean) / np.linalg.norm(true[j] - mean) for j in same]
+        own = scores[same.tolist().index(i)]
+        rank = sum(score >= own for score in scores)
+        suffix = f", {view}" if view else ""
+        auc = 1 - (rank - 1) / (len(same) - 1)
+        assert board.per_image[f"blurred/reid_auc/within class{suffix}"][i] == pytest.approx(auc, abs=1e-6)
+        if not view:
+            assert board.per_image["blurred/rank/within class"][i] == rank
+    sizes = np.bincount(classes)
+    chance = board["blurred"].metrics_by["within class"]["reid_top10"].chance
+    assert chance == pytest.approx(sum(min(10, size) for size in sizes) / 60)
+    assert board["mean image"].metrics_by["within class"]["reid_auc"].mean == pytest.approx(0.5)
+    assert board.protocol["classes"] == {"source": "the first judge", "count": 3}
+
+
+def test_labels_of_the_pictures_are_the_classes_and_one_alone_says_nothing() -> None:
+    labels = np.array([0] * 30 + [1] * 29 + [2])
+    plain = pictures()
+    labelled = ImageSet(plain.uint8(np.arange(60)), ids=plain.ids, labels=labels, classes=("a", "b", "c"))
+    known = compare({"mean image": mean_image(), "perfect": perfect()}, published(labelled), [PoolJudge()], **FAST)
+    assert known.protocol["classes"] == {"source": "the private pictures", "count": 3}
+    auc = known.per_image["perfect/reid_auc/within class"]
+    assert auc[:59].tolist() == [1.0] * 59
+    assert auc[59] == 0.5
+
+
+def test_clusters_are_asked_for_and_widen_the_intervals() -> None:
+    attacks = {"mean image": mean_image(), "blurred": blurred()}
+    twins = [f"person {row // 6}" for row in range(60)]
+    plain, clustered = (compare(attacks, published(), [PoolJudge()], clusters=c, **FAST) for c in (None, twins))
+    assert clustered.protocol["clusters"] == 10
+    assert plain.protocol["clusters"] is None
+    assert clustered.per_image["clusters"].tolist() == [row // 6 for row in range(60)]
+    one, ten = plain["blurred"].metrics["psnr"], clustered["blurred"].metrics["psnr"]
+    assert (one.mean, one.n) == (ten.mean, ten.n)
+    assert one != ten
+    with pytest.raises(BadInput, match="clusters: expected one id for each of 60 pictures, got 3"):
+        compare(attacks, published(), [PoolJudge()], clusters=[1, 2, 3], **FAST)
+
+
+def test_galleries_of_a_hundred_and_a_thousand_are_the_default() -> None:
+    attacks = {"mean image": mean_image(), "perfect": perfect()}
+    assert compare(attacks, published(pictures(120)), [PoolJudge()], **FAST).protocol["galleries"] == [100]
+    assert compare(attacks, published(), [PoolJudge()], **FAST).protocol["galleries"] == []
+    asked = compare(attacks, published(pictures(120)), [PoolJudge()], galleries=[], **FAST)
+    assert asked.protocol["galleries"] == []
 
 
 def test_rates_and_means_are_those_of_the_pictures(board: Scoreboard) -> None:
@@ -158,8 +221,15 @@ def test_a_constant_picture_stays_at_chance(board: Scoreboard) -> None:
 
 
 def test_views_hold_what_was_asked_for(board: Scoreboard) -> None:
-    assert list(board["perfect"].metrics_by) == ["low-pass", "jpeg 75", "shift", "second", "gallery 20", "wrong vector"]
-    assert set(board["direct match"].metrics) == {"reid_top1", "reid_top10", "reid_mrr"}
+    plain = ["low-pass", "jpeg 75", "shift", "second"]
+    others = ["gallery 20", "within class", "wrong vector", *(f"within class, {view}" for view in plain)]
+    assert set(board["perfect"].metrics_by) == {*plain, *others, "wrong vector (second)"}
+    assert set(board["perfect"].metrics_by["within class"]) == {
+        *("reid_top1", "reid_top10", "reid_mrr", "reid_auc", "attack_strength")
+    }
+    assert set(board["perfect"].metrics_by["within class, shift"]) == {"reid_auc"}
+    assert set(board["perfect"].metrics_by["wrong vector (second)"]) == {"judge_agreement"}
+    assert set(board["direct match"].metrics) == {"reid_top1", "reid_top10", "reid_mrr", "reid_auc"}
     assert list(board["direct match"].metrics_by) == ["gallery 20"]
 
 

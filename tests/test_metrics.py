@@ -12,9 +12,9 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structu
 from torch import Tensor
 
 from featinv import BadInput
-from featinv.metrics import mse, psnr, ssim
+from featinv.metrics import low_pass_psnr, mse, psnr, ssim
 
-METRICS = [mse, psnr, ssim]
+METRICS = [mse, psnr, ssim, low_pass_psnr]
 Metric = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -69,6 +69,27 @@ def test_numbers_worked_out_by_hand() -> None:
     assert ssim(off, black).tolist() == pytest.approx([1e-4 / (e * e + 1e-4) for e in (0.2, 0.4, 1.0)], abs=1e-6)
 
 
+@pytest.mark.parametrize("size", [8, 32, 20, 5])
+def test_low_pass_psnr_compares_mean_colours_of_cells(size: int) -> None:
+    """Cell i of 8 covers the pixels from floor(i size / 8) to ceil((i + 1) size / 8), as adaptive pooling says."""
+    first, second = eight_bit(3, size, seed=8), eight_bit(3, size, seed=9)
+    grid = min(8, size)
+    edges = [(i * size // grid, -(-(i + 1) * size // grid)) for i in range(grid)]
+    for row, (x, y) in enumerate(zip(as_numpy(first), as_numpy(second), strict=True)):
+        cells = [np.array([[picture[a:b, c:d].mean((0, 1)) for c, d in edges] for a, b in edges]) for picture in (x, y)]
+        expected = peak_signal_noise_ratio(*cells, data_range=1.0)
+        assert low_pass_psnr(first, second)[row].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_low_pass_psnr_sees_colour_and_layout_but_no_detail() -> None:
+    original = eight_bit(4, 32, seed=3)
+    cells = original.reshape(4, 3, 8, 4, 8, 4)
+    shuffled = cells[:, :, :, [2, 0, 3, 1]].reshape(original.shape)
+    assert low_pass_psnr(shuffled, original).min() == 100
+    assert psnr(shuffled, original).max() < 40
+    assert low_pass_psnr(original.flip(3), original).max() < 30
+
+
 def test_psnr_is_taken_after_rounding_to_eight_bits() -> None:
     black = torch.zeros(1, 3, 16, 16)
     # 0.4/255 rounds to black, which is a perfect copy; 0.6/255 rounds to one step.
@@ -100,7 +121,7 @@ def test_every_picture_counts_for_itself(metric: Metric) -> None:
 def test_symmetric_and_bounded(metric: Metric, seed: int, size: int) -> None:
     first, second = eight_bit(2, size, seed), eight_bit(2, size, seed + 1)
     assert torch.allclose(metric(first, second), metric(second, first), atol=1e-5)
-    low, high = {mse: (0, 1), psnr: (0, 100), ssim: (-1, 1)}[metric]
+    low, high = {mse: (0, 1), psnr: (0, 100), ssim: (-1, 1), low_pass_psnr: (0, 100)}[metric]
     assert bool(((metric(first, second) >= low) & (metric(first, second) <= high)).all())
 
 

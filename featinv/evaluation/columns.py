@@ -13,6 +13,8 @@ from featinv.evaluation.treatments import TREATMENTS
 CLUSTERS = "clusters"
 """Key of the pictures' clusters among the numbers per picture; no row's key, which has a slash."""
 LOWER_IS_BETTER = frozenset({"mse", "lpips", "dists"})
+WITHIN_CLASS = "within class"
+"""View in which the candidates are the pictures of the same class."""
 _TOP = "reid_top"
 _AUC = "reid_auc"
 
@@ -58,7 +60,7 @@ class Columns:
             return stored
         if metric.startswith(_TOP) and metric[len(_TOP) :].isdecimal():
             return ranks <= int(metric[len(_TOP) :])
-        if metric == _AUC and not view.startswith("within class"):
+        if metric == _AUC and not view.startswith(WITHIN_CLASS):
             return normalised(ranks, self.gallery(view))
         return None
 
@@ -66,6 +68,11 @@ class Columns:
         """Return how many candidates the gallery of a view holds."""
         kind, _, size = view.partition(" ")
         return int(size) if kind == "gallery" else int(self._protocol["gallery"])
+
+
+def within_view(view: str) -> str:
+    """Return the name of a view once the candidates are those of the same class."""
+    return f"{WITHIN_CLASS}, {view}" if view else WITHIN_CLASS
 
 
 def normalised(ranks: Shaped[np.ndarray, " N"], size: int | np.ndarray) -> Shaped[np.ndarray, " N"]:

@@ -9,7 +9,8 @@ from featinv import processes
 from featinv.data import ImageSet, Overlap
 from featinv.errors import BadInput
 from featinv.evaluation.checks import check_attacks, check_judges, check_private
-from featinv.evaluation.intervals import RESAMPLES
+from featinv.evaluation.columns import CLUSTERS
+from featinv.evaluation.intervals import RESAMPLES, cluster_ids
 from featinv.evaluation.measuring import link, measure, with_failures_filled
 from featinv.evaluation.panel import Panel
 from featinv.evaluation.protocol import protocol_card
@@ -20,6 +21,7 @@ from featinv.metrics.value_range import SLACK
 from featinv.types import Attack, Judge
 from featinv.victim import Release
 
+GALLERIES = (100, 1000)
 _RELEASE_KEYS = ("seed", "count", "private_fingerprint")
 """What a release's card says beside the victim's; the protocol has it."""
 
@@ -29,7 +31,8 @@ def compare(
     release: Release,
     judges: Sequence[Judge],
     *,
-    galleries: Sequence[int] = (),
+    galleries: Sequence[int] | None = None,
+    clusters: Sequence[object] | None = None,
     seed: int = 0,
     batch_size: int = 256,
     resamples: int = RESAMPLES,
@@ -41,7 +44,9 @@ def compare(
 ) -> Scoreboard:
     """Score fitted attacks on every private picture of a release, controls first.
 
-    The first judge fills the plain columns; `galleries` adds smaller galleries for re-identification; `public`,
+    The first judge fills the plain columns; `galleries` adds smaller galleries for re-identification (None: 100 and
+    1,000, where there are more pictures); `clusters` names, for every picture, the person or event that it is one of
+    several of, so that intervals and tests count these as one draw; `public`,
     `overlap` (of `featinv.data`) and `fit_seconds` (by attack) go into the protocol as they are. Two rows are made
     here: how well the vectors link to the victim's own features ("direct match"), and the last attack fed with other
     pictures' vectors ("wrong vector (NAME)").
@@ -49,7 +54,9 @@ def compare(
     Raises BadInput for no judge, a judge that is the victim or serves an attack, a sibling as first judge, no control,
     an attack fitted on another victim, fewer private pictures than a gallery needs, and pictures of another shape.
     """
-    truth = check_private(release, galleries)
+    truth = check_private(release, galleries or ())
+    galleries = [size for size in GALLERIES if size < len(truth)] if galleries is None else galleries
+    ids = None if clusters is None else cluster_ids(clusters, len(truth))
     check_attacks(attacks, release)
     siblings = check_judges(judges, attacks, release, allow_sibling=allow_sibling)
     ordered = sorted(attacks, key=lambda name: attacks[name].kind != "control")
@@ -63,14 +70,17 @@ def compare(
             wrong_row = name == ordered[-1] and attacks[name].kind == "attack"
             measured += measure(name, attacks[name], release, panel, wrong_row=wrong_row)
     measured = with_failures_filled(measured)
-    rows = row_scores(measured, panel, resamples=resamples, fit_seconds=fit_seconds or {})
-    protocol = protocol_card(panel, release, siblings, resamples=resamples, public=public, overlap=overlap)
+    rows = row_scores(measured, panel, resamples=resamples, fit_seconds=fit_seconds or {}, clusters=ids)
+    protocol = protocol_card(
+        panel, release, siblings, resamples=resamples, public=public, overlap=overlap, clusters=ids
+    )
     protocol["best_control"] = best_control({row.name: row.arrays for row in measured if row.counts_as_control}, "rank")
+    per_image = {f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()}
     return Scoreboard(
         victim={key: value for key, value in release.card.items() if key not in _RELEASE_KEYS},
         protocol=protocol,
         attacks=tuple(rows),
-        per_image={f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()},
+        per_image=per_image if ids is None else {**per_image, CLUSTERS: ids},
     )
 
 

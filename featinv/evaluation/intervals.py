@@ -1,7 +1,7 @@
 """How sure a number is: bootstrap intervals for means, Wilson intervals for rates, and what follows from them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -162,6 +162,12 @@ def _ratio_limits(top: tuple[float, float, float], bottom: tuple[float, float, f
     inner = square - a_high * b_low * (2 * a - a_high) * (2 * b - b_low)
     high = (a * b + math.sqrt(max(inner, 0.0))) / (b_low * (2 * b - b_low))
     return low, high
+
+
+def cluster_ids(clusters: Sequence[object], count: int) -> Int[np.ndarray, " ids"]:
+    """Number the clusters from 0. Raises BadInput for another number of ids than pictures, and for a single cluster."""
+    order = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    return cluster_members(np.array([order[name] for name in clusters], dtype=np.int64), count)
 
 
 def cluster_sums(

@@ -45,7 +45,9 @@ def measure(name: str, attack: Attack, release: Release, panel: Panel, *, wrong_
         result = panel.run(name, lambda rows: attack.reconstruct(torch.from_numpy(features[rows])), pictures)
         arrays = panel.score(result)
         wrong = panel.score(result, order=order, views=[MAIN])
-        arrays.update({keyed(key, WRONG_VECTOR): values for key, values in wrong.items() if key != "failed"})
+        arrays.update({keyed(key, WRONG_VECTOR): values for key, values in wrong.items() if _plain(key)})
+        for judge, agreed in panel.agreement(result, order).items():
+            arrays[keyed("judge_agreement", wrong_view(judge))] = agreed
         rows = [Measured(name, attack.kind, attack.kind, attack.parameters, result.seconds, arrays)]
         if wrong_row:
             title, everything = f"{WRONG_VECTOR} ({name})", panel.score(result, order=order)
@@ -86,6 +88,15 @@ def derangement(count: int, seed: int) -> Int64[np.ndarray, " N"]:
     order = np.empty(count, dtype=np.int64)
     order[cycle] = np.roll(cycle, 1)
     return order
+
+
+def wrong_view(judge: str) -> str:
+    """Return the name of the view of wrong vectors by another judge than the first (agreement only)."""
+    return f"{WRONG_VECTOR} ({judge})"
+
+
+def _plain(key: str) -> bool:
+    return "/" not in key and key != "failed"
 
 
 def _serves(control: Measured, row: Measured) -> bool:

@@ -10,11 +10,12 @@ from jaxtyping import Bool, Int64
 
 from featinv.data import ImageSet
 from featinv.errors import BadInput
+from featinv.evaluation.columns import WITHIN_CLASS, normalised, within_view
 from featinv.evaluation.judging import Notebook, Seen
 from featinv.evaluation.picture_store import PictureStore
-from featinv.evaluation.reidentification import ranks
+from featinv.evaluation.reidentification import ranks, ranks_within
 from featinv.evaluation.treatments import TREATMENTS
-from featinv.metrics import mse, psnr, ssim
+from featinv.metrics import low_pass_psnr, mse, psnr, ssim
 from featinv.metrics.value_range import SLACK, rounded
 from featinv.types import Images, Judge
 
@@ -24,7 +25,7 @@ PerPicture = dict[str, np.ndarray]
 MAIN = ""
 _PIXELS = 2**22
 """Pixels of the largest batch (48 MiB in float32): a batch that suits 32 px would not fit at 256 px."""
-PIXEL = {"mse": mse, "psnr": psnr, "ssim": ssim}
+PIXEL = {"mse": mse, "psnr": psnr, "ssim": ssim, "low_pass_psnr": low_pass_psnr}
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,19 @@ class Panel:
         self.treated_originals = {view: looked[view] for view in TREATMENTS}
         # A treated reconstruction is still compared with the untouched original.
         self.originals = {view: looked[MAIN if view in TREATMENTS else view] for view in looked}
+        self.classes = looked[MAIN].labels if truth.labels is None else truth.labels
+        _, member, counts = np.unique(self.classes, return_inverse=True, return_counts=True)
+        self.class_sizes: Int64[np.ndarray, " N"] = counts[member]
 
     @property
     def views(self) -> tuple[str, ...]:
         """The ways a reconstruction is looked at: by the first judge, treated, and by each other judge."""
         return (MAIN, *TREATMENTS, *(judge.name for judge in self.judges[1:]))
 
-    def size_of(self, view: str) -> int:
-        """Return how many candidates the gallery of a view holds."""
+    def size_of(self, view: str) -> int | Int64[np.ndarray, " N"]:
+        """Return how many candidates the gallery of a view holds; of the class of each picture, within classes."""
+        if view.startswith(WITHIN_CLASS):
+            return self.class_sizes
         return next((size for size in self.galleries if view == gallery_view(size)), len(self.truth))
 
     def run(self, name: str, reconstruct: Callable[[np.ndarray], Images], pictures: PictureStore) -> Pass:
@@ -110,10 +116,20 @@ class Panel:
             arrays[keyed("judge_cosine", view)] = _cosines(seen.features, original.features)
             arrays[keyed("judge_agreement", view)] = seen.labels == original.labels
             arrays[keyed("rank", view)] = ranks(seen.features, original.features).astype(np.int32)
+            inside = ranks_within(seen.features, original.features, self.classes).astype(np.int32)
+            if view == MAIN:
+                arrays[keyed("rank", WITHIN_CLASS)] = inside
+            arrays[keyed("reid_auc", within_view(view))] = normalised(inside, self.class_sizes).astype(np.float32)
         if views is None:
             features = result.seen[MAIN].features[order]
             arrays.update(self.gallery_ranks(features, self.originals[MAIN].features))
         return self._mark_failed(arrays, result.failed[order])
+
+    def agreement(self, result: Pass, order: Int64[np.ndarray, " N"]) -> PerPicture:
+        """Return whether each judge but the first gives reconstruction order[i] the label of original i, by judge."""
+        names = [judge.name for judge in self.judges[1:]]
+        same = {name: result.seen[name].take(order).labels == self.originals[name].labels for name in names}
+        return {name: seen & ~result.failed[order] for name, seen in same.items()}
 
     def gallery_ranks(self, features: np.ndarray, candidates: np.ndarray, *, whole: bool = False) -> PerPicture:
         """Return the ranks in each of the smaller galleries, and with `whole` in the whole one too."""
@@ -155,7 +171,7 @@ class Panel:
             return arrays
         for key, array in arrays.items():
             metric, _, view = key.partition("/")
-            worst = {"rank": self.size_of(view), "judge_agreement": False}.get(metric, np.nan)
+            worst = {"rank": self.size_of(view), "judge_agreement": False, "reid_auc": 0.0}.get(metric, np.nan)
             arrays[key] = np.where(failed, worst, array).astype(array.dtype)
         return {**arrays, "failed": failed}
 

@@ -5,9 +5,11 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from featinv.data import ImageSet, Overlap
 from featinv.evaluation.attack_score import interval_json
-from featinv.evaluation.intervals import LEVEL
+from featinv.evaluation.intervals import LEVEL, Clusters
 from featinv.evaluation.panel import MAIN, Panel
 from featinv.evaluation.reidentification import chance_mrr, chance_top, ranks
 from featinv.evaluation.summary import TOP, summarise
@@ -30,6 +32,7 @@ def protocol_card(
     resamples: int,
     public: ImageSet | None,
     overlap: Overlap | None,
+    clusters: Clusters | None = None,
 ) -> dict[str, Any]:
     """Return sizes, seeds, judges, galleries, chance, ceilings and versions as one JSON-able dictionary."""
     size = len(panel.truth)
@@ -52,7 +55,12 @@ def protocol_card(
             }
             for judge, sibling in zip(panel.judges, siblings, strict=True)
         ],
-        "ceiling": _ceiling(panel, resamples),
+        "ceiling": _ceiling(panel, resamples, clusters),
+        "classes": {
+            "source": "the first judge" if panel.truth.labels is None else "the private pictures",
+            "count": len(np.unique(panel.classes)),
+        },
+        "clusters": None if clusters is None else len(np.unique(clusters)),
         "resamples": resamples,
         "level": LEVEL,
         "intervals": METHODS,
@@ -65,7 +73,7 @@ def picture_card(images: ImageSet) -> dict[str, Any]:
     return {"count": len(images), "size": images.size, "fingerprint": images.fingerprint}
 
 
-def _ceiling(panel: Panel, resamples: int) -> dict[str, Any]:
+def _ceiling(panel: Panel, resamples: int, clusters: Clusters | None) -> dict[str, Any]:
     """What the untouched originals themselves reach once treated: no reconstruction can be expected to do better."""
     ceiling = {}
     for view in TREATMENTS:
@@ -75,7 +83,7 @@ def _ceiling(panel: Panel, resamples: int) -> dict[str, Any]:
             "judge_agreement": treated.labels == original.labels,
         }
         sizes, chance = {MAIN: len(panel.truth)}, panel.label_chance()
-        metrics = summarise(arrays, sizes, chance, resamples=resamples, seed=panel.seed)[MAIN]
+        metrics = summarise(arrays, sizes, chance, clusters=clusters, resamples=resamples, seed=panel.seed)[MAIN]
         ceiling[view] = {name: interval_json(interval) for name, interval in metrics.items()}
     return ceiling
 

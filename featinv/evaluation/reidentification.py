@@ -46,6 +46,17 @@ def ranks(
     return result
 
 
+def ranks_within(
+    reconstructed: Float[np.ndarray, "N D"], gallery: Float[np.ndarray, "N D"], groups: Int64[np.ndarray, " N"]
+) -> Int64[np.ndarray, " N"]:
+    """Return the ranks among the pictures of the same group only (one class), centred on the group's mean."""
+    result = np.zeros(len(gallery), dtype=np.int64)
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
+        result[members] = ranks(reconstructed[members], gallery[members])
+    return result
+
+
 def check_gallery(size: int, count: int) -> None:
     """Raise BadInput unless a gallery of `size` can be cut from `count` private pictures."""
     if size < 2:
@@ -91,11 +102,13 @@ def _directions(rows: Float64[np.ndarray, "N D"], floor: float) -> Float64[np.nd
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > floor)
 
 
-def chance_top(k: int, size: int) -> float:
-    """k / N: the share of pictures that guessing puts among the first k of `size` candidates."""
-    return min(k, size) / size
+def chance_top(k: int, size: int | Int64[np.ndarray, " N"]) -> float:
+    """k / N: the share of pictures that guessing puts among the first k of `size` candidates (of all, or of each)."""
+    return float(np.mean(np.minimum(k, size) / size))
 
 
-def chance_mrr(size: int) -> float:
-    """H_N / N: the mean of 1/rank when every rank among `size` candidates is equally likely."""
-    return float((1 / np.arange(1, size + 1)).sum() / size)
+def chance_mrr(size: int | Int64[np.ndarray, " N"]) -> float:
+    """H_N / N: the mean of 1/rank when every rank among `size` candidates is equally likely (one size, or one each)."""
+    sizes, counts = np.unique(size, return_counts=True)
+    means = [float((1 / np.arange(1, each + 1)).sum() / each) for each in sizes]
+    return float(np.average(means, weights=counts))

@@ -3,17 +3,24 @@
 from collections.abc import Mapping, Sequence
 
 from featinv.evaluation.attack_score import WRONG_VECTOR, AttackScore
-from featinv.evaluation.measuring import Measured
+from featinv.evaluation.columns import WITHIN_CLASS
+from featinv.evaluation.intervals import Clusters
+from featinv.evaluation.measuring import Measured, wrong_view
 from featinv.evaluation.panel import MAIN, Panel, PerPicture, gallery_view, keyed
 from featinv.evaluation.summary import STRENGTH, Metrics, best_control, strength, summarise
 
 
 def row_scores(
-    measured: Sequence[Measured], panel: Panel, *, resamples: int, fit_seconds: Mapping[str, float]
+    measured: Sequence[Measured],
+    panel: Panel,
+    *,
+    resamples: int,
+    fit_seconds: Mapping[str, float],
+    clusters: Clusters | None = None,
 ) -> list[AttackScore]:
     """Return the rows of the scoreboard: the given controls, those of the scorer, the attacks."""
     controls = {row.name: row.arrays for row in measured if row.counts_as_control}
-    rows = [_row_score(row, controls, panel, resamples, fit_seconds) for row in measured]
+    rows = [_row_score(row, controls, panel, resamples, fit_seconds, clusters) for row in measured]
     return sorted(rows, key=lambda row: (row.kind != "control", row.role not in ("control", "attack")))
 
 
@@ -23,12 +30,15 @@ def _row_score(
     panel: Panel,
     resamples: int,
     fit_seconds: Mapping[str, float],
+    clusters: Clusters | None,
 ) -> AttackScore:
-    sizes = {view: panel.size_of(view) for view in (*panel.views, *map(gallery_view, panel.galleries), WRONG_VECTOR)}
+    galleries = map(gallery_view, panel.galleries)
+    sizes = {view: panel.size_of(view) for view in (*panel.views, *galleries, WITHIN_CLASS, WRONG_VECTOR)}
     chance = panel.label_chance()
     chance[WRONG_VECTOR] = chance[MAIN]
-    views = summarise(row.arrays, sizes, chance, resamples=resamples, seed=panel.seed)
-    notes = _add_strength(views, row.arrays, controls) if row.kind == "attack" else []
+    chance.update({wrong_view(judge.name): chance[judge.name] for judge in panel.judges[1:]})
+    views = summarise(row.arrays, sizes, chance, clusters=clusters, resamples=resamples, seed=panel.seed)
+    notes = _add_strength(views, row.arrays, controls, clusters) if row.kind == "attack" else []
     if "failed" in row.arrays:
         count = int(row.arrays["failed"].sum())
         notes.append(f"{count} reconstructions were no pictures (not finite, or not in [0, 1]); counted as the worst")
@@ -48,15 +58,17 @@ def _row_score(
     )
 
 
-def _add_strength(views: dict[str, Metrics], arrays: PerPicture, controls: Mapping[str, PerPicture]) -> list[str]:
+def _add_strength(
+    views: dict[str, Metrics], arrays: PerPicture, controls: Mapping[str, PerPicture], clusters: Clusters | None
+) -> list[str]:
     """Add the excess risk over the best control of each view, and say where it could not be measured."""
     notes = []
     for view, metrics in views.items():
         key = keyed("rank", view)
         best = best_control(controls, key)
-        if view == WRONG_VECTOR or best is None:
+        if view.startswith(WRONG_VECTOR) or best is None:
             continue
-        excess = strength(arrays[key], controls[best][key])
+        excess = strength(arrays[key], controls[best][key], clusters)
         if excess is None:
             name = keyed(STRENGTH, view)
             notes.append(f"{name} not measured: {best!r} already finds every picture; use more pictures")

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from featinv.evaluation.intervals import Interval, bootstrap_all, excess_risk, wilson
+from featinv.evaluation.columns import LOWER_IS_BETTER, normalised
+from featinv.evaluation.intervals import Clusters, Interval, bootstrap_all, excess_of, rate
 from featinv.evaluation.reidentification import chance_mrr, chance_top
 
 Metrics = dict[str, Interval]
@@ -12,7 +13,14 @@ TOP = (1, 10)
 STRENGTH = "attack_strength"
 STRENGTH_TOP = 10
 
-FLOORS = {"mse": 1.0, "psnr": 0.0, "ssim": -1.0, "judge_cosine": -1.0}
+FLOORS = {
+    "mse": 1.0,
+    "psnr": 0.0,
+    "ssim": -1.0,
+    "low_pass_psnr": 0.0,
+    "judge_cosine": -1.0,
+    "reid_auc": 0.0,
+}
 """What a failed reconstruction is given where no control was measured."""
 
 
@@ -28,7 +36,7 @@ def _filled(key: str, array: np.ndarray, controls: Sequence[Mapping[str, np.ndar
     if not holes.any():
         return array
     metric = key.partition("/")[0]
-    worse = np.nanmax if metric == "mse" else np.nanmin
+    worse = np.nanmax if metric in LOWER_IS_BETTER else np.nanmin
     known = [
         values for values in (control[key] for control in controls if key in control) if not np.isnan(values).all()
     ]
@@ -38,9 +46,10 @@ def _filled(key: str, array: np.ndarray, controls: Sequence[Mapping[str, np.ndar
 
 def summarise(
     arrays: Mapping[str, np.ndarray],
-    gallery_sizes: Mapping[str, int],
+    gallery_sizes: Mapping[str, int | np.ndarray],
     label_chance: Mapping[str, float],
     *,
+    clusters: Clusters | None = None,
     resamples: int,
     seed: int,
 ) -> dict[str, Metrics]:
@@ -49,32 +58,34 @@ def summarise(
     for key, values in arrays.items():
         if key.partition("/")[0] == "rank":
             means[key.replace("rank", "reid_mrr", 1)] = 1 / values.astype(np.float64)
-    intervals = bootstrap_all(means, resamples=resamples, seed=seed)
+            position = normalised(values, gallery_sizes[key.partition("/")[2]])
+            means.setdefault(key.replace("rank", "reid_auc", 1), position)
+    intervals = bootstrap_all(means, clusters=clusters, resamples=resamples, seed=seed)
     views: dict[str, Metrics] = {view: {} for view in gallery_sizes}
     for key, interval in intervals.items():
         metric, _, view = key.partition("/")
-        chance = chance_mrr(gallery_sizes[view]) if metric == "reid_mrr" else None
-        views[view][metric] = Interval(interval.mean, interval.low, interval.high, interval.n, chance)
+        chance = {"reid_auc": 0.5}.get(metric)
+        if metric == "reid_mrr":
+            chance = chance_mrr(gallery_sizes[view])
+        views.setdefault(view, {})[metric] = Interval(interval.mean, interval.low, interval.high, interval.n, chance)
     for key, values in arrays.items():
         metric, _, view = key.partition("/")
         if metric == "judge_agreement":
-            views[view][metric] = wilson(int(values.sum()), len(values), chance=label_chance[view])
+            views.setdefault(view, {})[metric] = rate(values, clusters=clusters, chance=label_chance[view])
         elif metric == "rank":
-            views[view].update(_rates(values, gallery_sizes[view]))
+            for k in TOP:
+                chance = chance_top(k, gallery_sizes[view])
+                views[view][f"reid_top{k}"] = rate(values <= k, clusters=clusters, chance=chance)
     return {view: metrics for view, metrics in views.items() if metrics}
 
 
-def strength(ranks: np.ndarray, control_ranks: np.ndarray) -> Interval | None:
+def strength(ranks: np.ndarray, control_ranks: np.ndarray, clusters: Clusters | None = None) -> Interval | None:
     """Return the excess risk of top-10 re-identification over a control; None when the control finds every picture."""
-    hits, control_hits = int((ranks <= STRENGTH_TOP).sum()), int((control_ranks <= STRENGTH_TOP).sum())
-    return None if control_hits == len(control_ranks) else excess_risk(hits, control_hits, len(ranks))
+    attack, control = (rate(found <= STRENGTH_TOP, clusters=clusters) for found in (ranks, control_ranks))
+    return None if control.mean == 1 else excess_of(attack, control)
 
 
 def best_control(controls: Mapping[str, Mapping[str, np.ndarray]], key: str) -> str | None:
     """Return the name of the control that re-identifies most often among the first ten (the first one at a tie)."""
     hits = {name: int((arrays[key] <= STRENGTH_TOP).sum()) for name, arrays in controls.items() if key in arrays}
     return max(hits, key=lambda name: hits[name]) if hits else None
-
-
-def _rates(ranks: np.ndarray, size: int) -> Metrics:
-    return {f"reid_top{k}": wilson(int((ranks <= k).sum()), len(ranks), chance=chance_top(k, size)) for k in TOP}

@@ -7,6 +7,8 @@ from torchmetrics.functional.regression import mean_squared_error
 from featinv.metrics.value_range import Pictures, checked_pair, rounded
 from featinv.types import PerImage
 
+CELLS = 8
+"""Cells a side of the grid on which colour and layout are compared."""
 CAP = 100.0
 """dB given to a perfect copy, whose PSNR would be infinite and spoil every mean."""
 
@@ -32,4 +34,18 @@ def psnr(reconstruction: Pictures, original: Pictures) -> PerImage:
     decibel = peak_signal_noise_ratio(
         rounded(reconstruction), rounded(original), data_range=1.0, dim=(1, 2, 3), reduction="none"
     )
+    return decibel.clamp(max=CAP)
+
+
+def low_pass_psnr(reconstruction: Pictures, original: Pictures) -> PerImage:
+    """PSNR of the mean colours in an 8 x 8 grid of cells, in dB, at most 100: colour and layout without any detail.
+
+    Cells that do not divide the size share pixels (adaptive means); a picture of up to 8 pixels is compared as it is.
+    After clipping and 8-bit rounding of the pictures; the means are not rounded again. Raises BadInput as `psnr` does.
+    """
+    reconstruction, original = checked_pair(reconstruction, original)
+    grid = (min(CELLS, original.shape[2]), min(CELLS, original.shape[3]))
+    pool = torch.nn.functional.adaptive_avg_pool2d
+    cells, true = pool(rounded(reconstruction), grid), pool(rounded(original), grid)
+    decibel = peak_signal_noise_ratio(cells, true, data_range=1.0, dim=(1, 2, 3), reduction="none")
     return decibel.clamp(max=CAP)

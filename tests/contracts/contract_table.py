@@ -127,8 +127,23 @@ ENCODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
 
 LOSSES: dict[str, Elsewhere | list[Callable[[], None]]] = {
     "BCE": [lambda: testing.check_loss(fi.losses.BCE())],
+    "FeatureConsistency": [
+        lambda: testing.check_loss(fi.losses.FeatureConsistency(cifar_encoder(), views=0)),
+        lambda: testing.check_loss(fi.losses.FeatureConsistency(fi.encoders.tiny(), shift=0, colour=0, noise=0)),
+    ],
     "L1": [lambda: testing.check_loss(fi.losses.L1())],
+    "LPIPS": Elsewhere("test_losses_imagenet.py"),
     "MSE": [lambda: testing.check_loss(fi.losses.MSE())],
+    "MSSSIM": [
+        lambda: testing.check_loss(fi.losses.MSSSIM(scales=2)),
+        lambda: testing.check_loss(fi.losses.MSSSIM(scales=3), size=64),
+    ],
+    "Perceptual": [
+        lambda: testing.check_loss(fi.losses.Perceptual(fi.encoders.tiny())),
+        lambda: testing.check_loss(fi.losses.Perceptual(cifar_encoder(), ["conv1", "layer2"], [0.2, 3])),
+    ],
+    "SSIM": [lambda: testing.check_loss(fi.losses.SSIM())],
+    "VGGFeatures": Elsewhere("test_losses_imagenet.py"),
     "Objective": [lambda: testing.check_loss(fi.losses.MSE() + 0.5 * fi.losses.BCE() + 2 * fi.losses.L1())],
     "AdversarialLoss": Elsewhere("test_adversarial_losses.py"),
     "GradientPenalty": Elsewhere("test_adversarial_penalties.py"),
@@ -148,6 +163,10 @@ LOSSES: dict[str, Elsewhere | list[Callable[[], None]]] = {
 }
 
 METRICS: dict[str, Elsewhere | list[Callable[[], None]]] = {
+    "low_pass_psnr": [
+        lambda: testing.check_metric(fi.metrics.low_pass_psnr, higher_is_better=True),
+        lambda: testing.check_metric(fi.metrics.low_pass_psnr, higher_is_better=True, size=20),
+    ],
     "mse": [lambda: testing.check_metric(fi.metrics.mse, higher_is_better=False)],
     "psnr": [lambda: testing.check_metric(fi.metrics.psnr, higher_is_better=True)],
     "ssim": [lambda: testing.check_metric(fi.metrics.ssim, higher_is_better=True)],

@@ -33,7 +33,10 @@ def accelerating(settings: Training) -> Iterator[Accelerator]:
     try:
         accelerator = Accelerator(mixed_precision=settings.mixed_precision, dynamo_backend="no")
         if (kind := accelerator.distributed_type) in _REFUSED:
-            raise BadInput(f"accelerate launch: {kind.value} was asked for; decoders are trained with plain DDP only")
+            raise BadInput(
+                f"accelerate launch: {kind.value} was asked for; decoders and their adversaries are trained with plain "
+                "DDP only, because Accelerate's FSDP2 and DeepSpeed refuse two models"
+            )
         try:
             yield accelerator
         finally:

@@ -22,6 +22,9 @@ from featinv.training.settings import Training
 from featinv.training.step import weighed
 from featinv.types import Images
 
+EPSILON = 1e-4
+"""of the adaptive weight, as in the code of its source"""
+
 
 class Shown(NamedTuple):
     """A micro-batch and what the decoder made of it, without a gradient."""
@@ -112,12 +115,13 @@ class AdversarialStep:
         return loss, logged | {"train/adversary/weight": weight * (len(made) / part.total)}
 
     def _weight(self, regression: Tensor, term: Tensor) -> Tensor:
-        weight = torch.as_tensor(self.adversary.weight, dtype=term.dtype, device=term.device)
+        weight = torch.full_like(term, self.adversary.weight)
         if self._last_weight is None:
             return weight
-        if self._accelerator.scaler is not None:  # as for backward: fp16's small gradients would vanish
-            regression, term = self._accelerator.scaler.scale(regression), self._accelerator.scaler.scale(term)
-        return weight * adaptive_weight(regression, term, self._last_weight)
+        # As for backward: fp16's small gradients would vanish. The ratio and its epsilon stay what they are without.
+        scale = 1.0 if self._accelerator.scaler is None else self._accelerator.scaler.get_scale()
+        ratio = adaptive_weight(scale * regression, scale * term, self._last_weight, epsilon=scale * EPSILON)
+        return weight * ratio
 
     def _discriminator_loss(self, shown: Shown) -> tuple[Tensor, Logged]:
         part, made = shown

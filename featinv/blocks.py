@@ -1,9 +1,28 @@
 """Layers that several rooms share."""
 
+from typing import Generic, TypeVar
+
 import torch
 from torch import Tensor, nn
 
 from featinv.types import Features
+
+Network = TypeVar("Network")
+
+
+class Held(Generic[Network]):
+    """Keeps a frozen network out of nn.Module's registry, and one and the same when what holds it is copied.
+
+    So it is in neither `parameters()` nor `state_dict()`: whoever unfreezes, saves, or changes the precision of what
+    holds it leaves it alone.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Held[Network]":
+        del memo
+        return self
 
 
 class Standardise(nn.Module):

@@ -505,3 +505,50 @@ def test_jpeg_is_pillows() -> None:
             np.asarray(Image.open(buffer)), (ours.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         )
     assert coded.shape == images.shape
+
+
+def small_judge(seed: int) -> fi.encoders.Judge:
+    torch.manual_seed(seed)
+    network = fi.encoders.networks.SmallResNet(3, widths=(4,), blocks=(1,))
+    return fi.encoders.Judge(
+        network, name="small", family="resnet", trained_on="nothing", classes=("a", "b"), input_size=SIZE
+    )
+
+
+def seen_through(seed: int, layer: str, size: int) -> fi.encoders.Encoder:
+    network = small_judge(seed).network
+    return fi.encoders.wrap(network, name="eyes", family="resnet", layer=layer, input_size=size)
+
+
+class Barring(Stub):
+    """An attack that was loaded: it remembers the fingerprints of its networks and has none of them."""
+
+    def __init__(self, barred: frozenset[str]) -> None:
+        super().__init__(lambda vectors: unflat(vectors))
+        self.barred = barred
+
+
+def test_refuses_a_judge_whose_weights_an_attack_learnt_to_please() -> None:
+    eyes = seen_through(0, "stem", 32)
+    loss = fi.losses.Perceptual(eyes) + fi.losses.L1()
+    discriminator = fi.discriminators.Projection(fi.discriminators.FrozenFeatures(eyes, 32, layers=["stem"]), 5)
+    for barred in (loss.fingerprints, discriminator.fingerprints):
+        attacks = {"grey": mean_image(), "gan": Barring(barred)}
+        refuse("'small' has the weights of a network .* 'gan' was trained with", attacks, judges=[small_judge(0)])
+        inside = Stub(lambda vectors: unflat(vectors))
+        inside.attack = Barring(barred)  # type: ignore[attr-defined]
+        refuse("learnt to please it", {"grey": mean_image(), "wrapped": inside}, judges=[small_judge(0)])
+        # Another network of the same architecture may judge.
+        compare(attacks, published(), [small_judge(1)], **FAST)
+
+
+def test_refuses_the_network_of_a_loss_after_the_attack_was_saved_and_loaded(tmp_path: Any) -> None:
+    pairs = fi.testing.synthetic_pairs(feature_shape=(3 * SIZE * SIZE,), size=SIZE)
+    objective = fi.losses.MSE() + fi.losses.FeatureConsistency(seen_through(0, "avgpool", SIZE), views=0)
+    decoder = fi.decoders.Upsampling(3 * SIZE * SIZE, SIZE, width=8, channels=4)
+    attack = fi.attacks.DecoderAttack(decoder, objective, fi.Training(pictures=16, batch_size=16, holdout=8))
+    attack.fit(pairs, progress=False)
+    fi.attacks.save_attack(attack, tmp_path / "attack")
+    loaded = fi.attacks.load_attack(tmp_path / "attack")
+    refuse("is used by the attack", {"grey": mean_image(), "fresh": attack}, judges=[small_judge(0)])
+    refuse("learnt to please it", {"grey": mean_image(), "loaded": loaded}, judges=[small_judge(0)])

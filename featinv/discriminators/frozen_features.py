@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from featinv.blocks import Held
 from featinv.errors import BadInput
 from featinv.processes import seeded
 from featinv.types import Features, Images
@@ -56,7 +57,7 @@ class FrozenFeatures(Discriminator):
         if isinstance(layers, str) or not layers:
             raise BadInput(f"FrozenFeatures: expected the names of one or more layers, got {layers!r}")
         super().__init__(image_size, width)
-        self._held = _Held(encoder)
+        self._held = Held(encoder)
         self.layers = tuple(layers)
         self.width = width
         with seeded(0), torch.no_grad():
@@ -67,7 +68,7 @@ class FrozenFeatures(Discriminator):
     @property
     def encoder(self) -> Backbone:
         """The frozen network that it looks through; a copy of the discriminator looks through the same."""
-        return self._held.encoder
+        return self._held.network
 
     @property
     def fingerprints(self) -> frozenset[str]:
@@ -86,17 +87,6 @@ class FrozenFeatures(Discriminator):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FrozenFeatures":
         super()._apply(fn, recurse)
         self.encoder.to(next(self.parameters()).device)
-        return self
-
-
-class _Held:
-    """Keeps a module out of nn.Module's registry, and one and the same when what holds it is copied."""
-
-    def __init__(self, encoder: Backbone) -> None:
-        self.encoder = encoder
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "_Held":
-        del memo
         return self
 
 

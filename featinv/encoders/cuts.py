@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from featinv.errors import BadInput
@@ -35,7 +35,28 @@ def cut(network: nn.Module, layers: Sequence[str], *, name: str) -> nn.Module:
         _check_layers(layers, [part for part, _ in network.named_modules() if part], name)
         return _Hooked(network, layers)
     _check_layers(layers, nodes, name)
-    return create_feature_extractor(network, list(layers), suppress_diff_warning=True)
+    extractor = create_feature_extractor(network, list(layers), suppress_diff_warning=True)
+    for graph in (extractor.train_graph, extractor.eval_graph):
+        _keep_outputs(graph, extractor)
+    extractor.recompile()
+    return extractor
+
+
+def _keep_outputs(graph: fx.Graph, owner: nn.Module) -> None:
+    """Copy an output that a later layer changes in place: a ReLU does so with the convolution before it."""
+    end = next(node for node in graph.nodes if node.op == "output")
+    kept = dict(end.args[0])
+    for layer, node in kept.items():
+        if any(_changes_in_place(user, owner) for user in node.users):
+            with graph.inserting_after(node):
+                kept[layer] = graph.call_method("clone", (node,))
+    end.args = (kept,)
+
+
+def _changes_in_place(node: fx.Node, owner: nn.Module) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(owner.get_submodule(str(node.target)), "inplace", False))
+    return bool(node.kwargs.get("inplace", False)) or (node.op == "call_method" and str(node.target).endswith("_"))
 
 
 def _check_layers(layers: Sequence[str], known: Sequence[str], name: str) -> None:
@@ -62,7 +83,9 @@ class _Hooked(nn.Module):
         kept: dict[str, Tensor] = {}
         modules = dict(self.network.named_modules())
         handles = [
-            modules[layer].register_forward_hook(lambda _module, _inputs, output, key=layer: kept.update({key: output}))
+            modules[layer].register_forward_hook(
+                lambda _module, _inputs, output, key=layer: kept.update({key: _copy(output)})
+            )
             for layer in self.layers
         ]
         try:
@@ -73,8 +96,13 @@ class _Hooked(nn.Module):
         return kept
 
 
-def as_features(output: Any, *, name: str) -> Tensor:
-    """Return a layer's output as features: (B, D) or (B, C, h, w), float32.
+def _copy(output: Any) -> Any:
+    """Return a copy that no later layer can change in place."""
+    return output.clone() if isinstance(output, Tensor) else output
+
+
+def as_features(output: Any, *, name: str, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return a layer's output as features: (B, D) or (B, C, h, w), float32 unless another precision is asked for.
 
     (B, C, 1, 1) is squeezed to (B, C), a token sequence (B, T, C) is flattened to (B, T * C) and (B,) becomes (B, 1).
     Raises BadInput for anything but one floating-point tensor.
@@ -86,4 +114,4 @@ def as_features(output: Any, *, name: str) -> Tensor:
         output = output[:, None]
     if output.ndim == 3 or output.shape[2:] == (1, 1):
         output = output.flatten(1)
-    return output.to(torch.float32)
+    return output.to(dtype)

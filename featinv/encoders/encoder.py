@@ -11,7 +11,8 @@ from featinv.types import Features, Images
 
 from .cuts import as_features, cut, layer_names
 from .fingerprints import network_fingerprint, output_fingerprint, probe_pictures
-from .frozen import FrozenNetwork
+from .frozen import FrozenNetwork, check_pictures
+from .stages import last_at_each_size
 
 
 @final
@@ -64,21 +65,61 @@ class Encoder(FrozenNetwork):
 
     def forward(self, images: Images) -> Features:
         """Return the features of pictures in [0, 1]; raises BadInput for others."""
+        check_pictures(images, name=self.name)
+        return self.unchecked(images).to(torch.float32)
+
+    def unchecked(self, images: Images) -> Features:
+        """Return the features of pictures whose values somebody else vouches for; of NaN, NaN.
+
+        To look at values makes the host wait for an accelerator, which training should not do at every step. Features
+        of a network that was made float64 stay so.
+        """
         with self._exact(images.device):
-            output = self.cut(self._prepare(images))
-            return as_features(output if self.layer is None else output[self.layer], name=self.name)
+            output = self.cut(self._fed(images))
+            output = output if self.layer is None else output[self.layer]
+            return as_features(output, name=self.name, dtype=self._precision)
+
+    @property
+    def _precision(self) -> torch.dtype:
+        return torch.promote_types(self.mean.dtype, torch.float32)
 
     @property
     def layers(self) -> list[str]:
         """Every layer this network can be cut at."""
         return layer_names(self.network)
 
-    def taps(self, images: Images, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Return the outputs of several layers, as features, in one pass; differentiable; raises BadInput as above."""
+    @property
+    def stages(self) -> list[str]:
+        """The last layer at each resolution above one pixel, up to this encoder's own cut: what a loss looks at.
+
+        Found by a pass over one picture. Empty where no layer gives maps (B, C, h, w), as in a plain callable.
+        """
+        with seeded(0), torch.no_grad(), self._exact(self.mean.device):
+            picture = self._fed(probe_pictures(self.image_size)[:1].to(self.mean.device))
+            return last_at_each_size(self.network, picture, self.layer)
+
+    def taps(
+        self,
+        images: Images,
+        layers: Sequence[str],
+        *,
+        size: tuple[int, int] | None = None,
+        checked: bool = True,
+    ) -> dict[str, Tensor]:
+        """Return the outputs of several layers, as features, in one pass; differentiable; raises BadInput as above.
+
+        `size` (height, width) is what pictures are stretched to instead of `image_size`, for layers that take any.
+        `checked=False` does not look at the values, as `unchecked`.
+        """
         wanted = tuple(layers)
         if wanted not in self.extracted:
             self.extractors.append(cut(self.network, wanted, name=type(self.network).__name__).eval())
             self.extracted[wanted] = len(self.extractors) - 1
+        if checked:
+            check_pictures(images, name=self.name)
         with self._exact(images.device):
-            outputs = self.extractors[self.extracted[wanted]](self._prepare(images))
-            return {layer: as_features(outputs[layer], name=f"{self.name}/{layer}") for layer in wanted}
+            outputs = self.extractors[self.extracted[wanted]](self._fed(images, size))
+            return {
+                layer: as_features(outputs[layer], name=f"{self.name}/{layer}", dtype=self._precision)
+                for layer in wanted
+            }

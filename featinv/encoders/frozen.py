@@ -89,7 +89,11 @@ class FrozenNetwork(nn.Module, ABC):
 
     def _prepare(self, images: Images) -> Tensor:
         check_pictures(images, name=self.name)
-        size = (self.image_size, self.image_size)
+        return self._fed(images)
+
+    def _fed(self, images: Images, size: tuple[int, int] | None = None) -> Tensor:
+        """Return what the network is fed: stretched to a size (its own, unless another is given), and normalised."""
+        size = size or (self.image_size, self.image_size)
         x = images.to(self.mean.dtype)
         if x.shape[-2:] != size:
             x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)

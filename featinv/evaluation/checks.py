@@ -6,7 +6,7 @@ from typing import Any
 from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.evaluation.attack_score import KINDS, WRONG_VECTOR
-from featinv.evaluation.independence import shares_network
+from featinv.evaluation.independence import barred_by, shares_network
 from featinv.evaluation.panel import gallery_view
 from featinv.evaluation.reidentification import check_gallery
 from featinv.evaluation.treatments import TREATMENTS
@@ -73,6 +73,11 @@ def check_judges(
         for name, attack in attacks.items():
             if shares_network(judge, attack):
                 raise BadInput(f"judges: {judge.name!r} is used by the attack {name!r}; a judge only ever scores")
+            if barred_by(judge, attack):
+                raise BadInput(
+                    f"judges: {judge.name!r} has the weights of a network in the objective or the adversary that "
+                    f"{name!r} was trained with, which learnt to please it; take a judge of another family"
+                )
     siblings = [is_sibling(judge, card) for judge in judges]
     if siblings[0] and not allow_sibling:
         advice = "put another one first" if not all(siblings) else "add one of another family, first"

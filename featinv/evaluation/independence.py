@@ -29,6 +29,17 @@ def shares_network(judge: object, other: object) -> bool:
     return 2 * len(own & _weights(parts)) > len(own)
 
 
+def barred_by(judge: object, attack: object) -> bool:
+    """Say whether the weights of the judge are among those that an attack, or one inside it, was trained to please.
+
+    An attack that was saved and loaded no longer has its objective and its adversary; it remembers their networks by
+    `barred`, fingerprints of weights.
+    """
+    name = getattr(judge, "weights_fingerprint", None)
+    lists = (getattr(part, "barred", None) for part in _parts(attack))
+    return name is not None and any(name in barred for barred in lists if isinstance(barred, frozenset | set))
+
+
 def _weights(parts: list[object]) -> set[str]:
     """Digests of the weight matrices and kernels; biases and constants may well agree by chance."""
     tensors = {

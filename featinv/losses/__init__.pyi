@@ -6,6 +6,8 @@ from .adversarial import relativistic as relativistic
 from .adversarial import wasserstein as wasserstein
 from .adversarial_lecam import LeCam as LeCam
 from .adversarial_weight import adaptive_weight as adaptive_weight
+from .feature_consistency import FeatureConsistency as FeatureConsistency
+from .lpips import LPIPS as LPIPS
 from .objective import Loss as Loss
 from .objective import Objective as Objective
 from .objective import Term as Term
@@ -13,24 +15,34 @@ from .penalties import R1 as R1
 from .penalties import R2 as R2
 from .penalties import GradientPenalty as GradientPenalty
 from .penalties import Penalty as Penalty
+from .perceptual import Perceptual as Perceptual
 from .pixel import BCE as BCE
 from .pixel import L1 as L1
 from .pixel import MSE as MSE
 from .pixel import bce_floor as bce_floor
+from .structural import MSSSIM as MSSSIM
+from .structural import SSIM as SSIM
+from .vgg_features import VGGFeatures as VGGFeatures
 
 __all__ = [
     "BCE",
     "L1",
+    "LPIPS",
     "MSE",
+    "MSSSIM",
     "R1",
     "R2",
+    "SSIM",
     "AdversarialLoss",
+    "FeatureConsistency",
     "GradientPenalty",
     "LeCam",
     "Loss",
     "Objective",
     "Penalty",
+    "Perceptual",
     "Term",
+    "VGGFeatures",
     "adaptive_weight",
     "bce_floor",
     "hinge",

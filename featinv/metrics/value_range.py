@@ -40,7 +40,7 @@ def rounded(images: Images) -> Images:
 def _checked(images: Pictures) -> Float[Tensor, "B 3 H W"]:
     if images.ndim != 4 or images.shape[1] != 3 or images.shape[0] == 0:
         raise BadInput(f"images: expected (B, 3, H, W) with B > 0, got {tuple(images.shape)}")
-    low, high = (float(bound) for bound in torch.aminmax(images))
+    low, high = (float(bound) for bound in torch.aminmax(images.detach()))
     # A NaN makes both comparisons false, so that it is refused too.
     if not (low >= -SLACK and high <= 1 + SLACK):
         raise BadInput(

@@ -1,0 +1,50 @@
+"""What losses have in common that look at pictures through a frozen network."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from featinv.blocks import Held
+from featinv.encoders import Encoder
+from featinv.errors import BadInput
+from featinv.losses.objective import Loss
+
+
+class ThroughEncoder(Loss):
+    """A loss that looks through a frozen encoder: abstract.
+
+    The encoder is held, not owned: it is in neither `parameters()` nor `state_dict()`, a copy of the loss looks through
+    the same, and `.to()` moves it to another device but never to another precision. It runs outside autocast. What
+    learns to please it may not be judged by it: `fingerprints` bars its weights. Raises BadInput for what is not an
+    encoder.
+    """
+
+    def __init__(self, encoder: nn.Module, fingerprint: str | None = None) -> None:
+        super().__init__()
+        if not isinstance(encoder, Encoder):
+            raise BadInput(
+                f"{type(self).__name__}: expected an encoder, got {type(encoder).__name__}; give victim.encoder, one "
+                "of featinv.encoders, or a network of yours through featinv.encoders.wrap (a judge only ever scores)"
+            )
+        self._held = Held(encoder)
+        self.whole = fingerprint or encoder.weights_fingerprint
+
+    @property
+    def encoder(self) -> Encoder:
+        """The frozen network that it looks through."""
+        return self._held.network
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """That of the weights of the encoder, and of the whole network where the encoder is a part of one."""
+        return frozenset({self.encoder.weights_fingerprint, self.whole})
+
+    def extra_repr(self) -> str:
+        return f"{self.encoder.name}@{self.whole[:8]}"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ThroughEncoder":
+        super()._apply(fn, recurse)
+        # Where `fn` would send a tensor of the encoder's says whether it moves, and whereto.
+        self.encoder.to(fn(torch.empty(0, device=self.encoder.mean.device)).device)
+        return self

@@ -481,7 +481,19 @@ class Plain(nn.Module):
         return (reconstruction - original).square().flatten(1).mean(1)
 
 
+class HalfPrecisionInside(Loss):
+    def forward(self, reconstruction: Tensor, original: Tensor) -> Tensor:
+        difference = (reconstruction - original).flatten(1)
+        return (difference[:, None] @ difference[:, :, None]).flatten().float()
+
+
+class NamesOneNetwork(Squared):
+    fingerprints = "1234"  # type: ignore[assignment]
+
+
 LOSSES = [
+    (HalfPrecisionInside, "computed in float32"),
+    (NamesOneNetwork, "fingerprints must be a frozenset"),
     (BatchMean, "each picture its own number"),
     (Scalar, "must have shape"),
     (Negative, "must be smaller for a perfect copy"),

@@ -82,6 +82,8 @@ def simulated(
         rank = 1 + np.floor(look * count).astype(np.int32)
         arrays[f"rank{suffix}"] = np.where(known, 1, rank).astype(np.int32)
         arrays[f"judge_agreement{suffix}"] = seen | (generator.random(count) < 1 / classes)
+        if view in views:
+            arrays[f"judge_agreement/wrong vector ({view})"] = generator.random(count) < 1 / classes
         if view != "wrong vector":
             inside = f"/within class, {view}" if view else "/within class"
             auc = 1 - look if within == 0 else 1 - look ** ((0.5 + within) / (0.5 - within))

@@ -30,7 +30,7 @@ def saved(board: Scoreboard, tmp_path: Path) -> Path:
 
 def test_the_public_shape(saved: Path) -> None:
     document = json.loads((saved / "scoreboard.json").read_text())
-    assert list(document) == ["schema", "victim", "protocol", "attacks"]
+    assert list(document) == ["schema", "victim", "protocol", "attacks", "leak_level"]
     assert document["schema"] == 1
     for row in document["attacks"]:
         assert {"name", "kind", "role", "metrics", "metrics_by", "seconds", "parameters"} <= set(row)

@@ -1,4 +1,5 @@
 from .attack_score import AttackScore as AttackScore
+from .checks import check_judges as check_judges
 from .comparison import compare as compare
 from .intervals import Interval as Interval
 from .intervals import bootstrap as bootstrap
@@ -6,6 +7,9 @@ from .intervals import excess_risk as excess_risk
 from .intervals import paired as paired
 from .intervals import rate as rate
 from .intervals import wilson as wilson
+from .leak_level import Evidence as Evidence
+from .leak_level import LeakLevel as LeakLevel
+from .leak_level import Thresholds as Thresholds
 from .pictures import contact_sheet as contact_sheet
 from .pictures import decile_indices as decile_indices
 from .pictures import grid as grid
@@ -21,10 +25,14 @@ from .versus import Versus as Versus
 
 __all__ = [
     "AttackScore",
+    "Evidence",
     "Interval",
+    "LeakLevel",
     "Scoreboard",
+    "Thresholds",
     "Versus",
     "bootstrap",
+    "check_judges",
     "compare",
     "contact_sheet",
     "decile_indices",

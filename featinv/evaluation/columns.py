@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from featinv.errors import BadInput
-from featinv.evaluation.attack_score import AttackScore
+from featinv.evaluation.attack_score import WRONG_VECTOR, AttackScore
 from featinv.evaluation.treatments import TREATMENTS
 
 CLUSTERS = "clusters"
@@ -69,10 +69,20 @@ class Columns:
         kind, _, size = view.partition(" ")
         return int(size) if kind == "gallery" else int(self._protocol["gallery"])
 
+    def ceiling(self, view: str) -> float:
+        """Return the share of treated originals that are found first in a view; 1 where nothing is treated."""
+        known = self._protocol.get("ceiling", {}).get(view)
+        return float(known["reid_top1"]["mean"]) if known else 1.0
+
 
 def within_view(view: str) -> str:
     """Return the name of a view once the candidates are those of the same class."""
     return f"{WITHIN_CLASS}, {view}" if view else WITHIN_CLASS
+
+
+def wrong_view(view: str) -> str:
+    """Return the name of a view of wrong vectors (agreement only, but for the first judge's plain view)."""
+    return f"{WRONG_VECTOR} ({view})" if view else WRONG_VECTOR
 
 
 def normalised(ranks: Shaped[np.ndarray, " N"], size: int | np.ndarray) -> Shaped[np.ndarray, " N"]:

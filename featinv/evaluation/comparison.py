@@ -11,6 +11,8 @@ from featinv.errors import BadInput
 from featinv.evaluation.checks import check_attacks, check_judges, check_private
 from featinv.evaluation.columns import CLUSTERS
 from featinv.evaluation.intervals import RESAMPLES, cluster_ids
+from featinv.evaluation.leak_level import Thresholds
+from featinv.evaluation.levels import assess
 from featinv.evaluation.measuring import link, measure, with_failures_filled
 from featinv.evaluation.panel import Panel
 from featinv.evaluation.protocol import protocol_card
@@ -33,6 +35,8 @@ def compare(
     *,
     galleries: Sequence[int] | None = None,
     clusters: Sequence[object] | None = None,
+    named: str | None = None,
+    thresholds: Thresholds | None = None,
     seed: int = 0,
     batch_size: int = 256,
     resamples: int = RESAMPLES,
@@ -46,7 +50,8 @@ def compare(
 
     The first judge fills the plain columns; `galleries` adds smaller galleries for re-identification (None: 100 and
     1,000, where there are more pictures); `clusters` names, for every picture, the person or event that it is one of
-    several of, so that intervals and tests count these as one draw; `public`,
+    several of, so that intervals and tests count these as one draw; `named` is the attack chosen before the private
+    pictures were opened, and `thresholds` where the levels of a leak begin; `public`,
     `overlap` (of `featinv.data`) and `fit_seconds` (by attack) go into the protocol as they are. Two rows are made
     here: how well the vectors link to the victim's own features ("direct match"), and the last attack fed with other
     pictures' vectors ("wrong vector (NAME)").
@@ -60,6 +65,8 @@ def compare(
     check_attacks(attacks, release)
     siblings = check_judges(judges, attacks, release, allow_sibling=allow_sibling)
     ordered = sorted(attacks, key=lambda name: attacks[name].kind != "control")
+    if named is not None and named not in attacks:
+        raise BadInput(f"named: no attack {named!r}; there are {', '.join(repr(name) for name in attacks)}")
     for name in ordered:
         _probe(name, attacks[name], release, truth.size)
 
@@ -76,11 +83,13 @@ def compare(
     )
     protocol["best_control"] = best_control({row.name: row.arrays for row in measured if row.counts_as_control}, "rank")
     per_image = {f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()}
+    per_image = per_image if ids is None else {**per_image, CLUSTERS: ids}
     return Scoreboard(
         victim={key: value for key, value in release.card.items() if key not in _RELEASE_KEYS},
         protocol=protocol,
         attacks=tuple(rows),
-        per_image=per_image if ids is None else {**per_image, CLUSTERS: ids},
+        per_image=per_image,
+        leak_level=assess(protocol, rows, per_image, named=named, thresholds=thresholds),
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64
 
 from featinv.evaluation.attack_score import LINKAGE, WRONG_VECTOR
+from featinv.evaluation.columns import wrong_view
 from featinv.evaluation.panel import MAIN, Panel, PerPicture, keyed
 from featinv.evaluation.picture_store import PictureStore
 from featinv.evaluation.summary import fill_failed
@@ -46,8 +47,8 @@ def measure(name: str, attack: Attack, release: Release, panel: Panel, *, wrong_
         arrays = panel.score(result)
         wrong = panel.score(result, order=order, views=[MAIN])
         arrays.update({keyed(key, WRONG_VECTOR): values for key, values in wrong.items() if _plain(key)})
-        for judge, agreed in panel.agreement(result, order).items():
-            arrays[keyed("judge_agreement", wrong_view(judge))] = agreed
+        for view, agreed in panel.agreement(result, order).items():
+            arrays[keyed("judge_agreement", wrong_view(view))] = agreed
         rows = [Measured(name, attack.kind, attack.kind, attack.parameters, result.seconds, arrays)]
         if wrong_row:
             title, everything = f"{WRONG_VECTOR} ({name})", panel.score(result, order=order)
@@ -88,11 +89,6 @@ def derangement(count: int, seed: int) -> Int64[np.ndarray, " N"]:
     order = np.empty(count, dtype=np.int64)
     order[cycle] = np.roll(cycle, 1)
     return order
-
-
-def wrong_view(judge: str) -> str:
-    """Return the name of the view of wrong vectors by another judge than the first (agreement only)."""
-    return f"{WRONG_VECTOR} ({judge})"
 
 
 def _plain(key: str) -> bool:

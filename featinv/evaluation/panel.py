@@ -126,10 +126,10 @@ class Panel:
         return self._mark_failed(arrays, result.failed[order])
 
     def agreement(self, result: Pass, order: Int64[np.ndarray, " N"]) -> PerPicture:
-        """Return whether each judge but the first gives reconstruction order[i] the label of original i, by judge."""
-        names = [judge.name for judge in self.judges[1:]]
-        same = {name: result.seen[name].take(order).labels == self.originals[name].labels for name in names}
-        return {name: seen & ~result.failed[order] for name, seen in same.items()}
+        """Return, for every view but the plain one, whether reconstruction order[i] gets the label of original i."""
+        views = [view for view in self.views if view != MAIN]
+        same = {view: result.seen[view].take(order).labels == self.originals[view].labels for view in views}
+        return {view: seen & ~result.failed[order] for view, seen in same.items()}
 
     def gallery_ranks(self, features: np.ndarray, candidates: np.ndarray, *, whole: bool = False) -> PerPicture:
         """Return the ranks in each of the smaller galleries, and with `whole` in the whole one too."""

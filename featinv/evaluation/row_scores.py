@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from featinv.evaluation.attack_score import WRONG_VECTOR, AttackScore
-from featinv.evaluation.columns import WITHIN_CLASS
+from featinv.evaluation.columns import WITHIN_CLASS, wrong_view
 from featinv.evaluation.intervals import Clusters
-from featinv.evaluation.measuring import Measured, wrong_view
+from featinv.evaluation.measuring import Measured
 from featinv.evaluation.panel import MAIN, Panel, PerPicture, gallery_view, keyed
 from featinv.evaluation.summary import STRENGTH, Metrics, best_control, strength, summarise
 
@@ -35,8 +35,7 @@ def _row_score(
     galleries = map(gallery_view, panel.galleries)
     sizes = {view: panel.size_of(view) for view in (*panel.views, *galleries, WITHIN_CLASS, WRONG_VECTOR)}
     chance = panel.label_chance()
-    chance[WRONG_VECTOR] = chance[MAIN]
-    chance.update({wrong_view(judge.name): chance[judge.name] for judge in panel.judges[1:]})
+    chance.update({wrong_view(view): value for view, value in panel.label_chance().items()})
     views = summarise(row.arrays, sizes, chance, clusters=clusters, resamples=resamples, seed=panel.seed)
     notes = _add_strength(views, row.arrays, controls, clusters) if row.kind == "attack" else []
     if "failed" in row.arrays:

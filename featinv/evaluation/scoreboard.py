@@ -11,6 +11,8 @@ from featinv.errors import BadInput
 from featinv.evaluation.attack_score import AttackScore
 from featinv.evaluation.columns import Columns
 from featinv.evaluation.intervals import Interval
+from featinv.evaluation.leak_level import LeakLevel, Thresholds
+from featinv.evaluation.levels import assess
 from featinv.evaluation.scoreboard_file import SCHEMA, save
 from featinv.evaluation.table import render
 from featinv.evaluation.versus import Versus, decide, difference
@@ -21,16 +23,18 @@ class Scoreboard:
     """Rows of numbers with intervals, controls first, with the victim, the protocol and the numbers of every picture.
 
     `per_image` maps "<attack>/<metric>" (first judge, whole gallery) and "<attack>/<metric>/<view>" to (N,) arrays in
-    the order of the release. `print(board)` shows the table.
+    the order of the release. `leak_level` is the verdict (None on boards of older versions). `print(board)` shows all.
     """
 
     victim: dict[str, Any]
     protocol: dict[str, Any]
     attacks: tuple[AttackScore, ...]
     per_image: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    leak_level: LeakLevel | None = None
 
     def __str__(self) -> str:
-        return render(self.victim, self.protocol, self.attacks)
+        table = render(self.victim, self.protocol, self.attacks)
+        return table if self.leak_level is None else f"{table}\n\n{self.leak_level}"
 
     def __getitem__(self, name: str) -> AttackScore:
         """Return the row called `name`; BadInput lists the names that exist."""
@@ -46,7 +50,15 @@ class Scoreboard:
             "victim": self.victim,
             "protocol": self.protocol,
             "attacks": [row.as_json() for row in self.attacks],
+            "leak_level": None if self.leak_level is None else self.leak_level.as_json(),
         }
+
+    def assess(self, *, named: str | None = None, thresholds: Thresholds | None = None) -> LeakLevel:
+        """Return the level of the leak anew, by other thresholds or for an attack named beforehand.
+
+        Raises BadInput when `named` is no control or attack of the board.
+        """
+        return assess(self.protocol, self.attacks, self.per_image, named=named, thresholds=thresholds)
 
     def save(self, folder: Path | str) -> None:
         """Write `scoreboard.json` and `per_image.npz` into `folder`, atomically; BadInput when the disk is full."""

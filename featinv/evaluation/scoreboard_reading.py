@@ -8,6 +8,7 @@ from featinv import files
 from featinv.errors import BadInput
 from featinv.evaluation.attack_score import KINDS, AttackScore
 from featinv.evaluation.intervals import Interval
+from featinv.evaluation.leak_level import read_level
 from featinv.evaluation.scoreboard import Scoreboard
 from featinv.evaluation.scoreboard_file import ARRAYS_NAME, JSON_NAME, SCHEMA, read_arrays
 
@@ -29,9 +30,10 @@ def load_scoreboard(path: Path | str) -> Scoreboard:
     try:
         attacks = tuple(_row(row) for row in document["attacks"])
         victim, protocol = dict(document["victim"]), dict(document["protocol"])
+        level = read_level(document["leak_level"]) if document.get("leak_level") else None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"{file}: expected a scoreboard of schema {SCHEMA}, but it lacks a part ({error!r})") from error
-    return Scoreboard(victim, protocol, attacks, read_arrays(file.parent / ARRAYS_NAME))
+    return Scoreboard(victim, protocol, attacks, read_arrays(file.parent / ARRAYS_NAME), level)
 
 
 def _row(row: dict[str, Any]) -> AttackScore:

@@ -47,6 +47,18 @@ def above(values: Num[np.ndarray, " N"], level: int | float, clusters: Clusters 
     return float(greater(both, clusters)[0, 1])
 
 
+def mean_limits(
+    values: Num[np.ndarray, " N"], clusters: Clusters | None, level: int | float
+) -> tuple[float, float, float]:
+    """Return the mean and Student's limits around it (clusters as in `greater`)."""
+    mean = float(values.mean(dtype=np.float64))
+    draws = _draws(values[None].astype(np.float64) - mean, clusters)
+    count = draws.shape[1]
+    error = float(np.sqrt((draws**2).sum() * count / (count - 1))) / len(values)
+    reach = error * float(scipy.special.stdtrit(count - 1, 0.5 + level / 2))
+    return mean, mean - reach, mean + reach
+
+
 def rate_above(hits: Bool[np.ndarray, " N"], level: int | float, clusters: Clusters | None = None) -> float:
     """Return the exact one-sided binomial p of "the rate is above `level`".
 

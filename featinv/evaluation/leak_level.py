@@ -1,0 +1,144 @@
+"""The level of a leak as data: what was shown, by which attack, how surely, and by which thresholds."""
+
+import dataclasses
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+from featinv.errors import BadInput
+from featinv.evaluation.attack_score import interval_json
+from featinv.evaluation.intervals import Interval
+
+NOT_MEASURED = "not measured"
+NOT_SHOWN = "not shown"
+LEVELS = {"L1": "class", "L2": "appearance", "L3": "identifying", "L4": "recognisable"}
+_WIDTH = 120
+_ORDER = (NOT_SHOWN, *LEVELS)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where a level begins. They are a policy of this package and no law; change them and say so.
+
+    class_excess: L1, label agreement above that of wrong vectors. within_class_auc: L2, share of the other pictures of
+    its class that a reconstruction is farther from than from its original. identifying_top1, recognisable_top1: L3 and
+    L4, share of pictures found first among `gallery` candidates, or among all where these are fewer; never less than
+    `times_chance` times what guessing finds. alpha: how often any level may be shown by chance, one-sided (0.025 is the
+    lower bound of a 95 % interval), after correction for all attacks and levels.
+    """
+
+    class_excess: int | float = 0.0
+    within_class_auc: int | float = 0.5
+    identifying_top1: int | float = 0.05
+    recognisable_top1: int | float = 0.5
+    gallery: int = 1000
+    times_chance: int | float = 50
+    alpha: float = 0.025
+
+    def __post_init__(self) -> None:
+        for name in ("class_excess", "within_class_auc", "identifying_top1", "recognisable_top1"):
+            if not 0 <= getattr(self, name) < 1:
+                raise BadInput(f"{name}: expected a share from 0 to below 1, got {getattr(self, name)}")
+        if self.identifying_top1 > self.recognisable_top1:
+            raise BadInput(
+                f"identifying_top1: expected at most recognisable_top1 ({self.recognisable_top1}), "
+                f"got {self.identifying_top1}"
+            )
+        if self.gallery < 2 or self.times_chance < 1 or not 0 < self.alpha < 0.5:
+            raise BadInput(
+                f"thresholds: expected gallery >= 2, times_chance >= 1 and 0 < alpha < 0.5, "
+                f"got {self.gallery}, {self.times_chance} and {self.alpha}"
+            )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How one row stands to one level, in the view (judge or treatment) that is weakest for it.
+
+    `value` is what the criterion asks of (its `chance` where nothing leaks), `threshold` what it must exceed; `p` is
+    one-sided and `p_corrected` is held against alpha.
+    """
+
+    row: str
+    level: str
+    view: str
+    value: Interval
+    threshold: float
+    p: float
+    p_corrected: float
+    shown: bool
+
+
+@dataclass(frozen=True)
+class LeakLevel:
+    """The highest level that is shown, with a sentence to quote, the budget under which it holds, and what is untried.
+
+    `level` is "L1" to "L4", "not shown", or "not measured" where no independent judge stood first. `smallest` says for
+    each level which value these pictures would have shown in four studies of five.
+    """
+
+    level: str
+    row: str | None
+    sentence: str
+    budget: str
+    not_tried: tuple[str, ...]
+    smallest: dict[str, float]
+    evidence: tuple[Evidence, ...]
+    thresholds: Thresholds
+    named: str | None = None
+
+    def __str__(self) -> str:
+        title = f"Level {self.level} ({LEVELS[self.level]})" if self.level in LEVELS else f"Level: {self.level}"
+        untried = f"Not tried: {'; '.join(self.not_tried)}."
+        paragraphs = (f"{title}. {self.sentence}", f"Budget: {self.budget}.", untried)
+        return "\n".join(textwrap.fill(paragraph, _WIDTH) for paragraph in paragraphs)
+
+    def exceeds(self, limit: str) -> bool:
+        """Say whether more leaks than `limit` ("not shown" or "L1" to "L4") allows.
+
+        Raises BadInput for another limit, and where the level was not measured.
+        """
+        if limit not in _ORDER:
+            raise BadInput(f"max level: expected one of {', '.join(_ORDER)}, got {limit!r}")
+        if self.level == NOT_MEASURED:
+            raise BadInput(f"level: not measured, so that it cannot be held against {limit!r}; {self.sentence}")
+        return _ORDER.index(self.level) > _ORDER.index(limit)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the level in the public shape of `scoreboard.json`."""
+        shape = dataclasses.asdict(self)
+        evidence = [{**dataclasses.asdict(one), "value": interval_json(one.value)} for one in self.evidence]
+        return {**shape, "not_tried": list(self.not_tried), "evidence": evidence}
+
+
+def read_level(shape: dict[str, Any]) -> LeakLevel:
+    """Return the level that `as_json` wrote. Raises KeyError, TypeError or ValueError where a part is missing."""
+    if shape["level"] not in (*_ORDER, NOT_MEASURED):
+        raise ValueError(f"level {shape['level']!r}")
+    known = {field.name for field in dataclasses.fields(Thresholds)}
+    return LeakLevel(
+        level=shape["level"],
+        row=shape["row"],
+        sentence=str(shape["sentence"]),
+        budget=str(shape["budget"]),
+        not_tried=tuple(str(line) for line in shape["not_tried"]),
+        smallest={str(level): float(value) for level, value in shape["smallest"].items()},
+        evidence=tuple(_evidence(one) for one in shape["evidence"]),
+        thresholds=Thresholds(**{name: value for name, value in shape["thresholds"].items() if name in known}),
+        named=shape.get("named"),
+    )
+
+
+def _evidence(shape: dict[str, Any]) -> Evidence:
+    value = shape["value"]
+    interval = Interval(value["mean"], value["low"], value["high"], value["n"], value.get("chance"))
+    return Evidence(
+        row=str(shape["row"]),
+        level=str(shape["level"]),
+        view=str(shape["view"]),
+        value=interval,
+        threshold=float(shape["threshold"]),
+        p=float(shape["p"]),
+        p_corrected=float(shape["p_corrected"]),
+        shown=bool(shape["shown"]),
+    )

@@ -1,6 +1,7 @@
 """The laws of an adversarial training: it is a hand-written loop, however it is cut up; and what breaks the law."""
 
 import copy
+import functools
 import os
 import subprocess
 import sys
@@ -41,8 +42,10 @@ def fit(adversary: Adversary, *, double: bool = False, **changes: Any) -> Outcom
     return Outcome(weights(decoder), fitted.weights, weights(adversary.discriminator))
 
 
-def reference(adversary: Adversary, game: str, *, double: bool = False, **how: Any) -> Outcome:
-    pairs, decoder = make_pairs(100), make_decoder()
+@functools.cache
+def reference(game: str, *, double: bool = False, decoder_every: int = 1, **how: Any) -> Outcome:
+    """What the hand-written loop comes to."""
+    pairs, decoder, adversary = make_pairs(100), make_decoder(), adversary_of(game, decoder_every=decoder_every)
     if double:
         pairs, decoder = DoublePairs(pairs), decoder.double()
         adversary.discriminator.double()
@@ -63,7 +66,7 @@ def apart(one: Outcome, other: Outcome) -> float:
 @pytest.mark.parametrize("accumulation", [1, 4])
 def test_in_float64_it_is_the_hand_written_loop_to_1e_10(game: str, accumulation: int) -> None:
     ours = fit(adversary_of(game), double=True, accumulation=accumulation)
-    assert apart(ours, reference(adversary_of(game), game, double=True)) < 1e-10
+    assert apart(ours, reference(game, double=True)) < 1e-10
     first = weights(adversary_of(game).discriminator)
     assert any(float((ours.discriminator[name] - first[name]).abs().max()) > 1e-3 for name in first), "it learned"
 
@@ -71,22 +74,22 @@ def test_in_float64_it_is_the_hand_written_loop_to_1e_10(game: str, accumulation
 @pytest.mark.parametrize("game", GAMES)
 @pytest.mark.parametrize("accumulation", [1, 4])
 def test_in_float32_it_is_the_hand_written_loop_to_1e_5(game: str, accumulation: int) -> None:
-    assert apart(fit(adversary_of(game), accumulation=accumulation), reference(adversary_of(game), game)) < 1e-5
+    assert apart(fit(adversary_of(game), accumulation=accumulation), reference(game)) < 1e-5
 
 
 @pytest.mark.parametrize("game", GAMES)
 @pytest.mark.parametrize("split", [1, 3])
 def test_in_bf16_it_is_the_hand_written_autocast_loop_at_the_same_split(game: str, split: int) -> None:
     ours = fit(adversary_of(game), mixed_precision="bf16", accumulation=split)
-    assert apart(ours, reference(adversary_of(game), game, split=split, autocast=True)) < 1e-5
-    assert apart(ours, reference(adversary_of(game), game, split=split)) > 1e-4, "nothing was autocast"
+    assert apart(ours, reference(game, split=split, autocast=True)) < 1e-5
+    assert apart(ours, reference(game, split=split)) > 1e-4, "nothing was autocast"
 
 
 @pytest.mark.parametrize("every", [2, 5])
 def test_the_decoder_waits_for_the_critic(every: int) -> None:
     ours = fit(adversary_of("hinge", decoder_every=every), double=True, accumulation=2)
-    assert apart(ours, reference(adversary_of("hinge", decoder_every=every), "hinge", double=True)) < 1e-10
-    assert apart(ours, fit(adversary_of("hinge"), double=True)) > 1e-4
+    assert apart(ours, reference("hinge", double=True, decoder_every=every)) < 1e-10
+    assert apart(ours, reference("hinge", double=True)) > 1e-4
 
 
 # ------------------------------------------------------------------------------------------- what breaks the law
@@ -101,13 +104,12 @@ BREAKERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BREAKERS)
 def test_what_is_a_matter_of_micro_batches_by_nature_breaks_the_law_by_so_much(name: str) -> None:
     settings, least, most, measured = BREAKERS[name]
     whole = fit(adversary_of("hinge", **copy.deepcopy(settings)), double=True)
-    again = fit(adversary_of("hinge", **copy.deepcopy(settings)), double=True)
     parts = fit(adversary_of("hinge", **copy.deepcopy(settings)), double=True, accumulation=4)
-    assert apart(whole, again) == 0, "at one split it is still a function of seed and settings"
     differs = max(float((whole.decoder[key] - parts.decoder[key]).abs().max()) for key in whole.decoder)
     assert least < measured < most
     assert least < differs < most

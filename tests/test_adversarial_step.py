@@ -119,6 +119,16 @@ def test_the_decoders_half_leaves_no_gradient_in_the_discriminator() -> None:
     assert weight.requires_grad, "and it is thawed again"
 
 
+def test_each_network_is_clipped_by_its_own_norm() -> None:
+    adversary, decoder = make_adversary(start=0, lead=0, clip=1e-3), make_decoder()
+    _, (values,) = take(adversarial(adversary, decoder), 1)
+    for network, name, clip in ((adversary.discriminator, "discriminator", 1e-3), (decoder, "decoder", SETTINGS.clip)):
+        told = float(values[f"train/gradient/{name}"])
+        left = float(nn.utils.get_total_norm([parameter.grad for parameter in network.parameters()]))
+        assert left == pytest.approx(min(told, clip), rel=1e-3)
+    assert float(values["train/gradient/discriminator"]) > 1e-2, "it was longer than that"
+
+
 def test_what_was_frozen_stays_frozen() -> None:
     adversary = make_adversary(start=0, lead=0)
     adversary.discriminator.get_parameter("first.bias").requires_grad_(False)

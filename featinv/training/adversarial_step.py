@@ -105,9 +105,10 @@ class AdversarialStep:
     ) -> tuple[Tensor, Logged]:
         """Add the adversarial term; the discriminator is called unwrapped, because DDP need not hear of this pass."""
         game = self.adversary.loss
+        shown, originals = self._augment(made), self._augment(part.images) if game.relativistic else None
         with self._accelerator.autocast():
-            fake = self.discriminator(self._augment(made), part.features)
-            real = self.discriminator(self._augment(part.images), part.features) if game.relativistic else None
+            fake = self.discriminator(shown, part.features)
+            real = None if originals is None else self.discriminator(originals, part.features)
         term = game.generator(real, fake).sum() / part.total
         weight = self._weight(regression, term)
         loss = regression + weight * term

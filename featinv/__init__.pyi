@@ -12,6 +12,7 @@ from . import features as features
 from . import files as files
 from . import losses as losses
 from . import metrics as metrics
+from . import presets as presets
 from . import processes as processes
 from . import testing as testing
 from . import training as training
@@ -71,6 +72,7 @@ __all__ = [
     "metrics",
     "open_store",
     "pair",
+    "presets",
     "processes",
     "release",
     "save_attack",

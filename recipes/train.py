@@ -1,6 +1,8 @@
-"""Train one attack on one victim, by flags: the decoder, its losses and its training are parts that you name.
+"""Train one attack on one victim, by flags: decoder, losses, adversary and training are parts that you name.
 
     accelerate launch recipes/train.py --out runs/train --decoder Upsampling --decoder.width 256 --training.minutes 5
+    accelerate launch recipes/train.py --out runs/gan --adversary.discriminator DCGAN --adversary.weight 0.01
+    accelerate launch recipes/train.py --config recipes/configs/gan_perceptual.yaml --out runs/both
     accelerate launch recipes/train.py --decoder my_package.MyDecoder --out runs/mine
 
 Leaves in --out/attack an attack for recipes/reconstruct.py, and in --out/scoreboard.json its score beside two controls.
@@ -70,6 +72,8 @@ def main(config: Config) -> None:
     attack = fi.assembly.build_attacks({"attack": one}, victim, public.size, folders=folders)["attack"]
     assert isinstance(attack, fi.attacks.DecoderAttack)
     judges = fi.assembly.build_judges(config.judges, public, folders)
+    release = fi.release(victim, private, seed=config.seed)
+    fi.evaluation.check_judges(judges, {"attack": attack}, release, allow_sibling=False)
 
     pairs = fi.live(victim, public) if config.live else fi.extract(victim, public, to=run.path / "features", flips=True)
     attack.fit(pairs, checkpoints=fi.training.Checkpoints(run.path / "checkpoints", every_seconds=120))
@@ -83,7 +87,6 @@ def main(config: Config) -> None:
         for control in attacks.values():
             control.fit(pairs)
         attacks[config.decoder.name] = attack
-        release = fi.release(victim, private, seed=config.seed)
         board = fi.compare(attacks, release, judges, seed=config.seed, overlap=overlap)
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             fi.evaluation.samples(attacks, release, count=10, seed=config.seed).save(temporary, format="PNG")

@@ -66,6 +66,8 @@ def main(config: Config) -> None:
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
     attacks = fi.assembly.build_attacks(config.attacks, victim, public.size, config.minutes, folders)
     judges = fi.assembly.build_judges(config.judges, public, folders)
+    release = fi.release(victim, private, seed=config.seed)
+    fi.evaluation.check_judges(judges, attacks, release, allow_sibling=False)
     pairs = fi.extract(victim, public, to=run.path / "features", flips=config.flips)
     seconds = {}
     for name, attack in attacks.items():
@@ -74,7 +76,6 @@ def main(config: Config) -> None:
         seconds[name] = time.monotonic() - started
 
     if fi.processes.is_main():
-        release = fi.release(victim, private, seed=config.seed)
         board = fi.compare(
             attacks,
             release,

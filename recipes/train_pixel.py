@@ -1,12 +1,12 @@
 """The smallest complete recipe, to be copied: train one decoder by a pixel loss, and score it beside the controls.
 
-    accelerate launch recipes/train_pixel.py --out runs/pixel --training.pictures 200000
+    accelerate launch recipes/train_pixel.py --out runs/pixel --steps 1500
 
 Made-up pictures and the embedded encoder by default. Expect the decoder to beat the mean image by some dB of PSNR and
 to identify few pictures: pixel losses blur.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import featinv as fi
@@ -27,6 +27,8 @@ class Config:
     """side of the pictures in pixels"""
     width: int = 512
     """width of the decoder's trunk"""
+    steps: int | None = None
+    """learning steps; null: as many as training.pictures and training.batch_size give"""
     training: Training = field(default_factory=lambda: Training(pictures=200_000))
     """how the decoder is trained"""
 
@@ -39,8 +41,10 @@ def main(config: Config) -> None:
     victim = fi.Victim(fi.encoders.tiny(), fi.defences.Identity()).to(fi.processes.device())
     pairs = fi.extract(victim, public, flips=True)
 
+    budget = config.training.pictures if config.steps is None else config.steps * config.training.batch_size
+    training = replace(config.training, pictures=budget)
     decoder = fi.decoders.Upsampling(victim.feature_shape, config.size, width=config.width)
-    attack = fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), config.training)
+    attack = fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training)
     attack.fit(pairs, checkpoints=fi.training.Checkpoints(Path(config.out) / "checkpoints", every_seconds=120))
 
     if fi.processes.is_main():

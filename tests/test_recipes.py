@@ -1,5 +1,6 @@
 """Every recipe as a user starts it: help at once, one line for bad input, the whole job on a few pictures."""
 
+import difflib
 import json
 import os
 import subprocess
@@ -8,12 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recipe_modules import recipe
 
 import featinv as fi
+from featinv.command_line import parse
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.py"))
 CONFIGS = sorted((ROOT / "recipes" / "configs").glob("*.yaml"))
+# Those of compare.py name several attacks, those of train.py are one.
+SEVERAL = [config for config in CONFIGS if "\nattacks:" in config.read_text()]
+SINGLE = [config for config in CONFIGS if config not in SEVERAL]
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", "--mixed_precision", "no"]
 ONE = [*LAUNCH, "--num_processes", "1", "--dynamo_backend", "no", "--cpu"]
 TWO = [*LAUNCH, "--multi_gpu", "--num_processes", "2", "--dynamo_backend", "no"]
@@ -98,14 +104,34 @@ def test_unknown_flags_and_classes_are_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_shipped_configurations_parse(config: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", SEVERAL, ids=lambda path: path.stem)
+def test_shipped_comparisons_parse(config: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "recipes/compare.py"), "--config", str(config), "--print_config"]
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr
     names = done.stdout
     assert "Unable" not in names + done.stderr
     assert all(name in names for name in ("mean image", "nearest neighbour", "ridge", "listik"))
+
+
+@pytest.mark.parametrize("config", SINGLE, ids=lambda path: path.stem)
+def test_shipped_attacks_parse_and_say_their_command(config: Path) -> None:
+    settings = parse(recipe("train").Config, arguments=["--config", str(config)])
+    assert settings.training.pictures == 500_000, "equal budgets, so that they compare"
+    assert (settings.adversary is None) == (config.stem in ("pixel", "perceptual"))
+    assert f"recipes/train.py --config recipes/configs/{config.name}" in config.read_text()
+
+
+def test_the_adversarial_recipe_is_the_smallest_one_plus_one_idea() -> None:
+    """What a reader has to understand in train_gan.py is the difference to train_pixel.py, and nothing else."""
+    lines = [(ROOT / "recipes" / f"train_{name}.py").read_text().split('"""', 2)[2] for name in ("pixel", "gan")]
+    edits = [line for line in difflib.ndiff(*(text.splitlines() for text in lines)) if line[0] in "+-"]
+    gone, new = ([line[2:] for line in edits if line[0] == sign] for sign in "-+")
+    # The folder, the attack and its name in the table change; a weight and the discriminator are added.
+    assert len(gone) == 3
+    assert len(new) == 6
+    assert all("pixel" in line or "DecoderAttack" in line for line in gone)
+    assert all(any(word in line for word in ("gan", "adversar", "discriminator")) for line in new)
 
 
 @pytest.mark.parametrize(
@@ -249,3 +275,28 @@ def test_an_error_on_two_processes_is_said_once(tmp_path: Path) -> None:
     done = run(command, tmp_path, ACCELERATE_USE_CPU="true")
     assert done.returncode != 0
     assert done.stderr.count("error: decoders: there is no 'Nothing'") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.multiprocess
+def test_the_adversarial_recipe_on_one_process_and_on_two(tmp_path: Path) -> None:
+    few = ["--public", "60", "--private", "30", "--width", "32", "--steps", "6", "--training.batch_size", "12"]
+    command = [str(ROOT / "recipes/train_gan.py"), *few, "--training.holdout", "10", "--out"]
+    one = run([*ONE, *command, "one"], tmp_path)
+    assert one.returncode == 0, one.stderr
+    two = run([*TWO, *command, "two"], tmp_path, ACCELERATE_USE_CPU="true")
+    assert two.returncode == 0, two.stderr
+    first, second = (json.loads((tmp_path / name / "attack" / "attack.json").read_text()) for name in ("one", "two"))
+    ours, theirs = (json.dumps(attack) for attack in (first, second))
+    assert "Adversary(DCGAN(32, norm='spectral')" in ours
+    assert "Adversary(DCGAN(32, norm='spectral')" in theirs
+    for name in ("one", "two"):
+        board = fi.load_scoreboard(tmp_path / name)
+        assert [row.name for row in board.attacks][:2] == ["mean image", "nearest neighbour"]
+        assert "gan" in [row.name for row in board.attacks]
+    # The pixel recipe must not go on from the checkpoints of another set of networks.
+    other = [str(ROOT / "recipes/train_pixel.py"), *few, "--training.holdout", "10", "--out", "one"]
+    refused = run([sys.executable, *other], tmp_path)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert refused.stderr.strip().splitlines()[-1].startswith("error: ")

@@ -65,6 +65,11 @@ def build_adversary(
 
     Raises BadInput for an unknown name, keyword or augmentation, and for numbers that cannot be used.
     """
+    if settings.discriminator.name == "Projection":
+        raise fi.BadInput(
+            "--adversary.discriminator: expected one that Projection goes around (DCGAN, Patch, FrozenFeatures), got "
+            "Projection; name that one, and say --adversary.conditional true"
+        )
     discriminator = build_with_encoder(settings.discriminator, fi.discriminators, encoder, folders, image_size)
     if settings.conditional:
         discriminator = fi.discriminators.Projection(discriminator, feature_shape)

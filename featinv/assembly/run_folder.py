@@ -1,6 +1,7 @@
 """One folder a run: a finished run is shown again, another configuration never overwrites it."""
 
 import dataclasses
+import math
 import platform
 import re
 import time
@@ -24,9 +25,13 @@ class RunFolder:
         self.settings.pop("out", None)
         if self.path.is_file():
             raise fi.BadInput(f"{self.path}: expected a folder for the run's results, got a file; choose another --out")
-        if (self.path / "run.json").is_file():
+        there = [file.name for file in self.path.iterdir()] if self.path.is_dir() else []
+        # A run that failed before it made anything, mostly by a wrong flag, leaves only its name: nothing to protect.
+        if there == ["run.json"] and not self.finished:
+            there = []
+        elif "run.json" in there:
             self._must_be_equal(read_json(self.path / "run.json").get("settings"))
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif there:
             raise fi.BadInput(
                 f"{self.path}: holds files, but no run of featinv; choose an empty or new folder with --out"
             )
@@ -75,12 +80,13 @@ class RunFolder:
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON would give back: tuples as lists, paths as strings."""
+    """Return what JSON would give back: tuples as lists, paths as strings, and so NaN, which it has no number for."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    unwritable = isinstance(value, Path) or (isinstance(value, float) and not math.isfinite(value))
+    return str(value) if unwritable else value
 
 
 def _differences(there: Any, here: Any, path: str = "") -> list[str]:

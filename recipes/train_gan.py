@@ -1,0 +1,69 @@
+"""`train_pixel.py` plus one idea, an adversary: a discriminator that the decoder has to please beside its pixel loss.
+
+    accelerate launch recipes/train_gan.py --out runs/gan --steps 1500
+
+Made-up pictures and the embedded encoder by default. Expect sharper pictures than those of `train_pixel.py` and a
+lower PSNR: an adversary asks for what looks real, not for the mean of all that is likely.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import featinv as fi
+from featinv.training.settings import Training
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every field is a flag."""
+
+    out: str = "runs/gan"
+    """folder for the attack and the scoreboard"""
+    public: int = 4000
+    """pictures that the attacker trains on"""
+    private: int = 500
+    """pictures whose vectors were released"""
+    size: int = 32
+    """side of the pictures in pixels"""
+    width: int = 512
+    """width of the decoder's trunk"""
+    adversary: float = 0.4
+    """weight of the adversary, as a share of the pixel loss's pull at the decoder's last layer"""
+    steps: int | None = None
+    """learning steps; null: as many as training.pictures and training.batch_size give"""
+    training: Training = field(default_factory=lambda: Training(pictures=200_000))
+    """how the decoder is trained"""
+
+
+def main(config: Config) -> None:
+    fi.processes.share_threads()
+    images = fi.data.scenes(config.public + config.private, size=config.size, seed=0)
+    public, private = images.take(range(config.public)), images.take(range(config.public, len(images)))
+
+    victim = fi.Victim(fi.encoders.tiny(), fi.defences.Identity()).to(fi.processes.device())
+    pairs = fi.extract(victim, public, flips=True)
+
+    budget = config.training.pictures if config.steps is None else config.steps * config.training.batch_size
+    training = replace(config.training, pictures=budget)
+    decoder = fi.decoders.Upsampling(victim.feature_shape, config.size, width=config.width)
+    discriminator = fi.discriminators.DCGAN(config.size, norm="spectral")
+    adversary = fi.Adversary(discriminator, fi.losses.hinge, weight=config.adversary, adaptive=True)
+    attack = fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training, adversary=adversary)
+    attack.fit(pairs, checkpoints=fi.training.Checkpoints(Path(config.out) / "checkpoints", every_seconds=120))
+
+    if fi.processes.is_main():
+        fi.save_attack(attack, Path(config.out) / "attack")
+        controls: dict[str, fi.types.Attack] = {
+            "mean image": fi.attacks.MeanImage(),
+            "nearest neighbour": fi.attacks.NearestNeighbour(),
+        }
+        for control in controls.values():
+            control.fit(pairs)
+        release = fi.release(victim, private, seed=0)
+        board = fi.compare({**controls, "gan": attack}, release, judges=[fi.encoders.judge("scenes-vgg")])
+        board.save(config.out)
+        print(board)
+
+
+if __name__ == "__main__":
+    fi.command_line.run(main, Config, __doc__)

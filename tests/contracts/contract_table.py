@@ -35,10 +35,18 @@ def decoder_attack(pairs: Any) -> Any:
     return fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training)
 
 
+def adversarial_attack(pairs: Any) -> Any:
+    training = fi.Training(pictures=96, batch_size=16, holdout=8)
+    decoder = fi.decoders.Upsampling(pairs.feature_shape, pairs.image_size, width=32, channels=4)
+    discriminator = fi.discriminators.Projection(fi.discriminators.DCGAN(32, width=4), pairs.feature_shape)
+    adversary = fi.Adversary(discriminator, start=0, decoder_every=2, augment=fi.discriminators.DiffAugment())
+    return fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training, adversary=adversary)
+
+
 SPATIAL = (4, 3, 3)
 
 ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
-    "DecoderAttack": [attack(decoder_attack, size=8)],
+    "DecoderAttack": [attack(decoder_attack, size=8), attack(adversarial_attack)],
     "MeanImage": [attack(lambda _: fi.attacks.MeanImage())],
     "NearestNeighbour": [attack(lambda _: fi.attacks.NearestNeighbour())],
     "NeighbourAverage": [attack(lambda _: fi.attacks.NeighbourAverage(k=3))],

@@ -11,7 +11,7 @@ from featinv.training.settings import Training
 
 if TYPE_CHECKING:
     from featinv.attacks import DecoderAttack
-    from featinv.losses import Objective
+    from featinv.losses import Loss, Objective
     from featinv.types import Attack, Encoder
     from featinv.victim import Victim
 
@@ -26,6 +26,8 @@ class Term:
     """what it is multiplied by"""
     args: dict[str, Any] = field(default_factory=dict)
     """its own keywords"""
+    views: dict[str, Any] | None = None
+    """keywords of featinv.losses.RandomViews, through which it is then seen (`{}`: its defaults); null: as it is"""
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,16 @@ def build_objective(
     """
     if not terms:
         raise fi.BadInput("--losses: expected at least one loss; got none")
-    parts = [
-        float(term.weight) * build_with_encoder(Part(term.name, term.args), fi.losses, encoder, folders)
-        for term in terms
-    ]
+    parts = [float(term.weight) * _build_loss(term, encoder, folders) for term in terms]
     total = parts[0]
     for part in parts[1:]:
         total = total + part
     return total
+
+
+def _build_loss(term: Term, encoder: "Encoder | None", folders: Mapping[str, str | None] | None) -> "Loss":
+    loss = build_with_encoder(Part(term.name, term.args), fi.losses, encoder, folders)
+    return loss if term.views is None else build(Part("RandomViews", term.views), fi.losses, loss)
 
 
 def build_attacks(

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from featinv.decoders.shapes import check_features, check_image_size, feature_tuple
 from featinv.decoders.stages import Stage
@@ -28,6 +28,9 @@ class Upsampling(nn.Module):
     as many, up to 512. `dropout` acts in the trunk, while training only. Fit it on standardised features
     (`Training.standardise`): the trunk expects numbers of order one.
 
+    `finest` is the side of the finest detail that it draws: a smaller one than S is stretched to S, bilinearly, so that
+    no texture can be drawn that only the networks of the objective see.
+
     On a CPU the stages cost most: `channels=0` leaves them out, and the sketch alone is the decoder (a perceptron).
     Raises BadInput for an S that is no power of two from 8 to 256, or options out of range.
     Source: the trunk after the fc6 generator of 1602.02644, the conditioning at every scale after 1809.11096; the
@@ -43,6 +46,7 @@ class Upsampling(nn.Module):
         depth: int = 2,
         channels: int = 16,
         dropout: int | float = 0.2,
+        finest: int | None = None,
     ) -> None:
         super().__init__()
         self.feature_shape = feature_tuple(feature_shape, "Upsampling")
@@ -51,18 +55,21 @@ class Upsampling(nn.Module):
         self.depth = depth
         self.channels = channels
         self.dropout = dropout
+        self.finest = finest
         self._check()
+        side = image_size if finest is None else finest
 
         self.trunk = (
             VectorTrunk(self.feature_shape[0], width, depth, dropout)
             if len(self.feature_shape) == 1
-            else MapTrunk(self.feature_shape[0], image_size, width, depth, dropout)
+            else MapTrunk(self.feature_shape[0], side, width, depth, dropout)
         )
         map_channels = self.trunk.channels if isinstance(self.trunk, MapTrunk) else None
-        self.sketch_size = min(image_size, SKETCH)
+        self.side = side
+        self.sketch_size = min(side, SKETCH)
         self.sketch = nn.Linear(width, 3 * self.sketch_size**2)
-        sizes = [GRID * 2**k for k in range((image_size // GRID).bit_length())] if channels else []
-        counts = [min(channels * image_size // size, WIDEST) for size in sizes]
+        sizes = [GRID * 2**k for k in range((side // GRID).bit_length())] if channels else []
+        counts = [min(channels * side // size, WIDEST) for size in sizes]
         self.start = nn.Linear(width, GRID**2 * counts[0]) if channels else None
         self.stages = nn.ModuleList(Stage(before, after, width, map_channels) for before, after in pairwise(counts))
         head = zeroed(nn.Conv2d(channels, 3, 3, padding=1)) if channels else nn.Identity()
@@ -72,15 +79,14 @@ class Upsampling(nn.Module):
         check_features(features, self.feature_shape, "Upsampling")
         code = self.trunk(features)
         picture = self.sketch(code.vector).unflatten(1, (3, self.sketch_size, self.sketch_size))
-        if self.sketch_size < self.image_size:
-            picture = F.interpolate(picture, size=self.image_size, mode="bilinear", align_corners=False)
+        picture = _stretched(picture, self.side)
         if self.start is not None:
             drawing = self.start(code.vector).unflatten(1, (GRID, GRID, -1)).permute(0, 3, 1, 2)
             for stage in self.stages:
                 drawing = stage(drawing, code)
             picture = picture + self.head(drawing)
         # Float32 before the sigmoid: bfloat16 has steps of 1/256 near 1.
-        return torch.sigmoid(picture.float())
+        return _stretched(torch.sigmoid(picture.float()), self.image_size)
 
     def _check(self) -> None:
         for name, value, smallest in (
@@ -90,5 +96,13 @@ class Upsampling(nn.Module):
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
                 raise BadInput(f"Upsampling: expected {name} to be an integer of at least {smallest}, got {value!r}")
+        if self.finest is not None and not (8 <= check_image_size(self.finest, "Upsampling") <= self.image_size):
+            raise BadInput(f"Upsampling: expected finest to be from 8 to {self.image_size}, got {self.finest}")
         if not 0 <= self.dropout < 1:
             raise BadInput(f"Upsampling: expected dropout in [0, 1), got {self.dropout}")
+
+
+def _stretched(picture: Tensor, side: int) -> Tensor:
+    if picture.shape[-1] == side:
+        return picture
+    return F.interpolate(picture, size=side, mode="bilinear", align_corners=False)

@@ -3,7 +3,9 @@ from .cifar_files import cifar_judge as cifar_judge
 from .cifar_files import cifar_resnet as cifar_resnet
 from .encoder import Encoder as Encoder
 from .judge_files import judge as judge
+from .judge_files import save_encoder as save_encoder
 from .judge_files import save_judge as save_judge
+from .judge_files import saved as saved
 from .judging import Judge as Judge
 from .packaged import tiny as tiny
 from .torchvision_models import torchvision as torchvision
@@ -16,7 +18,9 @@ __all__ = [
     "cifar_resnet",
     "judge",
     "networks",
+    "save_encoder",
     "save_judge",
+    "saved",
     "tiny",
     "torchvision",
     "wrap",

@@ -1,4 +1,4 @@
-"""Judges on disk: one safetensors file whose metadata say which of our networks it holds."""
+"""Judges and surrogates on disk: one safetensors file whose metadata say which of our networks it holds."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from featinv.errors import BadInput
 from featinv.files import atomic_file
 
 from . import networks
+from .encoder import Encoder
 from .judging import Judge
 from .weight_files import check_weights, load_weights, read_json_metadata, read_safetensors
 
@@ -65,26 +66,61 @@ def save_judge(judge: Judge, path: str | os.PathLike[str], *, half: bool = False
 
     `half` stores float16 (half the size; read back as float32). Raises BadInput for another network or file name.
     """
+    _save(judge, path, list(judge.classes), half=half)
+
+
+def save_encoder(encoder: Encoder, path: str | os.PathLike[str], *, half: bool = False) -> None:
+    """Write an encoder made of one of `featinv.encoders.networks`, a surrogate say, to a .safetensors file.
+
+    The layer is not part of it: `saved` cuts the network where you say. Replaces the file at once. Raises BadInput for
+    another network or file name.
+    """
+    _save(encoder, path, [], half=half)
+
+
+def saved(source: str | os.PathLike[str], *, layer: str = "avgpool") -> Encoder:
+    """Return an encoder from a .safetensors file that `save_encoder` or `save_judge` wrote, cut at `layer`.
+
+    Nothing is unpickled, and only our own networks are built. Raises BadInput for an unknown layer and for a file that
+    is missing, truncated, over 2 GiB, or of another kind.
+    """
+    path = Path(source)
+    network, card = read_classifier(path)
+    return Encoder(
+        network,
+        name=f"{card['name']}/{layer}",
+        family=card["family"],
+        trained_on=card["trained_on"],
+        layer=layer,
+        input_size=card["input_size"],
+        mean=card["mean"],
+        std=card["std"],
+    )
+
+
+def _save(kept: Judge | Encoder, path: str | os.PathLike[str], classes: list[str], *, half: bool) -> None:
     if not os.fspath(path).endswith(".safetensors"):
         raise BadInput(f"{os.fspath(path)}: expected a name that ends in .safetensors; rename it")
-    kind = type(judge.network).__name__
-    if kind not in networks.__all__ or type(judge.network) is not getattr(networks, kind):
-        raise BadInput(f"judge: expected one of {', '.join(networks.__all__)} to save, got {kind}; save it yourself")
+    network = kept.network
+    kind = type(network).__name__
+    if kind not in networks.__all__ or type(network) is not getattr(networks, kind):
+        what = type(kept).__name__.lower()
+        raise BadInput(f"{what}: expected one of {', '.join(networks.__all__)} to save, got {kind}; save it yourself")
     card = {
         "schema": _SCHEMA,
         "network": kind,
-        "args": describe(judge.network)["args"],
-        "name": judge.name,
-        "family": judge.family,
-        "trained_on": judge.trained_on,
-        "classes": list(judge.classes),
-        "input_size": judge.image_size,
-        **judge.normalisation,
+        "args": describe(network)["args"],
+        "name": kept.name.partition("/")[0],
+        "family": kept.family,
+        "trained_on": kept.trained_on,
+        "classes": classes,
+        "input_size": kept.image_size,
+        **kept.normalisation,
     }
-    kept = torch.float16 if half else torch.float32
+    precision = torch.float16 if half else torch.float32
     tensors = {
-        name: tensor.detach().cpu().to(kept).contiguous()
-        for name, tensor in judge.network.state_dict().items()
+        name: tensor.detach().cpu().to(precision).contiguous()
+        for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
     with atomic_file(Path(path)) as temporary:

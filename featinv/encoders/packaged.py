@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .encoder import Encoder
-from .judge_files import read_classifier
+from .judge_files import saved
 
 _TINY = Path(__file__).parent / "weights" / "tiny.safetensors"
 
@@ -13,14 +13,4 @@ def tiny(*, layer: str = "avgpool") -> Encoder:
 
     Its card is docs/encoder_tiny.md, its recipe recipes/train_tiny.py. Raises BadInput for an unknown layer.
     """
-    network, card = read_classifier(_TINY)
-    return Encoder(
-        network,
-        name=f"tiny/{layer}",
-        family=card["family"],
-        trained_on=card["trained_on"],
-        layer=layer,
-        input_size=card["input_size"],
-        mean=card["mean"],
-        std=card["std"],
-    )
+    return saved(_TINY, layer=layer)

@@ -20,6 +20,7 @@ from .pixel import BCE as BCE
 from .pixel import L1 as L1
 from .pixel import MSE as MSE
 from .pixel import bce_floor as bce_floor
+from .random_views import RandomViews as RandomViews
 from .structural import MSSSIM as MSSSIM
 from .structural import SSIM as SSIM
 from .vgg_features import VGGFeatures as VGGFeatures
@@ -41,6 +42,7 @@ __all__ = [
     "Objective",
     "Penalty",
     "Perceptual",
+    "RandomViews",
     "Term",
     "VGGFeatures",
     "adaptive_weight",

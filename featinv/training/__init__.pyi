@@ -17,6 +17,7 @@ from .selection import Selection as Selection
 from .settings import Training as Training
 from .step import RegressionStep as RegressionStep
 from .step import Step as Step
+from .surrogate import train_surrogate as train_surrogate
 
 __all__ = [
     "PIXEL_MEAN",
@@ -38,4 +39,5 @@ __all__ = [
     "label_accuracy",
     "train_classifier",
     "train_judge",
+    "train_surrogate",
 ]

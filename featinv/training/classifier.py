@@ -82,11 +82,11 @@ class _Run:
                 losses: list[float] = []
                 for rows in self._batches():
                     for group in optimiser.param_groups:
-                        group["lr"] = self.settings.lr * _rate(fraction, self.settings.warmup)
+                        group["lr"] = self.settings.lr * learning_rate(fraction, self.settings.warmup)
                     losses.append(self._step(optimiser, rows))
                     seen += len(rows)
                     bar.update(len(rows))
-                    fraction = self._fraction(seen, time.monotonic() - start)
+                    fraction = self.settings.fraction(seen / self.budget, time.monotonic() - start)
                     if fraction >= 1:
                         break
                 row = {"pictures": float(seen), "seconds": time.monotonic() - start, "loss": float(np.mean(losses))}
@@ -104,10 +104,6 @@ class _Run:
         order = self.rows[torch.randperm(len(self.rows), generator=self.generator).numpy()]
         # The last, smaller batch is dropped: batch normalisation on a handful of pictures does harm.
         return [order[at : at + self.batch_size] for at in range(0, len(order) - self.batch_size + 1, self.batch_size)]
-
-    def _fraction(self, seen: int, seconds: float) -> float:
-        spent = seen / self.budget
-        return spent if self.settings.minutes is None else max(spent, seconds / (60 * self.settings.minutes))
 
     def _step(self, optimiser: torch.optim.Optimizer, rows: np.ndarray) -> float:
         pictures = resized(self.images.batch(rows).to(self.device), self.side)
@@ -143,7 +139,8 @@ class _Run:
         return {"accuracy": next(iter(rates.values()))} | {f"accuracy/{head}": rate for head, rate in rates.items()}
 
 
-def _rate(fraction: float, warmup: float) -> float:
+def learning_rate(fraction: float, warmup: float) -> float:
+    """Return the multiplier of the learning rate: a linear rise, then half a cosine down to 0."""
     if fraction < warmup:
         return max(fraction, 0.01 * warmup) / warmup
     return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))

@@ -1,7 +1,7 @@
 """How a judge or an encoder of ours is trained, as a frozen value (nothing here imports torch)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from featinv.errors import BadInput
 
@@ -64,6 +64,14 @@ class ClassifierTraining:
     def side(self, pictures: int) -> int:
         """Return the side in pixels that the network sees for pictures of this side."""
         return self.input_size or min(pictures, 64)
+
+    def fraction(self, spent: float, seconds: float) -> float:
+        """Return which share of the budget is used up, by pictures or by time, whichever is more."""
+        return spent if self.minutes is None else max(spent, seconds / (60 * self.minutes))
+
+    def without_flips(self) -> "ClassifierTraining":
+        """Return the same settings without mirrored pictures."""
+        return replace(self, flips=False)
 
 
 def _demand(name: str, value: object, good: bool, expected: str) -> None:

@@ -1,0 +1,115 @@
+"""A loss seen through small random changes, the same for a reconstruction and its original."""
+
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from featinv.errors import BadInput
+from featinv.losses.objective import Loss, wide
+from featinv.types import Images, PerImage
+
+_BOX = 10
+"""the low-pass is two passes of a box filter of about 1/10 of the side: 3 of 32 pixels, 25 of 256"""
+
+
+@final
+class RandomViews(Loss):
+    """The mean of a loss over `views` random changes, each made to a reconstruction and to its original alike.
+
+    A decoder that must please a network in all of them cannot do it by texture. A change is a shift by up to `shift`
+    (a share of the side; edges are repeated), brightness by up to `colour` and contrast and saturation by up to that
+    share, a low-pass with probability `blur`, and noise of a deviation of up to `noise` on the reconstruction only;
+    clipped to [0, 1]; drawn anew for every picture from torch's global generator of its device. With no strength at all
+    it is the loss itself.
+
+    Raises BadInput for what is no loss, for no view, and for strengths outside [0, 1]. Source: E-LPIPS,
+    arXiv:1906.03973, section 3, which draws its transformations in the same way for both pictures; which ones, and the
+    noise on one side, are ours.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        *,
+        views: int = 1,
+        shift: int | float = 0.125,
+        colour: int | float = 0.2,
+        blur: int | float = 0.5,
+        noise: int | float = 0.06,
+    ) -> None:
+        super().__init__()
+        if not isinstance(loss, Loss):
+            raise BadInput(f"RandomViews: expected a loss to look at views, got {type(loss).__name__}")
+        if isinstance(views, bool) or not isinstance(views, int) or views < 1:
+            raise BadInput(f"RandomViews: expected views to be a whole number of at least 1, got {views!r}")
+        for name, value in (("shift", shift), ("colour", colour), ("blur", blur), ("noise", noise)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise BadInput(f"RandomViews: expected {name} to be from 0 to 1, got {value!r}")
+        self.loss, self.views = loss, views
+        self.shift, self.colour, self.blur, self.noise = shift, colour, blur, noise
+
+    def forward(self, reconstruction: Images, original: Images) -> PerImage:
+        self.check_images(reconstruction, original)
+        made, target = wide(reconstruction, original)
+        values = [self.loss(*self._changed(made, target)) for _ in range(self.views)]
+        return torch.stack(values).mean(0)
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Those of the loss."""
+        return self.loss.fingerprints
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.loss!r}, views={self.views}, shift={self.shift:g}, colour={self.colour:g}, blur={self.blur:g}, "
+            f"noise={self.noise:g}"
+        )
+
+    def _changed(self, made: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        # Side by side along the channels both get the draws of one picture.
+        both = torch.stack([made, target], dim=1)
+        if steps := round(self.shift * made.shape[-1]):
+            both = _shifted(_shifted(both, steps, 3), steps, 4)
+        if self.colour:
+            both = _recoloured(both, self.colour)
+        if self.blur:
+            chosen = torch.rand(len(both), 1, 1, 1, 1, device=both.device) < self.blur
+            both = torch.where(chosen, low_pass(both.flatten(0, 1)).unflatten(0, (-1, 2)), both)
+        made, target = both.unbind(1)
+        if self.noise:
+            made = made + self.noise * _uniform(made) * torch.randn_like(made)
+        return made.clamp(0, 1), target.clamp(0, 1)
+
+
+def low_pass(images: Tensor) -> Tensor:
+    """Return pictures (B, 3, H, W) after two passes of a box filter of about a tenth of their side, edges repeated."""
+    half = max(1, round((images.shape[-1] / _BOX - 1) / 2))
+    for _ in range(2):
+        images = F.avg_pool2d(F.pad(images, (half, half, half, half), mode="replicate"), 2 * half + 1, stride=1)
+    return images
+
+
+def _recoloured(both: Tensor, colour: int | float) -> Tensor:
+    brightness, contrast, saturation = (1 + colour * (2 * _uniform(both) - 1) for _ in range(3))
+    both = both * brightness
+    grey = both.mean(2, keepdim=True)
+    both = grey + (both - grey) * saturation
+    level = both[:, 1:].mean((2, 3, 4), keepdim=True)  # of the original, for both
+    return level + (both - level) * contrast
+
+
+def _shifted(both: Tensor, most: int, axis: int) -> Tensor:
+    """Move each picture and its original along an axis by the same -most to most pixels, their edges repeated."""
+    size = both.shape[axis]
+    steps = torch.randint(-most, most + 1, (len(both), 1), device=both.device)
+    places = (torch.arange(size, device=both.device) + steps).clamp(0, size - 1)
+    index = places[:, None, None, :, None] if axis == 3 else places[:, None, None, None, :]
+    return both.gather(axis, index.expand_as(both))
+
+
+def _uniform(images: Tensor) -> Tensor:
+    """(B, 1, ...) uniform numbers from 0 to 1, one a picture."""
+    shape = (len(images), *(1 for _ in images.shape[1:]))
+    return torch.rand(shape, dtype=images.dtype, device=images.device)

@@ -1,0 +1,166 @@
+"""The attacker's own copy of an encoder, distilled from pairs: a perception that texture does not fool."""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from featinv.encoders import Encoder
+from featinv.encoders.networks import SmallResNet
+from featinv.errors import BadInput, Diverged
+from featinv.processes import broadcast, device, is_main, progress_bar, seeded
+
+from .augmentation import augment
+from .classifier import learning_rate
+from .classifier_accuracy import PIXEL_MEAN, PIXEL_STD, resized
+from .classifier_settings import ClassifierTraining
+
+MOST_NUMBERS = 8192
+"""numbers a vector may have; the last layer of the surrogate has that many rows"""
+NOISE = 0.06
+"""largest deviation of the noise on the changed pictures, in pixels of [0, 1]; drawn for each picture"""
+PAIRS_TO_MEASURE = 20_000
+
+
+def train_surrogate(
+    pairs: Any,
+    settings: ClassifierTraining,
+    *,
+    name: str = "surrogate",
+    widths: Sequence[int] = (32, 64, 128),
+    blocks: Sequence[int] = (1, 1, 1),
+) -> tuple[Encoder, list[dict[str, float]]]:
+    """Distil a residual network from public pairs, in which shifted, blurred, noisy, recoloured and partly covered
+    pictures get the vectors of the unchanged ones; returns it as an encoder, cut at its pooled layer, and its history.
+
+    It needs the pairs only, neither labels nor the victim's weights. What it sees in a picture survives those changes,
+    so a loss through it teaches a decoder pictures, where a loss through the victim's own layers teaches it texture
+    that only the victim's family sees (docs/results/). Like everything inside a loss it may not judge.
+
+    The loss is the squared error of the standardised vectors, (D,) numbers each; a row of the history is an epoch, with
+    "explained", the share of their variance explained on held-out public pairs. Mirrored pictures come with their own
+    vectors where the pairs have two views. Under several processes the main one trains, the others get its weights.
+    Raises BadInput for vectors of over 8,192 numbers, Diverged when the loss is not finite. Source: distillation,
+    arXiv:1503.02531, with changed inputs for the pupil alone.
+    """
+    numbers = math.prod(pairs.feature_shape)
+    if numbers > MOST_NUMBERS:
+        raise BadInput(
+            f"pairs: expected vectors of at most {MOST_NUMBERS} numbers to distil, got {numbers}; pool them first"
+        )
+    side = settings.side(pairs.image_size)
+    with seeded(settings.seed):
+        network = SmallResNet(numbers, widths=widths, blocks=blocks)
+        history: list[dict[str, float]] = []
+        if is_main():
+            history = _Distillation(network, pairs, settings, side).train()
+    state, history = broadcast((network.state_dict(), history))
+    network.load_state_dict(state)
+    encoder = Encoder(
+        network.eval(),
+        name=name,
+        family="surrogate",
+        trained_on=f"{len(pairs)} public pairs of {pairs.card.get('name', 'a victim')}",
+        layer="avgpool",
+        input_size=side,
+        mean=PIXEL_MEAN,
+        std=PIXEL_STD,
+    )
+    return encoder, history
+
+
+@final
+class _Distillation:
+    def __init__(self, network: SmallResNet, pairs: Any, settings: ClassifierTraining, side: int) -> None:
+        self.network, self.pairs, self.settings, self.side = network, pairs, settings, side
+        order = np.random.default_rng(settings.seed).permutation(len(pairs))
+        held = round(settings.holdout * len(pairs))
+        self.held, self.rows = np.sort(order[:held]), order[held:]
+        if len(self.rows) < 2:
+            raise BadInput(f"pairs: expected at least 2 to distil from, got {len(self.rows)}; give more")
+        self.batch_size = min(settings.batch_size, len(self.rows))
+        self.budget = max(1, round(settings.epochs * (len(self.rows) // self.batch_size))) * self.batch_size
+        self.device = device()
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        known = torch.from_numpy(pairs.features(np.sort(self.rows[:PAIRS_TO_MEASURE]))).flatten(1)
+        self.mean, self.scale = known.mean(0).to(self.device), known.std(0).clamp(min=1e-6).to(self.device)
+
+    def train(self) -> list[dict[str, float]]:
+        self.network.to(self.device).to(memory_format=torch.channels_last).train()
+        optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=self.settings.lr, weight_decay=self.settings.weight_decay
+        )
+        history: list[dict[str, float]] = []
+        start, seen, fraction = time.monotonic(), 0, 0.0
+        with progress_bar(self.budget, "surrogate") as bar:
+            while fraction < 1:
+                losses: list[float] = []
+                for rows in self._batches():
+                    for group in optimiser.param_groups:
+                        group["lr"] = self.settings.lr * learning_rate(fraction, self.settings.warmup)
+                    losses.append(self._step(optimiser, rows))
+                    seen += len(rows)
+                    bar.update(len(rows))
+                    fraction = self.settings.fraction(seen / self.budget, time.monotonic() - start)
+                    if fraction >= 1:
+                        break
+                row = {"pictures": float(seen), "seconds": time.monotonic() - start, "loss": float(np.mean(losses))}
+                history.append(row | self._explained())
+                bar.set_postfix({k: f"{v:.3f}" for k, v in history[-1].items() if k in ("loss", "explained")})
+        self.network.cpu().to(memory_format=torch.contiguous_format).eval()
+        return history
+
+    def _batches(self) -> list[np.ndarray]:
+        order = self.rows[torch.randperm(len(self.rows), generator=self.generator).numpy()]
+        # The last, smaller batch is dropped: batch normalisation on a handful of pictures does harm.
+        return [order[at : at + self.batch_size] for at in range(0, len(order) - self.batch_size + 1, self.batch_size)]
+
+    def _step(self, optimiser: torch.optim.Optimizer, rows: np.ndarray) -> float:
+        vectors, pictures = self.pairs.batch(rows, self._mirrored(len(rows)))
+        pictures = self._changed(resized(pictures.to(self.device), self.side))
+        loss = (self._predict(pictures) - self._standardised(vectors)).square().mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise Diverged(f"surrogate: the squared error is {value}; lower lr ({self.settings.lr})")
+        return value
+
+    def _mirrored(self, count: int) -> np.ndarray | None:
+        """A mirrored picture has another vector, so the pairs mirror, not the augmentation."""
+        if not self.settings.flips or getattr(self.pairs, "views", 1) < 2:
+            return None
+        return (torch.rand(count, generator=self.generator) < 0.5).numpy()
+
+    def _changed(self, pictures: Tensor) -> Tensor:
+        changed = augment(pictures, self.settings.without_flips(), self.generator)
+        strength = torch.rand(len(pictures), 1, 1, 1, generator=self.generator).to(pictures.device)
+        noise = torch.randn(pictures.shape, generator=self.generator).to(pictures.device)
+        return changed + NOISE * strength * noise
+
+    def _predict(self, pictures: Tensor) -> Tensor:
+        x = ((pictures - PIXEL_MEAN[0]) / PIXEL_STD[0]).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.settings.bf16):
+            return self.network(x).float()
+
+    def _standardised(self, vectors: Tensor) -> Tensor:
+        return (vectors.flatten(1).to(self.device) - self.mean) / self.scale
+
+    @torch.no_grad()
+    def _explained(self) -> dict[str, float]:
+        """1 - squared error over variance, on held-out pairs, unchanged pictures, all numbers of the vectors alike."""
+        if len(self.held) == 0:
+            return {}
+        self.network.eval()
+        error = torch.zeros((), device=self.device)
+        for block in np.array_split(self.held, math.ceil(len(self.held) / 512)):
+            vectors, pictures = self.pairs.batch(block)
+            made = self._predict(resized(pictures.to(self.device), self.side))
+            error += (made - self._standardised(vectors)).square().sum() / made.shape[1]
+        self.network.train()
+        return {"explained": 1 - float(error) / len(self.held)}

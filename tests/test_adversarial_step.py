@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator
 from adversarial_parts import TinyDiscriminator, make_adversary
 from torch import Tensor, nn
-from training_parts import SIZE, WIDTH, make_decoder, make_pairs
+from training_parts import make_decoder, make_pairs
 
 from featinv import Adversary, BadInput, Diverged, Training
-from featinv.discriminators import DiffAugment, Projection
+from featinv.discriminators import DiffAugment
 from featinv.losses import (
     MSE,
     R1,
@@ -211,77 +211,6 @@ def test_the_last_weight_is_the_one_named_or_the_last_matrix() -> None:
         last_weight(nn.BatchNorm2d(3))
 
 
-# ------------------------------------------------------------------------------------------- one scaler
-
-
-class Half(torch.autograd.Function):
-    """Hands gradients on as fp16 would: infinite beyond its range."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return values.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return torch.where((gradient * ctx.factor).abs() > 65504, torch.inf, gradient), None
-
-
-class Overflowing(TinyDiscriminator):
-    """Overflows in its own half at a scale above 2^10, say; never in the decoder's."""
-
-    def head(self, hidden: Tensor, features: Tensor | None) -> Tensor:
-        mine = self.get_parameter("first.weight").requires_grad
-        return Half.apply(super().head(hidden, features), 4500.0 if mine else 0.0)
-
-
-def scaled_steps(adversary: Adversary, steps: int, scale: float | None) -> tuple[Any, list[dict[str, Tensor]], Any]:
-    """Steps in float32 with fp16's scaler, as Accelerate calls it; its scale is a power of 2, so exact."""
-    with accelerating(SETTINGS) as accelerator:
-        if scale is not None:
-            accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
-            accelerator.unscale_gradients = accelerator.scaler.unscale_
-        step, progress = AdversarialStep(make_decoder(), MSE(), adversary, SETTINGS, accelerator), Progress(SETTINGS)
-        batches, said = Batches(make_pairs(100), batch_size=24, seed=0), []
-        for number in range(steps):
-            said.append(step(batches.load(number), progress))
-            progress.advance(24)
-        return step, said, accelerator.scaler
-
-
-@pytest.mark.parametrize("clip", [None, 0.01])
-def test_with_one_scaler_for_two_optimisers_the_weights_are_those_without(clip: float | None) -> None:
-    def adversary() -> Adversary:
-        return make_adversary(relativistic, start=0, lead=0, adaptive=True, penalties=[R1(0.1)], clip=clip)
-
-    (plain, told, _), (scaled, said, scaler) = (scaled_steps(adversary(), 6, scale) for scale in (None, 2.0**12))
-    for network in ("decoder", "discriminator"):
-        theirs = getattr(plain, network).state_dict()
-        for name, weight in getattr(scaled, network).state_dict().items():
-            torch.testing.assert_close(weight, theirs[name], rtol=0, atol=1e-6)
-    for one, other in zip(said, told, strict=True):
-        for name in ("train/gradient/decoder", "train/gradient/discriminator", "train/adversary/weight"):
-            torch.testing.assert_close(one[name], other[name], rtol=1e-3, atol=0)
-    assert scaler.get_scale() == 2.0**12, "it was asked, and nothing overflowed"
-
-
-def test_where_the_discriminators_gradient_overflows_its_step_is_left_out_and_the_decoders_is_not() -> None:
-    adversary = Adversary(Overflowing(), wasserstein, start=0, lead=0)
-    before = {name: tensor.clone() for name, tensor in adversary.discriminator.state_dict().items()}
-    step, said, scaler = scaled_steps(adversary, 4, 2.0**12)
-    overflowed = [float(values["train/gradient/discriminator"]) == 0 for values in said]
-    assert overflowed == [True, True, False, False], "each halves the scale: 2^12, 2^11, 2^10"
-    assert all(float(values["train/gradient/decoder"]) > 0 for values in said)
-    assert scaler.get_scale() == 2.0**10
-    decoder = make_decoder().state_dict()
-    assert not torch.equal(step.decoder.state_dict()["mix.weight"], decoder["mix.weight"])
-    for network in (step.discriminator, step.decoder):
-        assert all(bool(weight.isfinite().all()) for weight in network.state_dict().values())
-    # Two steps of Adam, and not four: each is about lr long in every weight.
-    moved = (step.discriminator.state_dict()["last.weight"] - before["last.weight"]).abs()
-    assert float(moved.max()) < 2.5 * adversary.lr
-
-
 # ------------------------------------------------------------------------------------------- what is not finite
 
 
@@ -309,118 +238,3 @@ def test_a_loss_that_is_not_finite_stops_the_run_by_name(settings: dict[str, Any
     adversary = make_adversary(start=0.5, lead=0.5 if "adversarial" not in name else 0.0, **settings)
     with pytest.raises(Diverged, match=rf"^{name} became (-?inf|nan) in step {11 if 'adversarial' in name else 1} "):
         fit_decoder(make_decoder(), MSE(), make_pairs(100), SETTINGS, adversary=adversary, progress=False)
-
-
-# ------------------------------------------------------------------------------------------- bad input
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("weight", -0.1),
-        ("weight", float("nan")),
-        ("weight", float("inf")),
-        ("start", 1.0),
-        ("start", -0.1),
-        ("lead", float("nan")),
-        ("decoder_every", 0),
-        ("lr", 0.0),
-        ("lr", float("nan")),
-        ("eps", 0.0),
-        ("weight_decay", -1.0),
-        ("clip", 0.0),
-        ("betas", (0.5, 1.0)),
-        ("betas", (0.5, float("nan"))),
-    ],
-)
-def test_numbers_that_cannot_be_used_are_refused_by_name(name: str, value: Any) -> None:
-    with pytest.raises(BadInput, match=rf"adversary\.{name}: expected .* got"):
-        make_adversary(**{name: value})
-
-
-@pytest.mark.parametrize("pictures", [16, 32])
-def test_a_discriminator_of_another_picture_size_is_refused_before_any_training(pictures: int) -> None:
-    adversary = Adversary(TinyDiscriminator(pictures))
-    with pytest.raises(BadInput, match=rf"pictures of {SIZE} pixels.* got TinyDiscriminator for {pictures}"):
-        fit_decoder(make_decoder(), Never(), make_pairs(100), SETTINGS, adversary=adversary, progress=False)
-
-
-class Never(MSE):
-    """No training may come so far."""
-
-    def named(self, reconstruction: Tensor, original: Tensor) -> dict[str, Tensor]:
-        raise AssertionError("it was trained")
-
-
-@pytest.mark.parametrize(
-    ("adversary", "words"),
-    [
-        (lambda: Adversary(Projection(TinyDiscriminator(), WIDTH + 1)), r"vectors of shape \(12,\).*for \(13,\)"),
-        (lambda: make_adversary(norm="batch", penalties=[R1(1.0)]), "R1: expected a discriminator without batch norm"),
-        (lambda: compiled(make_adversary(penalties=[R1(1.0)])), "R1: expected a discriminator that is not compiled"),
-    ],
-)
-def test_an_adversary_that_cannot_play_is_refused_before_any_training(
-    adversary: Callable[[], Adversary], words: str
-) -> None:
-    with pytest.raises(BadInput, match=words):
-        fit_decoder(make_decoder(), Never(), make_pairs(100), SETTINGS, adversary=adversary(), progress=False)
-
-
-def compiled(adversary: Adversary) -> Adversary:
-    adversary.discriminator.compile()
-    return adversary
-
-
-def test_fp16_on_a_cpu_is_refused_before_any_training() -> None:
-    settings = Training(pictures=480, batch_size=24, mixed_precision="fp16")
-    with pytest.raises(BadInput, match="fp16 does nothing on a CPU"):
-        fit_decoder(make_decoder(), Never(), make_pairs(100), settings, adversary=make_adversary(), progress=False)
-
-
-@pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
-def test_what_refuses_two_models_is_refused_before_any_training(
-    kind: DistributedType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Accelerator, "distributed_type", kind)
-    with pytest.raises(BadInput, match=rf"{kind.value} was asked for; .*plain DDP only, because .* two models"):
-        fit_decoder(make_decoder(), Never(), make_pairs(100), SETTINGS, adversary=make_adversary(), progress=False)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"discriminator": nn.Linear(1, 1)}, r"adversary\.discriminator: expected a Discriminator, got Linear"),
-        ({"discriminator": TinyDiscriminator(), "loss": "hinge"}, r"adversary\.loss: expected a AdversarialLoss"),
-        ({"discriminator": TinyDiscriminator(), "penalties": [nn.ReLU()]}, r"adversary\.penalties: expected a Penalty"),
-        ({"discriminator": TinyDiscriminator(), "decoder_every": 1.5}, r"adversary\.decoder_every: .*got 1\.5"),
-        ({"discriminator": TinyDiscriminator(), "augment": "colour"}, r"adversary\.augment: .*got str"),
-    ],
-)
-def test_parts_of_another_kind_are_refused_by_name(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises((BadInput, TypeError), match=words):
-        unchecked(**arguments)
-
-
-def unchecked(**arguments: Any) -> Adversary:
-    """As a user calls it, without the type checker that the tests put around the library."""
-    made = object.__new__(Adversary)
-    getattr(Adversary.__init__, "__wrapped__", Adversary.__init__)(made, **arguments)
-    return made
-
-
-def test_it_says_in_one_line_how_it_differs() -> None:
-    adversary = Adversary(
-        Projection(TinyDiscriminator(norm="spectral"), WIDTH),
-        relativistic,
-        weight=0.5,
-        penalties=[R1(0.05, every=4)],
-        augment=DiffAugment("colour"),
-        start=0.1,
-    )
-    assert repr(adversary) == (
-        "Adversary(Projection(TinyDiscriminator(norm='spectral'), [12]), loss=relativistic, weight=0.5, "
-        "penalties=[R1(0.05, every=4)], augment=DiffAugment(policy='colour'))"
-    )
-    assert repr(Adversary(TinyDiscriminator())) == "Adversary(TinyDiscriminator())"
-    assert Adversary(TinyDiscriminator()).fingerprints == frozenset()

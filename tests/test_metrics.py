@@ -8,11 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from featinv import BadInput
-from featinv.metrics import low_pass_psnr, mse, psnr, ssim
+from featinv.metrics import low_pass_psnr, ms_ssim, mse, psnr, ssim
 
 METRICS = [mse, psnr, ssim, low_pass_psnr]
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -88,6 +89,42 @@ def test_low_pass_psnr_sees_colour_and_layout_but_no_detail() -> None:
     assert low_pass_psnr(shuffled, original).min() == 100
     assert psnr(shuffled, original).max() < 40
     assert low_pass_psnr(original.flip(3), original).max() < 30
+
+
+def test_ms_ssim_agrees_with_an_evaluation_written_apart() -> None:
+    """Gaussian windows by SciPy, five scales by hand, means of 2 x 2 between them (Wang et al. 2003, equation 7)."""
+    original = eight_bit(3, 180, seed=1)
+    noisy = (original + 0.1 * torch.randn(original.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    shares = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+    def smooth(channel: np.ndarray) -> np.ndarray:
+        return gaussian_filter(channel, 1.5, truncate=3.5)[5:-5, 5:-5]
+
+    for row, (x, y) in enumerate(zip(as_numpy(noisy), as_numpy(original), strict=True)):
+        expected = 1.0
+        for scale, share in enumerate(shares):
+            luminance, contrast = [], []
+            for c in range(3):
+                a, b = x[..., c], y[..., c]
+                means = smooth(a), smooth(b)
+                spread = smooth(a * a) - means[0] ** 2 + smooth(b * b) - means[1] ** 2
+                together = smooth(a * b) - means[0] * means[1]
+                contrast.append((2 * together + 0.03**2) / (spread + 0.03**2))
+                luminance.append((2 * means[0] * means[1] + 0.01**2) / (means[0] ** 2 + means[1] ** 2 + 0.01**2))
+            last = scale == len(shares) - 1
+            expected *= np.mean(np.multiply(luminance, contrast) if last else contrast) ** share
+            half = x.shape[0] // 2
+            x, y = (p[: 2 * half, : 2 * half].reshape(half, 2, half, 2, 3).mean((1, 3)) for p in (x, y))
+        assert ms_ssim(noisy, original)[row].item() == pytest.approx(expected, abs=1e-4)
+    assert ms_ssim(original, original).tolist() == pytest.approx([1.0] * 3, abs=1e-5)
+
+
+def test_ms_ssim_of_a_negative_is_a_number() -> None:
+    """Structure turned round is a negative similarity, whose root torchmetrics gives as NaN."""
+    original = eight_bit(2, 176, seed=1)
+    assert ms_ssim(1 - original, original).tolist() == [0.0, 0.0]
+    with pytest.raises(BadInput, match="at least 176 x 176 pixels, got 175 x 175"):
+        ms_ssim(original[:, :, 1:, 1:], original[:, :, 1:, 1:])
 
 
 def test_psnr_is_taken_after_rounding_to_eight_bits() -> None:

@@ -10,6 +10,7 @@ from featinv.data import ImageSet, Overlap
 from featinv.errors import BadInput
 from featinv.evaluation.checks import check_attacks, check_judges, check_private
 from featinv.evaluation.columns import CLUSTERS
+from featinv.evaluation.extras import DEFAULT, ExtraMeasures, choose
 from featinv.evaluation.intervals import RESAMPLES, cluster_ids
 from featinv.evaluation.leak_level import Thresholds
 from featinv.evaluation.levels import assess
@@ -34,6 +35,7 @@ def compare(
     judges: Sequence[Judge],
     *,
     galleries: Sequence[int] | None = None,
+    panel: str | Sequence[str] = DEFAULT,
     clusters: Sequence[object] | None = None,
     named: str | None = None,
     thresholds: Thresholds | None = None,
@@ -48,19 +50,22 @@ def compare(
 ) -> Scoreboard:
     """Score fitted attacks on every private picture of a release, controls first.
 
-    The first judge fills the plain columns; `galleries` adds smaller galleries for re-identification (None: 100 and
-    1,000, where there are more pictures); `clusters` names, for every picture, the person or event that it is one of
-    several of, so that intervals and tests count these as one draw; `named` is the attack chosen before the private
-    pictures were opened, and `thresholds` where the levels of a leak begin; `public`,
-    `overlap` (of `featinv.data`) and `fit_seconds` (by attack) go into the protocol as they are. Two rows are made
-    here: how well the vectors link to the victim's own features ("direct match"), and the last attack fed with other
-    pictures' vectors ("wrong vector (NAME)").
+    The first judge fills the plain columns. `panel` adds metrics that cost time or need weights, labels or the public
+    pictures: names of them, or "full"; what cannot be measured is named in the protocol with the reason. `galleries`
+    adds smaller galleries for re-identification (None: 100 and 1,000, where there are more pictures). `clusters` names,
+    for every picture, the person or event that it is one of several of: intervals and tests count these as one draw.
+    `named` is the attack chosen before the private pictures were opened, and `thresholds` where the levels of a leak
+    begin. `public`, `overlap` (of `featinv.data`) and `fit_seconds` (by attack) go into the protocol as they are. Two
+    rows are made here: how well the vectors link to the victim's own features ("direct match"), and the last attack
+    fed with other pictures' vectors ("wrong vector (NAME)").
 
     Raises BadInput for no judge, a judge that is the victim or serves an attack, a sibling as first judge, no control,
-    an attack fitted on another victim, fewer private pictures than a gallery needs, and pictures of another shape.
+    an attack fitted on another victim, fewer private pictures than a gallery needs, pictures of another shape, a name
+    that is no metric, another number of clusters than pictures, and a named attack that is not among them.
     """
     truth = check_private(release, galleries or ())
     galleries = [size for size in GALLERIES if size < len(truth)] if galleries is None else galleries
+    extras = choose(panel, truth, release, public)
     ids = None if clusters is None else cluster_ids(clusters, len(truth))
     check_attacks(attacks, release)
     siblings = check_judges(judges, attacks, release, allow_sibling=allow_sibling)
@@ -71,16 +76,28 @@ def compare(
         _probe(name, attacks[name], release, truth.size)
 
     with _ticking(len(truth) * (len(ordered) + 1), progress) as tick:
-        panel = Panel(truth, judges, galleries=galleries, seed=seed, batch_size=batch_size, tick=tick)
-        measured = link(release, panel)
+        prepared = Panel(
+            truth,
+            judges,
+            galleries=galleries,
+            seed=seed,
+            batch_size=batch_size,
+            pictures=extras.pictures,
+            tick=tick,
+        )
+        extra = ExtraMeasures(extras, prepared, release, public, ids)
+        measured = link(release, prepared)
         for name in ordered:
             wrong_row = name == ordered[-1] and attacks[name].kind == "attack"
-            measured += measure(name, attacks[name], release, panel, wrong_row=wrong_row)
+            measured += measure(name, attacks[name], release, prepared, extra, wrong_row=wrong_row)
     measured = with_failures_filled(measured)
-    rows = row_scores(measured, panel, resamples=resamples, fit_seconds=fit_seconds or {}, clusters=ids)
-    protocol = protocol_card(
-        panel, release, siblings, resamples=resamples, public=public, overlap=overlap, clusters=ids
+    rows = row_scores(
+        measured, prepared, priors=extra.priors(), resamples=resamples, fit_seconds=fit_seconds or {}, clusters=ids
     )
+    protocol = protocol_card(
+        prepared, release, siblings, resamples=resamples, public=public, overlap=overlap, clusters=ids
+    )
+    protocol |= extra.card(attacks.values())
     protocol["best_control"] = best_control({row.name: row.arrays for row in measured if row.counts_as_control}, "rank")
     per_image = {f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()}
     per_image = per_image if ids is None else {**per_image, CLUSTERS: ids}

@@ -127,6 +127,9 @@ class FoundFirst(Criterion):
             value = rate(ranks == 1, clusters=clusters, chance=chance)
             return Finding(view, value, bar, significance.rate_above(ranks == 1, bar, clusters))
         hits = found_among(ranks, count, self.gallery)
+        if bool(np.isin(hits, (0, 1)).all()):
+            value = rate(hits > 0, clusters=clusters, chance=chance)
+            return Finding(view, value, bar, significance.rate_above(hits > 0, bar, clusters))
         value = Interval(*significance.mean_limits(hits, clusters, LEVEL), len(hits), chance)
         return Finding(view, value, bar, significance.above(hits, bar, clusters))
 

@@ -1,7 +1,7 @@
 """The rows of a comparison before they are summarised: numbers of every picture, for each attack and each control."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,8 @@ from jaxtyping import Int64
 
 from featinv.evaluation.attack_score import LINKAGE, WRONG_VECTOR
 from featinv.evaluation.columns import wrong_view
+from featinv.evaluation.extras import ExtraMeasures
+from featinv.evaluation.intervals import Interval
 from featinv.evaluation.panel import MAIN, Panel, PerPicture, keyed
 from featinv.evaluation.picture_store import PictureStore
 from featinv.evaluation.summary import fill_failed
@@ -31,6 +33,8 @@ class Measured:
     parameters: int
     seconds: float
     arrays: PerPicture
+    metrics: Mapping[str, Interval] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def counts_as_control(self) -> bool:
@@ -38,18 +42,30 @@ class Measured:
         return self.kind == "control" and self.role != LINKAGE
 
 
-def measure(name: str, attack: Attack, release: Release, panel: Panel, *, wrong_row: bool) -> list[Measured]:
+def measure(
+    name: str, attack: Attack, release: Release, panel: Panel, extra: ExtraMeasures, *, wrong_row: bool
+) -> list[Measured]:
     """Score one attack, also on wrong vectors; with `wrong_row` the latter become a control of their own."""
     order = derangement(len(panel.truth), panel.seed)
     with PictureStore(panel.truth.size) as pictures:
         features = release.features
-        result = panel.run(name, lambda rows: attack.reconstruct(torch.from_numpy(features[rows])), pictures)
-        arrays = panel.score(result)
+        skipped = extra.skipped(attack)
+        result = panel.run(
+            name,
+            lambda rows: attack.reconstruct(torch.from_numpy(features[rows])),
+            pictures,
+            without=frozenset(skipped),
+        )
+        arrays = panel.score(result) | extra.of_pictures(result)
         wrong = panel.score(result, order=order, views=[MAIN])
         arrays.update({keyed(key, WRONG_VECTOR): values for key, values in wrong.items() if _plain(key)})
         for view, agreed in panel.agreement(result, order).items():
             arrays[keyed("judge_agreement", wrong_view(view))] = agreed
-        rows = [Measured(name, attack.kind, attack.kind, attack.parameters, result.seconds, arrays)]
+        shown, notes = extra.of_all(result)
+        notes = [*skipped.values(), *notes]
+        rows = [
+            Measured(name, attack.kind, attack.kind, attack.parameters, result.seconds, arrays, shown, tuple(notes))
+        ]
         if wrong_row:
             title, everything = f"{WRONG_VECTOR} ({name})", panel.score(result, order=order)
             rows.append(Measured(title, "control", WRONG_VECTOR, attack.parameters, 0.0, everything))

@@ -17,7 +17,7 @@ from featinv.evaluation.reidentification import ranks, ranks_within
 from featinv.evaluation.treatments import TREATMENTS
 from featinv.metrics import low_pass_psnr, mse, psnr, ssim
 from featinv.metrics.value_range import SLACK, rounded
-from featinv.types import Images, Judge
+from featinv.types import Images, Judge, PerImage
 
 PerPicture = dict[str, np.ndarray]
 """Arrays of N numbers, keyed "<metric>" for the first judge and the whole gallery, else "<metric>/<view>"."""
@@ -25,7 +25,8 @@ PerPicture = dict[str, np.ndarray]
 MAIN = ""
 _PIXELS = 2**22
 """Pixels of the largest batch (48 MiB in float32): a batch that suits 32 px would not fit at 256 px."""
-PIXEL = {"mse": mse, "psnr": psnr, "ssim": ssim, "low_pass_psnr": low_pass_psnr}
+PictureMetric = Callable[[Images, Images], PerImage]
+PIXEL: dict[str, PictureMetric] = {"mse": mse, "psnr": psnr, "ssim": ssim, "low_pass_psnr": low_pass_psnr}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Pass:
     name: str
     pictures: PictureStore
     seen: dict[str, Seen]
+    without: frozenset[str]
     failed: Bool[np.ndarray, " N"]
     seconds: float
 
@@ -54,6 +56,7 @@ class Panel:
         galleries: Sequence[int] = (),
         seed: int = 0,
         batch_size: int = 256,
+        pictures: Mapping[str, PictureMetric] | None = None,
         tick: Callable[[int], object] = lambda done: None,
     ) -> None:
         if batch_size < 1:
@@ -62,6 +65,7 @@ class Panel:
         self.judges = tuple(judges)
         self.galleries = tuple(galleries)
         self.seed = seed
+        self.metrics = {**PIXEL, **(pictures or {})}
         self.batch_size = max(1, min(batch_size, _PIXELS // truth.size**2))
         self.tick = tick
         books = {view: Notebook() for view in self.views}
@@ -87,8 +91,18 @@ class Panel:
             return self.class_sizes
         return next((size for size in self.galleries if view == gallery_view(size)), len(self.truth))
 
-    def run(self, name: str, reconstruct: Callable[[np.ndarray], Images], pictures: PictureStore) -> Pass:
-        """Reconstruct every vector once and let every judge look; what is no picture is marked as failed."""
+    def run(
+        self,
+        name: str,
+        reconstruct: Callable[[np.ndarray], Images],
+        pictures: PictureStore,
+        *,
+        without: frozenset[str] = frozenset(),
+    ) -> Pass:
+        """Reconstruct every vector once and let every judge look; what is no picture is marked as failed.
+
+        `without` names metrics of pictures that are not to judge this attack.
+        """
         books = {view: Notebook() for view in self.views}
         failed, seconds = [], 0.0
         for rows in self._batches():
@@ -103,7 +117,7 @@ class Panel:
         if pictures.count != len(self.truth):
             raise BadInput(f"{name}: scored {pictures.count} reconstructions of {len(self.truth)} pictures")
         seen = {view: book.done() for view, book in books.items()}
-        return Pass(name, pictures, seen, np.concatenate(failed), seconds)
+        return Pass(name, pictures, seen, without, np.concatenate(failed), seconds)
 
     def score(
         self, result: Pass, *, order: Int64[np.ndarray, " N"] | None = None, views: Sequence[str] | None = None
@@ -159,10 +173,11 @@ class Panel:
             books[judge.name].add(judge, images)
 
     def _pixels(self, result: Pass, order: np.ndarray) -> PerPicture:
-        columns: dict[str, list[np.ndarray]] = {name: [] for name in PIXEL}
+        used = {name: metric for name, metric in self.metrics.items() if name not in result.without}
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in used}
         for rows in self._batches():
             originals, images = self.truth.batch(rows), result.pictures.batch(order[rows])
-            for name, metric in PIXEL.items():
+            for name, metric in used.items():
                 columns[name].append(metric(images, originals).numpy())
         return {name: np.concatenate(column) for name, column in columns.items()}
 

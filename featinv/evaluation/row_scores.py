@@ -17,10 +17,11 @@ def row_scores(
     resamples: int,
     fit_seconds: Mapping[str, float],
     clusters: Clusters | None = None,
+    priors: Mapping[str, float] | None = None,
 ) -> list[AttackScore]:
     """Return the rows of the scoreboard: the given controls, those of the scorer, the attacks."""
     controls = {row.name: row.arrays for row in measured if row.counts_as_control}
-    rows = [_row_score(row, controls, panel, resamples, fit_seconds, clusters) for row in measured]
+    rows = [_row_score(row, controls, panel, resamples, fit_seconds, clusters, priors or {}) for row in measured]
     return sorted(rows, key=lambda row: (row.kind != "control", row.role not in ("control", "attack")))
 
 
@@ -31,12 +32,13 @@ def _row_score(
     resamples: int,
     fit_seconds: Mapping[str, float],
     clusters: Clusters | None,
+    priors: Mapping[str, float],
 ) -> AttackScore:
     galleries = map(gallery_view, panel.galleries)
     sizes = {view: panel.size_of(view) for view in (*panel.views, *galleries, WITHIN_CLASS, WRONG_VECTOR)}
     chance = panel.label_chance()
     chance.update({wrong_view(view): value for view, value in panel.label_chance().items()})
-    views = summarise(row.arrays, sizes, chance, clusters=clusters, resamples=resamples, seed=panel.seed)
+    views = summarise(row.arrays, sizes, chance, priors=priors, clusters=clusters, resamples=resamples, seed=panel.seed)
     notes = _add_strength(views, row.arrays, controls, clusters) if row.kind == "attack" else []
     if "failed" in row.arrays:
         count = int(row.arrays["failed"].sum())
@@ -48,12 +50,12 @@ def _row_score(
         name=row.name,
         kind=row.kind,
         role=row.role,
-        metrics=views.pop(MAIN),
+        metrics={**views.pop(MAIN), **row.metrics},
         metrics_by=views,
         seconds=sum(seconds.values()),
         seconds_by=seconds,
         parameters=row.parameters,
-        notes=tuple(notes),
+        notes=(*row.notes, *notes),
     )
 
 

@@ -20,6 +20,10 @@ FLOORS = {
     "low_pass_psnr": 0.0,
     "judge_cosine": -1.0,
     "reid_auc": 0.0,
+    "ms_ssim": 0.0,
+    "lpips": 1.0,
+    "dists": 1.0,
+    "target_cosine": -1.0,
 }
 """What a failed reconstruction is given where no control was measured."""
 
@@ -49,6 +53,7 @@ def summarise(
     gallery_sizes: Mapping[str, int | np.ndarray],
     label_chance: Mapping[str, float],
     *,
+    priors: Mapping[str, float] | None = None,
     clusters: Clusters | None = None,
     resamples: int,
     seed: int,
@@ -72,6 +77,8 @@ def summarise(
         metric, _, view = key.partition("/")
         if metric == "judge_agreement":
             views.setdefault(view, {})[metric] = rate(values, clusters=clusters, chance=label_chance[view])
+        elif values.dtype == bool and metric != "failed":
+            views[view][metric] = rate(values, clusters=clusters, chance=(priors or {}).get(metric))
         elif metric == "rank":
             for k in TOP:
                 chance = chance_top(k, gallery_sizes[view])

@@ -103,6 +103,10 @@ def _notes(protocol: dict[str, Any], attacks: Sequence[AttackScore]) -> list[str
     if protocol.get("best_control"):
         best = protocol["best_control"]
         notes.append(f"Strength: excess risk of top-10 re-identification over the best control, here {best!r}.")
+    missing = protocol.get("not_measured", {})
+    notes += [f"Not measured: {name} ({why})." for name, why in missing.items() if not why.startswith("not asked for")]
+    if "warning" in protocol:
+        notes.append(f"{protocol['warning']}.")
     notes += [f"{row.name}: {note}." for row in attacks for note in row.notes]
     notes.append("At least this much leaks under this budget; a stronger attack may show more.")
     return notes

@@ -1,8 +1,21 @@
+from .perceptual import dists as dists
+from .perceptual import lpips as lpips
 from .pixel import low_pass_psnr as low_pass_psnr
 from .pixel import mse as mse
 from .pixel import psnr as psnr
+from .structure import ms_ssim as ms_ssim
 from .structure import ssim as ssim
 from .value_range import checked_pair as checked_pair
 from .value_range import rounded as rounded
 
-__all__ = ["checked_pair", "low_pass_psnr", "mse", "psnr", "rounded", "ssim"]
+__all__ = [
+    "checked_pair",
+    "dists",
+    "low_pass_psnr",
+    "lpips",
+    "ms_ssim",
+    "mse",
+    "psnr",
+    "rounded",
+    "ssim",
+]

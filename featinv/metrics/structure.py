@@ -8,6 +8,10 @@ from featinv.metrics.value_range import Pictures, checked_pair
 from featinv.types import Images, PerImage
 
 WINDOW = 11
+SHARES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the five scales, finest first (Wang et al. 2003, section 3.2)."""
+SMALLEST = WINDOW * 2 ** (len(SHARES) - 1)
+"""Pixels a side that five scales need."""
 _PIXELS = 2**16
 """Pixels that are filtered at once: torchmetrics makes some twenty copies of them, which should fit the cache."""
 
@@ -30,6 +34,44 @@ def ssim(reconstruction: Pictures, original: Pictures) -> PerImage:
     step = max(1, _PIXELS // original[0, 0].numel())
     blocks = zip(reconstruction.split(step), original.split(step), strict=True)
     return torch.cat([_block_ssim(*block) for block in blocks])
+
+
+def ms_ssim(reconstruction: Pictures, original: Pictures) -> PerImage:
+    """Multi-scale SSIM of each picture, 1 for a perfect copy: five scales, each half as large as the one before.
+
+    Contrast and structure at every scale, luminance at the coarsest, all over windows wholly inside the picture and
+    averaged over RGB; a negative similarity of a scale counts as 0 (its root is no number, and torchmetrics gives NaN
+    by default). torchmetrics' own luminance also counts windows filled by reflection, as in `ssim`. Source: Wang et al.
+    2003, "Multi-scale structural similarity for image quality assessment", equation 7.
+
+    Raises BadInput on different shapes, values outside [0, 1], and pictures below 176 pixels a side.
+    """
+    reconstruction, original = checked_pair(reconstruction, original)
+    if min(original.shape[2:]) < SMALLEST:
+        raise BadInput(
+            f"images: MS-SSIM needs at least {SMALLEST} x {SMALLEST} pixels, "
+            f"got {original.shape[2]} x {original.shape[3]}"
+        )
+    step = max(1, _PIXELS // original[0, 0].numel())
+    blocks = zip(reconstruction.split(step), original.split(step), strict=True)
+    return torch.cat([_block_ms_ssim(*block) for block in blocks])
+
+
+def _block_ms_ssim(reconstruction: Images, original: Images) -> PerImage:
+    result = torch.ones(len(original), dtype=original.dtype)
+    for share in SHARES[:-1]:
+        _, contrast = structural_similarity_index_measure(
+            reconstruction,
+            original,
+            sigma=1.5,
+            kernel_size=WINDOW,
+            data_range=1.0,
+            reduction="none",
+            return_contrast_sensitivity=True,
+        )
+        result = result * contrast.clamp(min=0) ** share
+        reconstruction, original = (torch.nn.functional.avg_pool2d(images, 2) for images in (reconstruction, original))
+    return result * _block_ssim(reconstruction, original).clamp(min=0) ** SHARES[-1]
 
 
 def _block_ssim(reconstruction: Images, original: Images) -> PerImage:

@@ -1,0 +1,70 @@
+"""What can be read off: attributes from vectors, reconstructions and originals; training pictures recited."""
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Bool, Float, Int64
+
+FOLDS = 5
+_PENALTY = 1e-2
+"""Share of the mean eigenvalue that is added to each: enough where features outnumber pictures."""
+_CELLS = 2**22
+
+
+def probe_hits(
+    features: Float[np.ndarray, "N D"], labels: Int64[np.ndarray, " N"], seed: int
+) -> Bool[np.ndarray, " N"]:
+    """Say of every picture whether a linear probe that was fitted on other pictures reads its label off the features.
+
+    Ridge regression of one-hot labels on standardised features, in five folds drawn by `seed`. Held against the share
+    of the commonest label, which needs no features.
+    """
+    hits = np.zeros(len(labels), dtype=bool)
+    classes, member = np.unique(labels, return_inverse=True)
+    targets = np.eye(len(classes))[member]
+    for fold in np.array_split(np.random.default_rng([seed, 6]).permutation(len(labels)), FOLDS):
+        fitted = np.setdiff1d(np.arange(len(labels)), fold)
+        scores = _ridge(features[fitted].astype(np.float64), targets[fitted], features[fold].astype(np.float64))
+        hits[fold] = scores.argmax(axis=1) == member[fold]
+    return hits
+
+
+def recites(
+    reconstructed: Float[np.ndarray, "N D"], original: Float[np.ndarray, "N D"], public: Float[np.ndarray, "M D"]
+) -> Bool[np.ndarray, " N"]:
+    """Say of every reconstruction whether a training picture is nearer to it than its own original.
+
+    Cosines of the judge's features, centred on the mean of the originals. A nearest neighbour recites always, unless
+    the private picture itself is nearer; a reconstruction that recites owes its looks to the training set.
+    """
+    centre = original.mean(axis=0, dtype=np.float64)
+    ours, own, others = (_directions(rows, centre) for rows in (reconstructed, original, public))
+    nearest = np.full(len(ours), -np.inf)
+    step = max(1, _CELLS // len(ours))
+    for start in range(0, len(others), step):
+        nearest = np.maximum(nearest, (ours @ others[start : start + step].T).max(axis=1))
+    return nearest > (ours * own).sum(axis=1)
+
+
+def _ridge(
+    known: Float[np.ndarray, "N D"], targets: Float[np.ndarray, "N K"], asked: Float[np.ndarray, "M D"]
+) -> Float[np.ndarray, "M K"]:
+    mean, scale = known.mean(axis=0), known.std(axis=0)
+    # Constant features stay as they are: 0 once centred.
+    scale = np.where(scale > 1e-9 * (np.abs(mean) + 1), scale, 1.0)
+    known, asked = (known - mean) / scale, (asked - mean) / scale
+    # The smaller of the two normal equations.
+    gram = known @ known.T if known.shape[1] > len(known) else known.T @ known
+    penalty = _PENALTY * (np.trace(gram) / len(gram) + 1e-12)
+    gram[np.diag_indices(len(gram))] += penalty
+    centred = targets - targets.mean(axis=0)
+    if known.shape[1] > len(known):
+        weights = known.T @ scipy.linalg.solve(gram, centred, assume_a="pos")
+    else:
+        weights = scipy.linalg.solve(gram, known.T @ centred, assume_a="pos")
+    return asked @ weights + targets.mean(axis=0)
+
+
+def _directions(rows: Float[np.ndarray, "N D"], centre: Float[np.ndarray, " D"]) -> Float[np.ndarray, "N D"]:
+    moved = rows.astype(np.float64) - centre
+    length = np.linalg.norm(moved, axis=1, keepdims=True)
+    return np.divide(moved, length, out=np.zeros_like(moved), where=length > 0)

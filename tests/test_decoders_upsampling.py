@@ -169,3 +169,24 @@ def test_what_it_cannot_be_built_for_is_refused(shape, size, options, message):
 def test_features_of_another_shape_are_refused():
     with pytest.raises(BadInput, match=r"expected features of shape \(B, 6, 4, 4\), got \(2, 6\)"):
         Upsampling((6, 4, 4), 8, width=8)(features(2, (6,)))
+
+
+# ------------------------------------------------------------------------------------------------ the finest detail
+
+
+def test_finest_draws_a_small_picture_and_stretches_it() -> None:
+    """Every picture it can make is the bilinear stretch of a 16-pixel one, so it has no finer detail."""
+    torch.manual_seed(0)
+    coarse = Upsampling(6, 64, width=16, channels=4, finest=16).eval()
+    torch.manual_seed(0)
+    small = Upsampling(6, 16, width=16, channels=4).eval()
+    features = torch.randn(3, 6)
+    with torch.no_grad():
+        expected = torch.nn.functional.interpolate(small(features), size=64, mode="bilinear", align_corners=False)
+        assert torch.equal(coarse(features), expected)
+
+
+@pytest.mark.parametrize("finest", [4, 12, 64, True])
+def test_finest_must_be_a_size_up_to_the_pictures(finest: int) -> None:
+    with pytest.raises(BadInput):
+        Upsampling(6, 32, finest=finest)

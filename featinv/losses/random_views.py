@@ -24,7 +24,7 @@ class RandomViews(Loss):
     clipped to [0, 1]; drawn anew for every picture from torch's global generator of its device. With no strength at all
     it is the loss itself.
 
-    Raises BadInput for what is no loss, for no view, and for strengths outside [0, 1]. Source: E-LPIPS,
+    Raises BadInput for no view, and for strengths outside [0, 1]. Source: E-LPIPS,
     arXiv:1906.03973, section 3, which draws its transformations in the same way for both pictures; which ones, and the
     noise on one side, are ours.
     """
@@ -40,8 +40,6 @@ class RandomViews(Loss):
         noise: int | float = 0.06,
     ) -> None:
         super().__init__()
-        if not isinstance(loss, Loss):
-            raise BadInput(f"RandomViews: expected a loss to look at views, got {type(loss).__name__}")
         if isinstance(views, bool) or not isinstance(views, int) or views < 1:
             raise BadInput(f"RandomViews: expected views to be a whole number of at least 1, got {views!r}")
         for name, value in (("shift", shift), ("colour", colour), ("blur", blur), ("noise", noise)):

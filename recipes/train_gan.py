@@ -27,8 +27,8 @@ class Config:
     """side of the pictures in pixels"""
     width: int = 512
     """width of the decoder's trunk"""
-    adversary: float = 0.4
-    """weight of the adversary, as a share of the pixel loss's pull at the decoder's last layer"""
+    adversary: float = 0.005
+    """weight of the adversary beside the pixel loss"""
     steps: int | None = None
     """learning steps; null: as many as training.pictures and training.batch_size give"""
     training: Training = field(default_factory=lambda: Training(pictures=200_000))
@@ -46,8 +46,8 @@ def main(config: Config) -> None:
     budget = config.training.pictures if config.steps is None else config.steps * config.training.batch_size
     training = replace(config.training, pictures=budget)
     decoder = fi.decoders.Upsampling(victim.feature_shape, config.size, width=config.width)
-    discriminator = fi.discriminators.DCGAN(config.size, norm="spectral")
-    adversary = fi.Adversary(discriminator, fi.losses.hinge, weight=config.adversary, adaptive=True)
+    discriminator, penalty = fi.discriminators.DCGAN(config.size, norm="none"), fi.losses.R1(0.1)
+    adversary = fi.Adversary(discriminator, fi.losses.non_saturating, weight=config.adversary, penalties=[penalty])
     attack = fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training, adversary=adversary)
     attack.fit(pairs, checkpoints=fi.training.Checkpoints(Path(config.out) / "checkpoints", every_seconds=120))
 

@@ -45,9 +45,7 @@ def main(config: Config) -> None:
     public, _, _ = fi.assembly.load_pictures(pictures)
     victim = fi.assembly.build_victim(config.victim, {"weights": config.weights}).to(fi.processes.device())
     pairs = fi.extract(victim, public, flips=True)
-    surrogate, history = fi.training.train_surrogate(
-        pairs, config.training, widths=config.widths, blocks=config.blocks
-    )
+    surrogate, history = fi.training.train_surrogate(pairs, config.training, widths=config.widths, blocks=config.blocks)
     if fi.processes.is_main():
         out.parent.mkdir(parents=True, exist_ok=True)
         fi.encoders.save_encoder(surrogate, out)

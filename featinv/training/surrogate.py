@@ -35,7 +35,8 @@ def train_surrogate(
     blocks: Sequence[int] = (1, 1, 1),
 ) -> tuple[Encoder, list[dict[str, float]]]:
     """Distil a residual network from public pairs, in which shifted, blurred, noisy, recoloured and partly covered
-    pictures get the vectors of the unchanged ones; returns it as an encoder, cut at its pooled layer, and its history.
+    pictures get the vectors of the unchanged ones; returns it as an encoder, cut at `norm`, its standardised pooled layer,
+    and its history.
 
     It needs the pairs only, neither labels nor the victim's weights. What it sees in a picture survives those changes,
     so a loss through it teaches a decoder pictures, where a loss through the victim's own layers teaches it texture
@@ -54,7 +55,7 @@ def train_surrogate(
         )
     side = settings.side(pairs.image_size)
     with seeded(settings.seed):
-        network = SmallResNet(numbers, widths=widths, blocks=blocks)
+        network = SmallResNet(numbers, widths=widths, blocks=blocks, standardise=True)
         history: list[dict[str, float]] = []
         if is_main():
             history = _Distillation(network, pairs, settings, side).train()
@@ -65,7 +66,7 @@ def train_surrogate(
         name=name,
         family="surrogate",
         trained_on=f"{len(pairs)} public pairs of {pairs.card.get('name', 'a victim')}",
-        layer="avgpool",
+        layer="norm",
         input_size=side,
         mean=PIXEL_MEAN,
         std=PIXEL_STD,

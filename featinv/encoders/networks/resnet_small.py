@@ -13,11 +13,17 @@ class SmallResNet(nn.Module):
     """Small ResNet, one stage a width, halving the picture between stages: (B, 3, H, W) normalised -> (B, K) logits.
 
     Basic blocks with projection shortcuts (option B of arXiv:1512.03385). K is the sum of the heads' classes, in their
-    order. Nodes: stem, stages, avgpool (widths[-1]-d), linear. Raises BadInput for widths that do not fit blocks.
+    order. Nodes: stem, stages, avgpool (widths[-1]-d), linear; with `standardise` also norm, the pooled numbers at mean 0
+    and deviation 1 over the training pictures, before linear. Raises BadInput for widths that do not fit blocks.
     """
 
     def __init__(
-        self, heads: int | Mapping[str, int], *, widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (1, 1, 1)
+        self,
+        heads: int | Mapping[str, int],
+        *,
+        widths: Sequence[int] = (16, 32, 64),
+        blocks: Sequence[int] = (1, 1, 1),
+        standardise: bool = False,
     ) -> None:
         super().__init__()
         if not 1 <= len(widths) == len(blocks) <= 6 or min(*widths, *blocks) < 1 or max(blocks) > 100:
@@ -35,11 +41,13 @@ class SmallResNet(nn.Module):
                 stages.append(_Block(inside, width, stride=2 if index > 0 and block == 0 else 1))
                 inside = width
         self.stages = nn.Sequential(*stages)
+        self.standardise = standardise
         self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.norm = nn.BatchNorm1d(inside, affine=False) if standardise else nn.Identity()
         self.linear = nn.Linear(inside, sum(self.heads.values()))
 
     def forward(self, x: Traced) -> Traced:
-        return self.linear(self.avgpool(self.stages(self.stem(x))).flatten(1))
+        return self.linear(self.norm(self.avgpool(self.stages(self.stem(x))).flatten(1)))
 
 
 class _Block(nn.Module):

@@ -14,7 +14,9 @@ from . import losses as losses
 from . import metrics as metrics
 from . import presets as presets
 from . import processes as processes
+from . import report as report
 from . import testing as testing
+from . import tracking as tracking
 from . import training as training
 from . import types as types
 from . import victim as victim
@@ -75,8 +77,10 @@ __all__ = [
     "presets",
     "processes",
     "release",
+    "report",
     "save_attack",
     "testing",
+    "tracking",
     "training",
     "types",
 ]

@@ -1,0 +1,97 @@
+"""What the run of the comparison tells: the scoreboard as tables, bars with intervals, and the trade-off."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from featinv.evaluation import AttackScore, Interval, Scoreboard
+from featinv.tracking.attack_record import SHORT, common
+from featinv.tracking.comparison_figures import bars, trade_off
+from featinv.tracking.run_record import Plot, Reference, RunRecord, RunTable
+
+COMPARISON = "comparison"
+BARS = ("psnr", "ssim", "reid_top10", "attack_strength")
+TRADE_OFF = ("psnr", "reid_top10")
+
+
+def comparison_record(
+    board: Scoreboard,
+    config: Mapping[str, Any],
+    *,
+    tags: Sequence[str] = (),
+    references: tuple[Reference, ...] = (),
+) -> RunRecord:
+    """Return the record of the whole board."""
+    shown = [metric for metric in BARS if any(metric in row.metrics for row in board.attacks)]
+    table = scoreboard_table(board.attacks)
+    plots = {
+        f"plots/{SHORT.get(metric, metric)}": Plot(
+            "bar", _pairs(board.attacks, ("attack", metric)), "attack", metric, metric
+        )
+        for metric in shown
+    }
+    pictures = {"scoreboard/bars": bars(board.attacks, shown)}
+    if all(metric in shown for metric in TRADE_OFF):
+        columns = ("attack", *TRADE_OFF)
+        plots["plots/trade_off"] = Plot(
+            "scatter", _pairs(board.attacks, columns), *TRADE_OFF, "likeness against re-identification"
+        )
+        pictures["scoreboard/trade_off"] = trade_off(board.attacks, *TRADE_OFF)
+    return RunRecord(
+        name=COMPARISON,
+        job_type=COMPARISON,
+        config=common(board, config),
+        tags=(*tags, COMPARISON, str(board.victim.get("name", "unnamed victim"))),
+        summary=_verdict(board),
+        tables={"scoreboard/rows": table, "scoreboard/views": views_table(board.attacks)},
+        pictures=pictures,
+        plots=plots,
+        references=references,
+    )
+
+
+def scoreboard_table(rows: Sequence[AttackScore]) -> RunTable:
+    """Return one row an attack: every plain metric with its bounds, what it cost, and the notes."""
+    metrics = list(dict.fromkeys(metric for row in rows for metric in row.metrics))
+    bounded = [f"{SHORT.get(metric, metric)}{bound}" for metric in metrics for bound in ("", "_low", "_high")]
+    columns = ("attack", "kind", "role", *bounded, "seconds", "parameters", "notes")
+    lines = []
+    for row in rows:
+        numbers = [value for metric in metrics for value in _bounds(row.metrics.get(metric))]
+        lines.append((row.name, row.kind, row.role, *numbers, row.seconds, row.parameters, "; ".join(row.notes)))
+    return RunTable(columns, tuple(lines))
+
+
+def views_table(rows: Sequence[AttackScore]) -> RunTable:
+    """Return every number in every view (treated, other judges, galleries), one a row."""
+    columns = ("attack", "view", "metric", "value", "low", "high", "n", "chance")
+    lines = [
+        (row.name, view, metric, *_bounds(interval), interval.n, interval.chance)
+        for row in rows
+        for view, metrics in {"": row.metrics, **row.metrics_by}.items()
+        for metric, interval in metrics.items()
+    ]
+    return RunTable(columns, tuple(lines))
+
+
+def _bounds(interval: Interval | None) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if interval is None else (interval.mean, interval.low, interval.high)
+
+
+def _pairs(rows: Sequence[AttackScore], columns: tuple[str, ...]) -> RunTable:
+    measured = [row for row in rows if all(metric in row.metrics for metric in columns[1:])]
+    return RunTable(columns, tuple((row.name, *(row.metrics[m].mean for m in columns[1:])) for row in measured))
+
+
+def _verdict(board: Scoreboard) -> dict[str, Any]:
+    attacks = [row for row in board.attacks if "attack_strength" in row.metrics]
+    summary: dict[str, Any] = {"comparison/best_control": board.protocol.get("best_control")}
+    if attacks:
+        best = max(attacks, key=lambda row: row.metrics["attack_strength"].mean)
+        strength = best.metrics["attack_strength"]
+        summary |= {"comparison/strongest": best.name, "comparison/strength": strength.mean}
+        summary |= {"comparison/strength_low": strength.low, "comparison/strength_high": strength.high}
+    if board.leak_level is not None:
+        summary |= {"comparison/level": board.leak_level.level, "comparison/sentence": board.leak_level.sentence}
+        summary |= {"comparison/budget": board.leak_level.budget}
+    not_measured = board.protocol.get("not_measured", {})
+    return {**summary, "comparison/not_measured": "; ".join(f"{name} ({why})" for name, why in not_measured.items())}

@@ -1,0 +1,161 @@
+"""Runs by name, their ids on disk, and the one guarded call: whatever wandb does, the run goes on."""
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from featinv import files
+from featinv.errors import BadInput
+from featinv.tracking.run_record import CURVE_STEP, RunRecord
+from featinv.tracking.tracking_settings import TrackingSettings
+
+IDS = "runs.json"
+Mode = Literal["disabled", "offline", "online"]
+_MODES: tuple[Mode, ...] = ("disabled", "offline", "online")
+_OTHER_WORDS = {"dryrun": "offline", "run": "online", "shared": "online"}
+_SECONDS_BETWEEN_NOTES = 5.0
+Result = TypeVar("Result")
+
+
+class OpenRuns:
+    """The runs of a study that are open in this process; `silent` once there is nothing more to tell.
+
+    Under a wandb agent (`sweep`) the first attack takes the id that the agent gave.
+    """
+
+    def __init__(self, folder: Path, study: str, settings: TrackingSettings) -> None:
+        self.folder = folder
+        self.study = study
+        self.settings = settings
+        self.mode = more_reserved(settings.mode)
+        self.silent = self.mode == "disabled"
+        self.sweep = bool(os.environ.get("WANDB_SWEEP_ID"))
+        self._runs: dict[str, Any] = {}
+        self._known = self._read()
+        self._noted = 0.0
+
+    def row(self, record: RunRecord, row: Mapping[str, float]) -> None:
+        """Tell one row of a learning curve."""
+        self._guarded(lambda: self._tell(self._open(record), record.name, [row]))
+
+    def finish(self, record: RunRecord) -> dict[str, str]:
+        """Tell the rest of a run and close it; returns its id by its name, or nothing after a failure."""
+        return self._guarded(lambda: self._finish(record)) or {}
+
+    def goodbye(self) -> None:
+        """Say where it all is."""
+        if not self.silent and self.mode == "offline":
+            where = f"{self.folder}/offline-run-*"
+            say(f"wandb: study {self.study!r} is written, offline; `wandb sync {where}` sends it")
+
+    def _finish(self, record: RunRecord) -> dict[str, str]:
+        from featinv.tracking import wandb_runs
+
+        run = self._open(record)
+        self._tell(run, record.name, record.curves)
+        with wandb_runs.kept_in(self.folder):
+            wandb_runs.write_results(run, record, settings=self.settings, mode=self.mode)
+            run.finish()
+        del self._runs[record.name]
+        self._note()
+        return {record.name: run.id}
+
+    def _tell(self, run: Any, name: str, rows: Any) -> None:
+        from featinv.tracking import wandb_runs
+
+        known = self._known[name]
+        for row in rows:
+            if row.get(CURVE_STEP, 0) > known["told"]:
+                wandb_runs.write_row(run, row)
+                known["told"] = row[CURVE_STEP]
+        if time.monotonic() - self._noted > _SECONDS_BETWEEN_NOTES:
+            self._note()
+
+    def _open(self, record: RunRecord) -> Any:
+        if record.name in self._runs:
+            return self._runs[record.name]
+        from featinv.tracking import wandb_runs
+
+        known = self._known.setdefault(record.name, {"id": self._new_id(record), "told": -1})
+        self._note()
+        if self.mode == "online" and not wandb_runs.logged_in():
+            self._offline("nobody is logged in")
+        with wandb_runs.kept_in(self.folder):
+            run = self._started(record, known["id"])
+        self._runs[record.name] = run
+        return run
+
+    def _started(self, record: RunRecord, run_id: str) -> Any:
+        from featinv.tracking import wandb_runs
+
+        def start() -> Any:
+            return wandb_runs.open_run(
+                record, run_id=run_id, study=self.study, folder=self.folder, mode=self.mode, settings=self.settings
+            )
+
+        if self.mode == "offline":
+            return start()
+        try:
+            return start()
+        except wandb_runs.NO_SERVER as error:
+            self._offline(_one_line(error))
+            return start()
+
+    def _offline(self, why: str) -> None:
+        self.mode = "offline"
+        say(f"wandb: {why}; the study goes to {self.folder} instead (`wandb login`, then `wandb sync`, sends it)")
+
+    def _new_id(self, record: RunRecord) -> str:
+        given = os.environ.get("WANDB_RUN_ID") if self.sweep and record.job_type == "attack" else None
+        taken = {known["id"] for known in self._known.values()}
+        return given if given and given not in taken else secrets.token_hex(4)
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        try:
+            found = files.read_json(self.folder / IDS)
+            return {str(name): {"id": str(one["id"]), "told": float(one["told"])} for name, one in found.items()}
+        except (BadInput, KeyError, TypeError, ValueError, AttributeError):
+            return {}  # none yet, or not ours: new ids
+
+    def _note(self) -> None:
+        self._noted = time.monotonic()
+        files.write_json(self.folder / IDS, self._known)
+
+    def _guarded(self, call: Callable[[], Result]) -> Result | None:
+        if self.silent:
+            return None
+        try:
+            return call()
+        except ModuleNotFoundError as error:
+            self._give_up(f"{error.name} is not installed (pip install wandb)")
+        except Exception as error:  # noqa: BLE001  # the one broad except of featinv: a tracker never stops a run
+            self._give_up(_one_line(error))
+        return None
+
+    def _give_up(self, why: str) -> None:
+        self.silent = True
+        say(f"wandb: {why}; the run goes on without it")
+
+
+def more_reserved(mode: Mode) -> Mode:
+    """Return the mode, or that of WANDB_MODE where it tells less. Raises BadInput for a WANDB_MODE that is none."""
+    word = os.environ.get("WANDB_MODE", "")
+    other = _OTHER_WORDS.get(word, word)
+    if not other:
+        return mode
+    if other not in _MODES:
+        raise BadInput(f"WANDB_MODE: expected one of {', '.join(_MODES)}, got {word!r}")
+    return min(mode, other, key=_MODES.index)
+
+
+def say(words: str) -> None:
+    """Write one line to stderr."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,0 +1,60 @@
+"""What one run tells a tracker, as plain data: no tracker, no network, nothing that could fail halfway."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import UInt8
+from numpy import ndarray
+
+Pixels = UInt8[ndarray, "H W 3"]
+CURVE_STEP = "pictures"
+"""What learning curves are drawn against: pictures seen, which compares batch sizes fairly."""
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """Rows of numbers, words and 8-bit pictures under named columns."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot that wandb draws itself from a table of ours; `kind` is "bar" (label, value) or "scatter" (x, y)."""
+
+    kind: str
+    table: RunTable
+    first: str
+    second: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A folder that the run made or used; its content is uploaded only when asked for."""
+
+    name: str
+    kind: str
+    folder: Path
+    metadata: Mapping[str, Any]
+    made: bool
+    """made by this run (else used by it)"""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that one run tells: who it is, how it learnt, what it scored, what it made."""
+
+    name: str
+    job_type: str
+    config: Mapping[str, Any]
+    tags: tuple[str, ...] = ()
+    curves: Sequence[Mapping[str, float]] = ()
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, RunTable] = field(default_factory=dict)
+    pictures: Mapping[str, Pixels] = field(default_factory=dict)
+    plots: Mapping[str, Plot] = field(default_factory=dict)
+    references: tuple[Reference, ...] = ()

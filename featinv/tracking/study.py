@@ -1,0 +1,108 @@
+"""The runs of one study in a tracker: one an attack, one for the comparison."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, final
+
+from featinv import processes
+from featinv.evaluation import Scoreboard
+from featinv.tracking.attack_record import attack_record, first_record
+from featinv.tracking.comparison_record import comparison_record
+from featinv.tracking.open_runs import OpenRuns, say
+from featinv.tracking.places import plain_settings
+from featinv.tracking.probe_table import PROBE_KEY, probe_tables
+from featinv.tracking.run_record import Reference
+from featinv.tracking.tracking_settings import TrackingSettings
+from featinv.types import Attack
+from featinv.victim import Release
+
+
+@final
+class Study:
+    """Tells wandb about one run folder: learning curves while attacks train, everything else once they are scored.
+
+    Files go to `folder`/wandb; the ids of the runs stand in its runs.json, so that a killed run goes on under the same
+    ids. Only the main process speaks. Whatever the tracker does, nothing is raised but BadInput for wrong arguments:
+    after a failure the study says so once and stays silent. `config` are the settings that made the run (a dataclass or
+    a mapping).
+    """
+
+    def __init__(self, folder: Path | str, settings: TrackingSettings | None = None, *, config: Any = None) -> None:
+        self.folder = Path(folder)
+        self.settings = TrackingSettings() if settings is None else settings
+        self.config = plain_settings(config)
+        self.name = self.settings.study or self.folder.absolute().name
+        self.runs = OpenRuns(self.folder / "wandb", self.name, self.settings) if processes.is_main() else None
+
+    def listener(self, name: str, attack: Attack) -> Callable[[Mapping[str, float]], None] | None:
+        """Return what tells the rows of an attack's learning curves as they come, for `fit(pairs, listener=...)`.
+
+        None where nothing is to be told.
+        """
+        runs = self.runs
+        if runs is None or runs.silent:
+            return None
+        start = first_record(name, attack, self.config, tags=self.settings.tags)
+        return lambda row: runs.row(start, row)
+
+    def log(
+        self,
+        board: Scoreboard,
+        attacks: Mapping[str, Attack] | None = None,
+        release: Release | None = None,
+        *,
+        features: Path | str | None = None,
+        folders: Mapping[str, Path] | None = None,
+    ) -> dict[str, str]:
+        """Log one run an attack and one for the comparison; returns their ids by name (none where nothing is logged).
+
+        `attacks` adds how each was made and learnt; with `release`, and when the settings ask for private pictures by
+        name, the pictures of the probe too. `features` is the folder of the attacker's feature store, and `folders`
+        those of the saved attacks: they become artifacts.
+        """
+        runs = self.runs
+        if runs is None or runs.silent:
+            return {}
+        settings, size = self.settings, int(board.protocol["private"]["count"])
+        if settings.probe > size:
+            say(f"tracking.probe: {settings.probe} pictures asked for, but the release has {size}; all are shown")
+        made = {} if attacks is None else dict(attacks)
+        probes = probe_tables(board, made, release, settings.probe, with_pictures=settings.log_private_images)
+        saved = {name: self._saved(name, Path(folder), board) for name, folder in (folders or {}).items()}
+        store = None if features is None else self._store(board, Path(features))
+        ids: dict[str, str] = {}
+        for row in board.attacks:
+            if row.role != row.kind or (attacks is not None and row.name not in made):
+                continue  # rows that the scorer makes stand in the comparison only
+            if runs.sweep and row.kind != "attack":
+                continue  # an agent's run is one attack
+            record = attack_record(
+                board,
+                row,
+                made.get(row.name),
+                self.config,
+                tags=settings.tags,
+                tables={PROBE_KEY: probes[row.name]} if row.name in probes else {},
+                references=tuple(one for one in (saved.get(row.name), store) if one is not None),
+            )
+            ids |= runs.finish(record)
+        if not runs.sweep:
+            used = [replace(one, made=False) for one in saved.values()]
+            references = (*used, *([] if store is None else [replace(store, made=True)]))
+            ids |= runs.finish(comparison_record(board, self.config, tags=settings.tags, references=references))
+        runs.goodbye()
+        return ids
+
+    def _saved(self, name: str, folder: Path, board: Scoreboard) -> Reference:
+        facts = {"victim": board.victim.get("fingerprint"), "study": self.name}
+        return Reference(f"{_slug(self.name)}-{_slug(name)}", "attack", folder, facts, made=True)
+
+    def _store(self, board: Scoreboard, folder: Path) -> Reference:
+        public = board.protocol.get("public") or {}
+        facts = {"victim": board.victim.get("fingerprint"), "public": public.get("fingerprint"), "study": self.name}
+        return Reference(f"{_slug(self.name)}-features", "features", folder, facts, made=False)
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)[:60]

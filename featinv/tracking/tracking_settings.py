@@ -1,0 +1,39 @@
+"""What is told to wandb, and where."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from featinv.errors import BadInput
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """What is told to wandb, and where; nothing private unless a field here asks for it by name."""
+
+    project: str = "featinv"
+    """project in wandb"""
+    entity: str = ""
+    """user or team that owns the project; your own account when empty"""
+    study: str = ""
+    """group of the runs that are compared with each other; the name of the run's folder when empty"""
+    mode: Literal["online", "offline", "disabled"] = "offline"
+    """online sends (and falls back to offline without a login), offline writes under OUT/wandb for `wandb sync`; where
+    WANDB_MODE is set too, the more reserved of the two counts"""
+    tags: tuple[str, ...] = ()
+    """tags of every run, beside those that we give"""
+    probe: int = 16
+    """private pictures in the table that compares the attacks picture by picture, drawn by the scoreboard's seed"""
+    log_private_images: bool = False
+    """put the probe's private pictures and their reconstructions into the table (numbers only, when false)"""
+    log_machine: bool = False
+    """tell the host name, the program, git's state and absolute paths as well"""
+    upload: bool = False
+    """upload attacks and feature stores (references by name only, when false)"""
+
+    def __post_init__(self) -> None:
+        if not self.project or "/" in self.project:
+            raise BadInput(
+                f"tracking.project: expected a name without '/', got {self.project!r}; the owner goes into entity"
+            )
+        if self.probe < 0:
+            raise BadInput(f"tracking.probe: expected a number of pictures, got {self.probe}; 0 makes no table")

@@ -34,9 +34,10 @@ def train_surrogate(
     widths: Sequence[int] = (32, 64, 128),
     blocks: Sequence[int] = (1, 1, 1),
 ) -> tuple[Encoder, list[dict[str, float]]]:
-    """Distil a residual network from public pairs, in which shifted, blurred, noisy, recoloured and partly covered
-    pictures get the vectors of the unchanged ones; returns it as an encoder, cut at `norm`, its standardised pooled layer,
-    and its history.
+    """Distil a residual network from public pairs: changed pictures get the vectors of the unchanged ones.
+
+    Changes are shifts, blur, noise, other colours and a grey patch. Returns it as an encoder, cut at its pooled layer
+    (`norm`, standardised, so that what all pictures share does not weigh in a distance), and its history.
 
     It needs the pairs only, neither labels nor the victim's weights. What it sees in a picture survives those changes,
     so a loss through it teaches a decoder pictures, where a loss through the victim's own layers teaches it texture

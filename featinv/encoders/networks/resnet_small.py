@@ -13,8 +13,8 @@ class SmallResNet(nn.Module):
     """Small ResNet, one stage a width, halving the picture between stages: (B, 3, H, W) normalised -> (B, K) logits.
 
     Basic blocks with projection shortcuts (option B of arXiv:1512.03385). K is the sum of the heads' classes, in their
-    order. Nodes: stem, stages, avgpool (widths[-1]-d), linear; with `standardise` also norm, the pooled numbers at mean 0
-    and deviation 1 over the training pictures, before linear. Raises BadInput for widths that do not fit blocks.
+    order. Nodes: stem, stages, avgpool (widths[-1]-d), linear; with `standardise` norm stands before linear: the pooled
+    numbers at mean 0 and deviation 1 over the training pictures. Raises BadInput for widths that do not fit blocks.
     """
 
     def __init__(
@@ -43,11 +43,13 @@ class SmallResNet(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.standardise = standardise
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.norm = nn.BatchNorm1d(inside, affine=False) if standardise else nn.Identity()
+        if standardise:
+            self.norm = nn.BatchNorm1d(inside, affine=False)
         self.linear = nn.Linear(inside, sum(self.heads.values()))
 
     def forward(self, x: Traced) -> Traced:
-        return self.linear(self.norm(self.avgpool(self.stages(self.stem(x))).flatten(1)))
+        pooled = self.avgpool(self.stages(self.stem(x))).flatten(1)
+        return self.linear(self.norm(pooled) if self.standardise else pooled)
 
 
 class _Block(nn.Module):

@@ -79,11 +79,16 @@ class ClassAgreement(Criterion):
         return Finding(view, value, chance + self.excess, p)
 
     def smallest(self, rows: Sequence[str], strict: float, reach: float) -> float:
-        """Two rates of n pictures differ by chance as their variances add up."""
+        """The test counts discordant pictures, of which a larger leak makes more; 1/n is what its steps cost."""
         nulls = [self.columns.get(row, "judge_agreement", WRONG_VECTOR).mean() for row in rows if self.look(row, "")]
         null, n = float(np.mean(nulls)), self.worth(rows)
-        bar = null + self.excess + strict * math.sqrt(2 * null * (1 - null) / n)
-        return _reached(bar, lambda value: math.sqrt((value * (1 - value) + null * (1 - null)) / n), reach)
+
+        def error(value: float) -> float:
+            discordant = value * (1 - null) + null * (1 - value)
+            spread = max(0.0, discordant - (value - null) ** 2)
+            return strict * math.sqrt(discordant / n) + reach * math.sqrt(spread / n)
+
+        return _reached(null + self.excess + 1 / n, error)
 
 
 @final
@@ -136,8 +141,8 @@ class FoundFirst(Criterion):
     def smallest(self, rows: Sequence[str], strict: float, reach: float) -> float:
         """A rate above a bar."""
         n = self.worth(rows)
-        bar = self.bar + strict * math.sqrt(self.bar * (1 - self.bar) / n)
-        return _reached(bar, lambda value: math.sqrt(value * (1 - value) / n), reach)
+        bar = self.bar + strict * math.sqrt(self.bar * (1 - self.bar) / n) + 1 / n
+        return _reached(bar, lambda value: reach * math.sqrt(value * (1 - value) / n))
 
 
 def criteria(columns: Columns, thresholds: Thresholds) -> list[Criterion]:
@@ -165,9 +170,9 @@ def found_among(ranks: np.ndarray, count: int, gallery: int) -> np.ndarray:
     return np.where(possible, np.exp(chance), 0.0)
 
 
-def _reached(bar: float, error: Callable[[float], float], reach: float) -> float:
-    """Solve value = bar + reach * error(value), at most 1."""
+def _reached(bar: float, error: Callable[[float], float]) -> float:
+    """Solve value = bar + error(value), at most 1."""
     value = bar
     for _ in range(60):
-        value = min(1.0, bar + reach * error(min(value, 1.0)))
+        value = min(1.0, bar + error(min(value, 1.0)))
     return value

@@ -1,50 +1,87 @@
-"""The console command: typed, no logic of its own, and no torch before it is needed."""
+"""The console command: flags in, calls out, no logic of its own, and no torch before it is needed."""
 
-import importlib
-import inspect
+import argparse
 import sys
-from typing import Literal
+from typing import NoReturn
 
 import featinv as fi
-
-Room = Literal["attacks", "data", "decoders", "defences", "discriminators", "encoders", "losses", "metrics"]
-
-
-def list_exports(room: Room) -> None:
-    """List what a room exports, with one line on each.
-
-    Args:
-        room: which room
-    """
-    module = importlib.import_module(f"featinv.{room}")
-    names = fi.configuration.exported(module)
-    width = max(map(len, names))
-    for name in names:
-        text = inspect.getdoc(getattr(module, name)) or ""
-        print(f"{name:<{width}}  {text.partition(chr(10))[0]}")
+from featinv.doctor import examine, healthy
+from featinv.inventory import ROOMS, descriptions
 
 
-def show(run: str) -> None:
-    """Print the scoreboard of a finished run.
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the flags."""
 
-    Args:
-        run: folder of the run, or its scoreboard.json
-    """
-    print(fi.load_scoreboard(run))
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {' '.join(message.split())}; {self.prog} --help lists the flags", file=sys.stderr)
+        sys.exit(2)
+
+
+def list_exports(flags: argparse.Namespace) -> int:
+    """List what a room exports, with one line on each."""
+    listed = descriptions(flags.room)
+    width = max(len(name) for name, _ in listed)
+    for name, text in listed:
+        print(f"{name:<{width}}  {text}")
+    return 0
+
+
+def show(flags: argparse.Namespace) -> int:
+    """Print the scoreboard of a finished run."""
+    print(fi.load_scoreboard(flags.run))
+    return 0
+
+
+def report(flags: argparse.Namespace) -> int:
+    """Write the report of a finished run again, or of several together."""
+    kind = "markdown" if flags.markdown else "html"
+    print(fi.report.write(flags.runs, flags.out, kind=kind, pictures=flags.pictures))
+    return 0
+
+
+def look(flags: argparse.Namespace) -> int:
+    """Say what is installed, what can be measured here, and how to get the rest."""
+    findings = examine()
+    for finding in findings:
+        print(finding)
+    return 0 if healthy(findings) else 1
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="featinv", description="Measure what image feature vectors leak: see also the recipes.")
+    parser.add_argument("--version", action="version", version=fi.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    made = commands.add_parser("list", help=list_exports.__doc__, description=list_exports.__doc__)
+    made.add_argument("room", metavar="ROOM", help=f"one of {', '.join(ROOMS)}")
+    made.set_defaults(call=list_exports)
+
+    made = commands.add_parser("show", help=show.__doc__, description=show.__doc__)
+    made.add_argument("run", metavar="RUN", help="folder of the run, or its scoreboard.json")
+    made.set_defaults(call=show)
+
+    made = commands.add_parser("report", help=report.__doc__, description=report.__doc__)
+    made.add_argument("runs", metavar="RUN", nargs="+", help="folder of a finished run, or its scoreboard.json")
+    made.add_argument("--out", help="file to write (.html, .md) or its folder; the run's own folder when not given")
+    made.add_argument("--markdown", action="store_true", help="write Markdown for a model card: numbers, no picture")
+    made.add_argument(
+        "--pictures",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="show the private pictures that the run's folder holds",
+    )
+    made.set_defaults(call=report)
+
+    made = commands.add_parser("doctor", help=look.__doc__, description=look.__doc__)
+    made.set_defaults(call=look)
+    return parser
 
 
 def main() -> None:
     """Run the command; bad input is one line on stderr and exit code 2."""
-    import jsonargparse
-
+    flags = _parser().parse_args()
     try:
-        jsonargparse.auto_cli(
-            {"list": list_exports, "show": show},
-            description="Measure what image feature vectors leak: see also the recipes.",
-            prog="featinv",
-            as_positional=True,
-            version=fi.__version__,
-        )
+        sys.exit(flags.call(flags))
     except fi.BadInput as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

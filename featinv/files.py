@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -95,6 +96,11 @@ def read_json(path: Path | str, limit: int = JSON_LIMIT) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{path}: expected JSON, but it is truncated or something else ({error})") from error
+
+
+def folder_name(name: str) -> str:
+    """Return the name of the folder for something with this name: in lower case, with dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def sha256_file(path: Path | str) -> str:

@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
+import os
 import platform
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,15 @@ from featinv.files import read_json, write_json
 class RunFolder:
     """The folder of one run of one configuration.
 
-    `settings` is a (nested) dataclass; all of it but the folder itself must be equal when the run is opened again, else
-    BadInput names the difference. `finished` tells whether `complete` was called.
+    `settings` is a (nested) dataclass; all of it but the folder itself and `tracking` must be equal when the run is
+    opened again, else BadInput names the difference. `finished` tells whether `complete` was called.
     """
 
     def __init__(self, path: Path | str, settings: Any) -> None:
         self.path = Path(path)
         self.settings = _plain(dataclasses.asdict(settings))
-        self.settings.pop("out", None)
+        for name in ("out", "tracking"):  # where results go and who is told of them changes no result
+            self.settings.pop(name, None)
         if self.path.is_file():
             raise fi.BadInput(f"{self.path}: expected a folder for the run's results, got a file; choose another --out")
         there = [file.name for file in self.path.iterdir()] if self.path.is_dir() else []
@@ -60,6 +61,8 @@ class RunFolder:
                     "system": platform.system(),
                     "processor": platform.machine(),
                     "python": platform.python_version(),
+                    "cores": os.cpu_count(),
+                    "accelerator": _accelerator(),
                 },
                 "featinv": fi.__version__,
             }
@@ -67,7 +70,7 @@ class RunFolder:
 
     def folder(self, name: str) -> Path:
         """Return the folder of one attack: its name in lower case, with dashes."""
-        return self.path / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        return self.path / fi.files.folder_name(name)
 
     def _must_be_equal(self, there: Any) -> None:
         if there == self.settings:
@@ -77,6 +80,14 @@ class RunFolder:
             f"{self.path}: holds a run of another configuration ({'; '.join(differences[:3])}"
             f"{'; ...' if len(differences) > 3 else ''}); choose another --out, or remove that folder"
         )
+
+
+def _accelerator() -> str:
+    """Return the name of the device that the main process computes on."""
+    import torch
+
+    device = fi.processes.device()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,97 @@
+"""What a report says, before it is HTML or Markdown."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of words and numbers; the first column names the row, and `rules` are rows with a line above them."""
+
+    kind: ClassVar[str] = "table"
+    private: ClassVar[bool] = False
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    rules: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture as a data URI, with the words that stand for it, and the numbers that it draws.
+
+    `private` marks pictures of people's own; `wide` ones take the whole width; `repeats` says that the numbers stand in
+    a table of the same section.
+    """
+
+    kind: ClassVar[str] = "figure"
+    title: str
+    image: str
+    alternative: str
+    caption: str = ""
+    numbers: Table | None = None
+    wide: bool = False
+    private: bool = False
+    repeats: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Terms, and what is to be said of each."""
+
+    kind: ClassVar[str] = "facts"
+    private: ClassVar[bool] = False
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Short statements, one a line."""
+
+    kind: ClassVar[str] = "notes"
+    private: ClassVar[bool] = False
+    lines: tuple[str, ...]
+
+
+Part = Table | Figure | Facts | Notes
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a paragraph or two, and the parts below."""
+
+    title: str
+    lead: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One level of the scale: its name, what it means, and whether its criterion held."""
+
+    level: str
+    name: str
+    meaning: str
+    shown: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one run says in one sentence, and where it stands on the scale of levels."""
+
+    run: str
+    level: str
+    sentence: str
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True)
+class Document:
+    """The whole report."""
+
+    title: str
+    subtitle: str
+    verdicts: tuple[Verdict, ...]
+    sections: tuple[Section, ...]
+    warnings: tuple[str, ...] = field(default=())
+    footer: str = ""

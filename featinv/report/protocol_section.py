@@ -1,0 +1,130 @@
+"""The protocol card: who saw what, and under which budget the numbers hold."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from featinv.report.document import Facts, Section, Table
+from featinv.report.entries import Entry
+from featinv.report.finished_run import Run
+
+_SHORT = 16
+"""Characters of a fingerprint that are enough to tell two apart; the scoreboard has all."""
+
+
+def protocol_section(runs: Sequence[Run], listed: Sequence[Entry]) -> Section:
+    """Return the card of each run, with every attack's budget."""
+    parts: list[Facts | Table] = []
+    for run in runs:
+        parts += [Facts(_facts(run)), _budgets([entry for entry in listed if entry.run is run])]
+    return Section("Protocol: who saw what, and the budget", (), tuple(parts))
+
+
+def _facts(run: Run) -> tuple[tuple[str, str], ...]:
+    victim, protocol, record = run.board.victim, run.board.protocol, run.record
+    machine = record.get("machine", {})
+    facts = [
+        ("Run", run.name),
+        ("Victim", _joined(victim, "name", "family", "trained_on", "defence")),
+        ("Vectors", f"{_shape(victim.get('feature_shape'))}, layer {victim.get('layer', 'not stated')}"),
+        ("Victim's fingerprint", _finger(victim.get("fingerprint"))),
+        ("Private pictures", f"{_pictures(protocol.get('private'))}; seen by scoring only"),
+        ("Public pictures", f"{_pictures(protocol.get('public'))}; all that the attacks learnt from"),
+        ("The same picture in both", _overlap(protocol.get("overlap"))),
+        ("Judges", "; ".join(_judge(judge) for judge in protocol.get("judges", ())) + "; they only score"),
+        ("Candidates", f"{protocol.get('gallery', 0):,}{_galleries(protocol)}"),
+        ("Seeds", f"scoring {protocol.get('seed')}, release {protocol.get('release_seed', 'not stated')}"),
+        ("Intervals", _intervals(protocol)),
+        ("Versions", ", ".join(f"{name} {number}" for name, number in protocol.get("versions", {}).items())),
+        ("Hardware", _hardware(machine, record) if machine else "not recorded"),
+        ("Time", f"{record['seconds']:,.0f} s in all" if "seconds" in record else "not recorded"),
+    ]
+    level = run.board.leak_level
+    if level is not None and level.named:
+        facts.append(("Named beforehand", level.named))
+    return tuple(facts)
+
+
+def _budgets(listed: Sequence[Entry]) -> Table:
+    rows = []
+    for entry in listed:
+        row = entry.row
+        rows.append(
+            (
+                entry.label,
+                "attack" if entry.is_attack else f"control{_role(row.role)}",
+                f"{row.parameters:,}",
+                _seconds(row.seconds_by.get("fit")),
+                _seconds(row.seconds_by.get("reconstruct")),
+                _seen(entry),
+                _making(entry),
+            )
+        )
+    head = ("", "kind", "parameters", "time to fit", "time to reconstruct", "pictures seen", "what it is")
+    return Table(head, tuple(rows), "Budget of each attack and control")
+
+
+def _role(role: str) -> str:
+    return "" if role == "control" else f" ({role})"
+
+
+def _seen(entry: Entry) -> str:
+    seen = [row["pictures"] for row in entry.history if "pictures" in row]
+    return f"{seen[-1]:,.0f}" if seen else "-"
+
+
+def _making(entry: Entry) -> str:
+    words = entry.run.makings.get(entry.row.name, "-")
+    return re.sub(r"\b[0-9a-f]{40,}\b", lambda found: found.group()[:12], words)
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:,.1f} s" if seconds >= 0.05 else "under 0.1 s"
+
+
+def _joined(card: dict[str, Any], *keys: str) -> str:
+    known = {"family": "family {}", "trained_on": "trained on {}", "defence": "defence {}"}
+    return ", ".join(known.get(key, "{}").format(card[key]) for key in keys if card.get(key)) or "not stated"
+
+
+def _shape(shape: Any) -> str:
+    return " x ".join(map(str, shape)) + " numbers each" if isinstance(shape, list | tuple) else "size not stated"
+
+
+def _pictures(card: Any) -> str:
+    if not card:
+        return "not stated"
+    return f"{card['count']:,} of {card['size']} px, fingerprint {_finger(card.get('fingerprint'))}"
+
+
+def _overlap(card: Any) -> str:
+    return "not looked for" if not card else f"{card['exact']} equal (an error), {card['near']} nearly equal"
+
+
+def _judge(judge: dict[str, Any]) -> str:
+    sibling = ", a sibling of the victim: for diagnosis only" if judge.get("sibling") else ""
+    data = f", trained on {judge['trained_on']}" if judge.get("trained_on") else ""
+    return f"{judge['name']} (family {judge['family']}{data}, fingerprint {_finger(judge.get('fingerprint'))}{sibling})"
+
+
+def _galleries(protocol: dict[str, Any]) -> str:
+    smaller = protocol.get("galleries") or ()
+    return f"; smaller galleries of {', '.join(f'{size:,}' for size in smaller)} in the scoreboard" if smaller else ""
+
+
+def _intervals(protocol: dict[str, Any]) -> str:
+    methods = protocol.get("intervals", {})
+    level = f"{100 * protocol.get('level', 0.95):.0f} %"
+    told = "; ".join(f"{what.replace('_', ' ')}: {how}" for what, how in methods.items())
+    return f"{level}; {told}; {protocol.get('resamples', 0):,} resamples"
+
+
+def _hardware(machine: dict[str, Any], record: dict[str, Any]) -> str:
+    known = [machine.get("accelerator"), machine.get("processor"), machine.get("system")]
+    cores = f"{machine['cores']} cores" if machine.get("cores") else ""
+    processes = record.get("processes", 1)
+    return ", ".join([*(str(one) for one in known if one), *([cores] if cores else []), f"{processes} process(es)"])
+
+
+def _finger(fingerprint: Any) -> str:
+    return str(fingerprint)[:_SHORT] if fingerprint else "not stated"

@@ -1,0 +1,216 @@
+"""From runs to the sections of a report, in the order in which somebody reads who wants a decision."""
+
+from collections.abc import Sequence
+
+from featinv.evaluation import Interval
+from featinv.evaluation.leak_level import LEVELS
+from featinv.evaluation.table import number
+from featinv.report.document import Document, Facts, Notes, Part, Section, Step, Table, Verdict
+from featinv.report.entries import Entry, entries
+from featinv.report.finished_run import Run
+from featinv.report.identification_figure import EXPLANATION, identification_figure
+from featinv.report.interval_figures import interval_figures
+from featinv.report.leading import best_control, leading_attack
+from featinv.report.learning_figures import learning_figures
+from featinv.report.picture_figures import picture_figures
+from featinv.report.protocol_section import protocol_section
+from featinv.report.trade_off_figure import trade_off_figure
+from featinv.report.words import AT_LEAST, CONTROLS, CRITERIA, INTERVALS, LEVEL_MEANINGS, METRICS, PRIVATE, SCOREBOARD
+
+NOT_ASSESSED = "not assessed"
+
+
+def document(runs: Sequence[Run], *, pictures: bool = True) -> Document:
+    """Return the whole report of runs that compare."""
+    listed, several = entries(runs), len(runs) > 1
+    sheets = [figure for run in runs for figure in picture_figures(run, several=several)] if pictures else []
+    shown = sum(run.exhibit.count for run in runs if run.exhibit is not None)
+    first = runs[0].board
+    sections = [
+        _criteria(runs),
+        _scoreboard(listed),
+        _seen_otherwise(listed),
+        Section("Pictures", (), tuple(sheets)) if sheets else None,
+        _identification(listed),
+        _trade_off(listed),
+        _learning(listed),
+        protocol_section(runs, listed),
+        _not_measured(runs, listed, pictures=pictures),
+    ]
+    return Document(
+        title="What these vectors give away",
+        subtitle=f"{first.victim.get('name', 'unnamed victim')}; {first.protocol['private']['count']:,} private "
+        f"pictures; {'runs' if several else 'run'} {', '.join(run.name for run in runs)}",
+        verdicts=tuple(_verdict(run) for run in runs),
+        sections=tuple(section for section in sections if section is not None),
+        warnings=(PRIVATE.format(count=shown),) if sheets else (),
+        footer=AT_LEAST,
+    )
+
+
+def _verdict(run: Run) -> Verdict:
+    level = run.board.leak_level
+    if level is None:
+        return Verdict(run.name, NOT_ASSESSED, _plain_sentence(run))
+    held = {one.level for one in level.evidence if one.shown}
+    steps = tuple(Step(name, LEVELS[name], LEVEL_MEANINGS[name], name in held) for name in LEVELS)
+    reached = level.level
+    title = f"{reached} ({LEVELS[reached]})" if reached in LEVELS else reached
+    return Verdict(run.name, title, level.sentence, steps)
+
+
+def _plain_sentence(run: Run) -> str:
+    """Say what the best attack finds, where no level was assessed."""
+    leader, control = leading_attack(run.board), best_control(run.board)
+    found = leader.metrics.get("reid_top10") if leader else None
+    if leader is None or found is None:
+        return "No attack was measured here, so that nothing can be said of what leaks."
+    against = control.metrics.get("reid_top10") if control else None
+    beside = f", the best control {control.name!r} for {_percent(against)}" if control and against else ""
+    return (
+        f"From what {leader.name!r} makes of a vector, a judge finds the original among the first ten of "
+        f"{run.board.protocol.get('gallery', found.n):,} candidates for {_percent(found)} of pictures{beside}."
+    )
+
+
+def _criteria(runs: Sequence[Run]) -> Section | None:
+    """Return what each level asked, and what the row nearest to it reached."""
+    tables = [_criteria_table(run, named=len(runs) > 1) for run in runs if run.board.leak_level is not None]
+    return Section("Level by level", (CRITERIA,), tuple(tables)) if tables else None
+
+
+def _criteria_table(run: Run, *, named: bool) -> Table:
+    level = run.board.leak_level
+    assert level is not None
+    rows = []
+    for name, word in LEVELS.items():
+        tested = [one for one in level.evidence if one.level == name]
+        if not tested:
+            rows.append((f"{name} {word}", "not measured", "", "", "", "", "not shown", ""))
+            continue
+        best = max(tested, key=lambda one: (one.shown, -one.p, one.value.low))
+        chance = "" if best.value.chance is None else _short(best.value.chance)
+        smallest = level.smallest.get(name)
+        rows.append(
+            (
+                f"{name} {word}",
+                best.row,
+                best.view or "plain",
+                number(best.value, 100),
+                _short(best.threshold),
+                chance,
+                f"{'shown' if best.shown else 'not shown'}, p = {best.p_corrected:.2g}",
+                "" if smallest is None else _short(smallest),
+            )
+        )
+    head = ("", "row", "hardest view", "value, %", "must exceed, %", "chance, %", "criterion", "could be shown from, %")
+    return Table(head, tuple(rows), run.name if named else "What each level asks, and what was reached")
+
+
+def _short(share: float) -> str:
+    return number(Interval(share, share, share, 1), 100).partition(" ")[0]
+
+
+def _percent(interval: Interval) -> str:
+    return f"{100 * interval.mean:.1f} % [{100 * interval.low:.1f} to {100 * interval.high:.1f}]"
+
+
+def _scoreboard(listed: Sequence[Entry]) -> Section:
+    metrics = [metric for metric in SCOREBOARD if any(metric in entry.row.metrics for entry in listed)]
+    table = _table(listed, metrics)
+    explained = Facts(tuple((METRICS[metric].heading, METRICS[metric].text) for metric in metrics))
+    return Section("Scoreboard", (CONTROLS, INTERVALS), (table, explained, *interval_figures(listed)))
+
+
+def _table(listed: Sequence[Entry], metrics: Sequence[str]) -> Table:
+    rows = [
+        (entry.label, *(number(entry.row.metrics.get(metric), METRICS[metric].factor) for metric in metrics))
+        for entry in listed
+    ]
+    chances = [
+        _chance([entry.row.metrics.get(metric) for entry in listed], METRICS[metric].factor) for metric in metrics
+    ]
+    first_attack = next((place for place, entry in enumerate(listed) if entry.is_attack), len(listed))
+    return Table(
+        head=("", *(METRICS[metric].heading for metric in metrics)),
+        rows=(*rows, ("chance", *chances)),
+        caption="Controls first, then attacks",
+        rules=frozenset({first_attack, len(listed)}),
+    )
+
+
+def _chance(found: Sequence[Interval | None], factor: int) -> str:
+    known = [one.chance for one in found if one is not None and one.chance is not None]
+    return number(Interval(known[0], known[0], known[0], 1), factor).partition(" ")[0] if known else ""
+
+
+def _seen_otherwise(listed: Sequence[Entry]) -> Section | None:
+    views = list(dict.fromkeys(view for entry in listed for view in entry.row.metrics_by if _top10(entry, view)))
+    if not views:
+        return None
+    rows = tuple((entry.label, *(number(_top10(entry, view), 100) for view in views)) for entry in listed)
+    chances = [_chance([_top10(entry, view) for entry in listed], 100) for view in views]
+    return Section(
+        "Found among ten, seen otherwise",
+        (
+            "The same identification on reconstructions that were softened, compressed or moved a little, by other "
+            "judges, among other candidates, and from wrong vectors. What an attack gains only in the plain view is "
+            "texture that one network sees, and no leak.",
+        ),
+        (Table(("", *views), (*rows, ("chance", *chances)), "Originals found among ten, %", frozenset({len(listed)})),),
+    )
+
+
+def _top10(entry: Entry, view: str) -> Interval | None:
+    return entry.row.metrics_by.get(view, {}).get("reid_top10")
+
+
+def _identification(listed: Sequence[Entry]) -> Section | None:
+    figure = identification_figure(listed)
+    return None if figure is None else Section("Re-identification", (EXPLANATION,), (figure,))
+
+
+def _trade_off(listed: Sequence[Entry]) -> Section | None:
+    figure = trade_off_figure(listed)
+    return None if figure is None else Section("Fidelity and perception", (), (figure,))
+
+
+def _learning(listed: Sequence[Entry]) -> Section | None:
+    figures = learning_figures(listed)
+    return Section("How the attacks learnt", (), tuple(figures)) if figures else None
+
+
+def _not_measured(runs: Sequence[Run], listed: Sequence[Entry], *, pictures: bool) -> Section:
+    parts: list[Part] = []
+    for run in runs:
+        level, protocol = run.board.leak_level, run.board.protocol
+        reasons = dict(protocol.get("not_measured") or {})
+        facts = [(METRICS[key].title if key in METRICS else key, str(reason)) for key, reason in reasons.items()]
+        facts += _absent(run, pictures=pictures)
+        lines = [f"{entry.label}: {note}." for entry in listed if entry.run is run for note in entry.row.notes]
+        if protocol.get("warning"):
+            lines.append(f"{protocol['warning']}.")
+        if level is not None:
+            lines += [f"Not tried: {line}." for line in level.not_tried]
+        if len(runs) > 1:
+            parts.append(Facts((("Run", run.name), *facts)))
+        elif facts:
+            parts.append(Facts(tuple(facts)))
+        if lines:
+            parts.append(Notes(tuple(lines)))
+    return Section("What was not measured, and why", (), tuple(parts))
+
+
+def _absent(run: Run, *, pictures: bool) -> list[tuple[str, str]]:
+    absent = []
+    if run.board.leak_level is None:
+        absent.append(("Level", "not assessed: the scoreboard was written by an earlier version"))
+    if not run.board.per_image:
+        absent.append(("Re-identification curve", "the numbers of every picture (per_image.npz) are not at hand"))
+    if not pictures:
+        absent.append(("Pictures", "left out as asked"))
+    elif run.exhibit is None:
+        absent.append(("Pictures", "the run's folder has none (report_pictures.npz)"))
+    if not run.histories:
+        absent.append(("Learning curves", "the run's folder has no trained attacks"))
+    return absent

@@ -1,0 +1,109 @@
+"""What the numbers mean, in a line each, for people who do not train networks."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """How a metric is called, the factor and unit that it is shown in, which way is a leak, and what it measures."""
+
+    title: str
+    unit: str
+    factor: int
+    leaks: str
+    text: str
+
+    @property
+    def heading(self) -> str:
+        """Return the title with its unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+
+HIGH, LOW = "higher", "lower"
+METRICS = {
+    "psnr": Meaning(
+        "PSNR",
+        "dB",
+        1,
+        HIGH,
+        "How close the pixels are to the original's, in decibels; 6 dB more is half the error. It favours blurred "
+        "pictures, and says little about who or what is recognised.",
+    ),
+    "low_pass_psnr": Meaning(
+        "Colour and layout", "dB", 1, HIGH, "PSNR of the pictures without their detail: colours and layout alone."
+    ),
+    "ssim": Meaning(
+        "SSIM", "", 1, HIGH, "How alike the patterns of light and dark are, place by place: 1 is a perfect copy."
+    ),
+    "ms_ssim": Meaning("MS-SSIM", "", 1, HIGH, "SSIM at five scales together: 1 is a perfect copy."),
+    "lpips": Meaning(
+        "LPIPS", "", 1, LOW, "How different two pictures look, as learnt from people's judgements: 0 is a perfect copy."
+    ),
+    "dists": Meaning(
+        "DISTS", "", 1, LOW, "How different structure and texture look, whatever the exact place: 0 is a perfect copy."
+    ),
+    "judge_cosine": Meaning(
+        "Alike to the judge",
+        "",
+        1,
+        HIGH,
+        "How alike an independent network finds reconstruction and original (cosine).",
+    ),
+    "judge_agreement": Meaning(
+        "Same label",
+        "%",
+        100,
+        HIGH,
+        "How often an independent network, the judge, gives reconstruction and original the same label.",
+    ),
+    "reid_top1": Meaning(
+        "Found first",
+        "%",
+        100,
+        HIGH,
+        "How often the judge, shown a reconstruction, puts its original first among all private pictures.",
+    ),
+    "reid_top10": Meaning("Found among ten", "%", 100, HIGH, "How often the original stands among the first ten."),
+    "reid_auc": Meaning(
+        "Rank",
+        "",
+        1,
+        HIGH,
+        "The share of the other private pictures that look less alike than the original: .5 by chance.",
+    ),
+    "attack_strength": Meaning(
+        "Strength",
+        "%",
+        100,
+        HIGH,
+        "What the attack adds to the best control: of the pictures that the control does not find among ten, the share "
+        "found beyond it. At 0 or below, it adds nothing.",
+    ),
+}
+
+SCOREBOARD = ("psnr", "ssim", "lpips", "dists", "judge_agreement", "reid_top1", "reid_top10", "attack_strength")
+"""Columns of the main table, as far as measured."""
+DRAWN = ("psnr", "ssim", "lpips", "judge_agreement", "reid_top10", "attack_strength")
+"""Metrics whose intervals are drawn."""
+
+LEVEL_MEANINGS = {
+    "L1": "What kind of thing a picture shows can be told.",
+    "L2": "Reconstructions look more like their own originals than like others of their kind.",
+    "L3": "Some originals can be picked out of many candidates.",
+    "L4": "Most originals can be picked out of many candidates.",
+}
+
+CRITERIA = (
+    "Each level has a criterion of its own, and the verdict is the highest that holds: in the view that is hardest for "
+    "it, at the lower bound, and after correction for all rows and levels. For each level, the row that comes nearest:"
+)
+CONTROLS = (
+    "Controls show what anybody gets without an attack: from knowing the public pictures alone, or from a vector that "
+    "belongs to another picture. Only what an attack gets beyond its best control is a leak of its own."
+)
+INTERVALS = "Every number is a mean or a rate over all private pictures, with its 95 % interval."
+PRIVATE = (
+    "This report shows private pictures: {count} originals beside what was reconstructed from their vectors. Pass it "
+    "on only where those pictures may go; `featinv report RUN --no-pictures` writes it without them."
+)
+AT_LEAST = "At least this much leaks under this budget; a stronger attack may show more. No number here says safe."

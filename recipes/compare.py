@@ -90,9 +90,13 @@ def main(config: Config) -> None:
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             sheet.save(temporary, format="PNG")
         board.save(run.path)
+        if shown := fi.report.choose_pictures(board, attacks, release, seed=config.seed):
+            shown.save(run.path)
         print(board)
         print(f"Pictures: {run.path / 'samples.png'}. Numbers: {run.path / 'scoreboard.json'}.")
     run.complete()
+    if fi.processes.is_main():
+        print(f"Report: {fi.report.write(run.path)} (it shows private pictures; `featinv report` can leave them out).")
 
 
 def announce(config: Config) -> None:

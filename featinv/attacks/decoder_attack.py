@@ -1,6 +1,7 @@
 """The trained decoder as an attack: the paper's idea, and every stronger decoder."""
 
 import copy
+from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
@@ -79,11 +80,18 @@ class DecoderAttack:
         return sum(parameter.numel() for parameter in self.decoder.parameters() if parameter.requires_grad)
 
     def fit(
-        self, pairs: Any, *, checkpoints: Checkpoints | None = None, progress: bool = True, resume: bool = True
+        self,
+        pairs: Any,
+        *,
+        checkpoints: Checkpoints | None = None,
+        progress: bool = True,
+        resume: bool = True,
+        listener: Callable[[dict[str, float]], object] | None = None,
     ) -> "DecoderAttack":
         """Train a copy of the decoder on public pairs; under `accelerate launch` call it in every process.
 
-        With `checkpoints` a killed training goes on where it was, to the same weights. Leaves `network` (standardising
+        With `checkpoints` a killed training goes on where it was, to the same weights. `listener` hears each row of
+        `history` as it comes. Leaves `network` (standardising
         layer and decoder), `history` (rows of loss and validation), `notices` (what went wrong with an adversary, in
         words) and `seconds`. Raises BadInput for pairs that do not fit the decoder, before any training, and Diverged
         when the loss is not finite.
@@ -101,6 +109,7 @@ class DecoderAttack:
             resume=resume,
             identity={"decoder": self._description},
             adversary=adversary,
+            listener=listener,
         )
         # A new network around the kept weights: the trained one may be compiled, or patched for mixed precision.
         self.network = assemble(self.decoder, Standardise(self.feature_shape) if self.training.standardise else None)

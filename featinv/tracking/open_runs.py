@@ -1,15 +1,15 @@
-"""Runs by name, their ids on disk, and the one guarded call: whatever wandb does, the run goes on."""
+"""Runs by name, and their ids on disk."""
 
 import os
 import secrets
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from featinv import files
 from featinv.errors import BadInput
+from featinv.tracking.guarded import Guard, one_line, say
 from featinv.tracking.run_record import CURVE_STEP, RunRecord
 from featinv.tracking.tracking_settings import TrackingSettings
 
@@ -18,11 +18,10 @@ Mode = Literal["disabled", "offline", "online"]
 _MODES: tuple[Mode, ...] = ("disabled", "offline", "online")
 _OTHER_WORDS = {"dryrun": "offline", "run": "online", "shared": "online"}
 _SECONDS_BETWEEN_NOTES = 5.0
-Result = TypeVar("Result")
 
 
 class OpenRuns:
-    """The runs of a study that are open in this process; `silent` once there is nothing more to tell.
+    """The runs of a study that are open in this process.
 
     Under a wandb agent (`sweep`) the first attack takes the id that the agent gave.
     """
@@ -32,19 +31,24 @@ class OpenRuns:
         self.study = study
         self.settings = settings
         self.mode = more_reserved(settings.mode)
-        self.silent = self.mode == "disabled"
+        self._guard = Guard("wandb", silent=self.mode == "disabled")
         self.sweep = bool(os.environ.get("WANDB_SWEEP_ID"))
         self._runs: dict[str, Any] = {}
         self._known = self._read()
         self._noted = 0.0
 
-    def row(self, record: RunRecord, row: Mapping[str, float]) -> None:
+    @property
+    def silent(self) -> bool:
+        """Whether nothing more is told: switched off, or failed."""
+        return self._guard.silent
+
+    def row(self, record: RunRecord, row: Mapping[str, int | float]) -> None:
         """Tell one row of a learning curve."""
-        self._guarded(lambda: self._tell(self._open(record), record.name, [row]))
+        self._guard.call(lambda: self._tell(self._open(record), record.key, [row]))
 
     def finish(self, record: RunRecord) -> dict[str, str]:
         """Tell the rest of a run and close it; returns its id by its name, or nothing after a failure."""
-        return self._guarded(lambda: self._finish(record)) or {}
+        return self._guard.call(lambda: self._finish(record)) or {}
 
     def goodbye(self) -> None:
         """Say where it all is."""
@@ -56,18 +60,18 @@ class OpenRuns:
         from featinv.tracking import wandb_runs
 
         run = self._open(record)
-        self._tell(run, record.name, record.curves)
+        self._tell(run, record.key, record.curves)
         with wandb_runs.kept_in(self.folder):
             wandb_runs.write_results(run, record, settings=self.settings, mode=self.mode)
             run.finish()
-        del self._runs[record.name]
+        del self._runs[record.key]
         self._note()
         return {record.name: run.id}
 
-    def _tell(self, run: Any, name: str, rows: Any) -> None:
+    def _tell(self, run: Any, key: str, rows: Any) -> None:
         from featinv.tracking import wandb_runs
 
-        known = self._known[name]
+        known = self._known[key]
         for row in rows:
             if row.get(CURVE_STEP, 0) > known["told"]:
                 wandb_runs.write_row(run, row)
@@ -76,17 +80,17 @@ class OpenRuns:
             self._note()
 
     def _open(self, record: RunRecord) -> Any:
-        if record.name in self._runs:
-            return self._runs[record.name]
+        if record.key in self._runs:
+            return self._runs[record.key]
         from featinv.tracking import wandb_runs
 
-        known = self._known.setdefault(record.name, {"id": self._new_id(record), "told": -1})
+        known = self._known.setdefault(record.key, {"id": self._new_id(record), "told": -1})
         self._note()
         if self.mode == "online" and not wandb_runs.logged_in():
             self._offline("nobody is logged in")
         with wandb_runs.kept_in(self.folder):
             run = self._started(record, known["id"])
-        self._runs[record.name] = run
+        self._runs[record.key] = run
         return run
 
     def _started(self, record: RunRecord, run_id: str) -> Any:
@@ -102,7 +106,7 @@ class OpenRuns:
         try:
             return start()
         except wandb_runs.NO_SERVER as error:
-            self._offline(_one_line(error))
+            self._offline(one_line(error))
             return start()
 
     def _offline(self, why: str) -> None:
@@ -125,21 +129,6 @@ class OpenRuns:
         self._noted = time.monotonic()
         files.write_json(self.folder / IDS, self._known)
 
-    def _guarded(self, call: Callable[[], Result]) -> Result | None:
-        if self.silent:
-            return None
-        try:
-            return call()
-        except ModuleNotFoundError as error:
-            self._give_up(f"{error.name} is not installed (pip install wandb)")
-        except Exception as error:  # noqa: BLE001  # the one broad except of featinv: a tracker never stops a run
-            self._give_up(_one_line(error))
-        return None
-
-    def _give_up(self, why: str) -> None:
-        self.silent = True
-        say(f"wandb: {why}; the run goes on without it")
-
 
 def more_reserved(mode: Mode) -> Mode:
     """Return the mode, or that of WANDB_MODE where it tells less. Raises BadInput for a WANDB_MODE that is none."""
@@ -150,12 +139,3 @@ def more_reserved(mode: Mode) -> Mode:
     if other not in _MODES:
         raise BadInput(f"WANDB_MODE: expected one of {', '.join(_MODES)}, got {word!r}")
     return min(mode, other, key=_MODES.index)
-
-
-def say(words: str) -> None:
-    """Write one line to stderr."""
-    print(words, file=sys.stderr, flush=True)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -52,9 +52,14 @@ class RunRecord:
     job_type: str
     config: Mapping[str, Any]
     tags: tuple[str, ...] = ()
-    curves: Sequence[Mapping[str, float]] = ()
+    curves: Sequence[Mapping[str, int | float]] = ()
     summary: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, RunTable] = field(default_factory=dict)
     pictures: Mapping[str, Pixels] = field(default_factory=dict)
     plots: Mapping[str, Plot] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What tells it from the other runs of its study: an attack may be called "comparison"."""
+        return f"{self.job_type}/{self.name}"

@@ -1,18 +1,22 @@
 """The runs of one study in a tracker: one an attack, one for the comparison."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
 from featinv import processes
 from featinv.evaluation import Scoreboard
+from featinv.tracking import other_trackers
 from featinv.tracking.attack_record import attack_record, first_record
 from featinv.tracking.comparison_record import comparison_record
-from featinv.tracking.open_runs import OpenRuns, say
+from featinv.tracking.guarded import Guard, say
+from featinv.tracking.open_runs import OpenRuns
 from featinv.tracking.places import plain_settings
 from featinv.tracking.probe_table import PROBE_KEY, probe_tables
-from featinv.tracking.run_record import Reference
+from featinv.tracking.run_record import Reference, RunRecord
 from featinv.tracking.tracking_settings import TrackingSettings
 from featinv.types import Attack
 from featinv.victim import Release
@@ -33,9 +37,11 @@ class Study:
         self.settings = TrackingSettings() if settings is None else settings
         self.config = plain_settings(config)
         self.name = self.settings.study or self.folder.absolute().name
+        other_trackers.check_trackers(self.settings.also)
+        self._others = {name: Guard(name) for name in self.settings.also}
         self.runs = OpenRuns(self.folder / "wandb", self.name, self.settings) if processes.is_main() else None
 
-    def listener(self, name: str, attack: Attack) -> Callable[[Mapping[str, float]], None] | None:
+    def listener(self, name: str, attack: Attack) -> Callable[[Mapping[str, int | float]], None] | None:
         """Return what tells the rows of an attack's learning curves as they come, for `fit(pairs, listener=...)`.
 
         None where nothing is to be told.
@@ -62,7 +68,7 @@ class Study:
         those of the saved attacks: they become artifacts.
         """
         runs = self.runs
-        if runs is None or runs.silent:
+        if runs is None or (runs.silent and not self._others):
             return {}
         settings, size = self.settings, int(board.protocol["private"]["count"])
         if settings.probe > size:
@@ -86,13 +92,19 @@ class Study:
                 tables={PROBE_KEY: probes[row.name]} if row.name in probes else {},
                 references=tuple(one for one in (saved.get(row.name), store) if one is not None),
             )
-            ids |= runs.finish(record)
+            ids |= self._tell(runs, record)
         if not runs.sweep:
             used = [replace(one, made=False) for one in saved.values()]
             references = (*used, *([] if store is None else [replace(store, made=True)]))
-            ids |= runs.finish(comparison_record(board, self.config, tags=settings.tags, references=references))
+            ids |= self._tell(runs, comparison_record(board, self.config, tags=settings.tags, references=references))
         runs.goodbye()
         return ids
+
+    def _tell(self, runs: OpenRuns, record: RunRecord) -> dict[str, str]:
+        for name, guard in self._others.items():
+            tell = partial(other_trackers.tell, name, record, study=self.name, folder=self.folder / "trackers")
+            guard.call(partial(tell, keep_places=self.settings.log_machine))
+        return runs.finish(record)
 
     def _saved(self, name: str, folder: Path, board: Scoreboard) -> Reference:
         facts = {"victim": board.victim.get("fingerprint"), "study": self.name}
@@ -105,4 +117,4 @@ class Study:
 
 
 def _slug(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)[:60]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60]

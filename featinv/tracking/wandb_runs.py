@@ -79,7 +79,7 @@ def open_run(
     return run
 
 
-def write_row(run: wandb.Run, row: Mapping[str, float]) -> None:
+def write_row(run: wandb.Run, row: Mapping[str, int | float]) -> None:
     """Add one row of a learning curve."""
     run.log({name: value for name, value in row.items() if name != "step"})
 

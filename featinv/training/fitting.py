@@ -26,7 +26,7 @@ from featinv.training.progress import Progress
 from featinv.training.selection import Selection, check_finite, copied_weights
 from featinv.training.settings import Training
 from featinv.training.step import RegressionStep, Step
-from featinv.training.watchers import Bar, Saving, Validation, say, silent
+from featinv.training.watchers import Bar, Saving, Telling, Validation, say, silent
 
 PICTURES_TO_KNOW = 16
 """pictures by which a resumed training knows its pairs again"""
@@ -54,13 +54,15 @@ def fit_decoder(
     resume: bool = True,
     identity: dict[str, Any] | None = None,
     adversary: Adversary | None = None,
+    listener: Callable[[dict[str, float]], object] | None = None,
 ) -> Fitted:
     """Train a decoder on public pairs to make the objective small, from the weights that it has; changes it in place.
 
     With an adversary the decoder plays against its discriminator too, which is trained in place as well. Returns the
     weights to keep, which are the average or the best, not those that `decoder` is left with; an adversarial training
     keeps its last. `identity` says in JSON what is trained: checkpoints of another identity, settings or pairs are
-    refused. Raises BadInput before the first step, and Diverged when a loss is not finite.
+    refused. `listener` hears each row of the history as it is closed. Raises BadInput before the first step, and
+    Diverged when a loss is not finite.
     """
     settings = replace(settings, keep=settings.kept(adversarial=adversary is not None))
     named = {"objective": repr(objective), **(identity or {})}
@@ -84,6 +86,7 @@ def fit_decoder(
         resume=resume,
         identity=named,
         watch=watch,
+        listener=listener,
     )
 
 
@@ -97,6 +100,7 @@ def fit_steps(
     resume: bool,
     identity: dict[str, Any],
     watch: CollapseWatch | None = None,
+    listener: Callable[[dict[str, float]], object] | None = None,
 ) -> Fitted:
     """Run any kind of step over public pairs, with validation, checkpoints and a progress bar (see `fit_decoder`)."""
     settings = replace(settings, keep=settings.kept())
@@ -118,6 +122,8 @@ def fit_steps(
             else:
                 checkpoints.resume(accelerator, identity)
             watchers.append(Saving(checkpoints, accelerator, step, history, identity, watch))
+        if listener is not None:
+            watchers.append(Telling(history, listener))
         with contextlib.ExitStack() as stack:
             if progress:
                 bar = stack.enter_context(

@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -72,6 +73,19 @@ class Saving:
             check_finite(self.step.network.state_dict(), progress)
             since = None if self.watch is None else self.watch.since
             self.checkpoints.save(self.accelerator, progress, self.identity, sound_until=since)
+
+
+class Telling:
+    """Tells every closed row of the history once, validation included, to whoever listens: a tracker, a plot."""
+
+    def __init__(self, history: History, listener: Callable[[dict[str, float]], object]) -> None:
+        self.history, self.listener = history, listener
+        self._told = len(history.rows)  # those of before a resume were told then
+
+    def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
+        for row in self.history.rows[self._told :]:
+            self.listener(dict(row))
+        self._told = len(self.history.rows)
 
 
 class Bar:

@@ -6,7 +6,10 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of words and numbers; the first column names the row, and `rules` are rows with a line above them."""
+    """Rows of words and numbers; the first column names the row.
+
+    `rules` are rows with a line above them, `words` are columns of text rather than numbers.
+    """
 
     kind: ClassVar[str] = "table"
     private: ClassVar[bool] = False
@@ -14,6 +17,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
     rules: frozenset[int] = frozenset()
+    words: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

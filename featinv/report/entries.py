@@ -8,7 +8,7 @@ import numpy as np
 from featinv.evaluation import AttackScore
 from featinv.evaluation.attack_score import LINKAGE
 from featinv.report.finished_run import Rows, Run
-from featinv.report.leading import best_control, leading_attack
+from featinv.report.leading import leading_attack, named_control
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ def entries(runs: Sequence[Run]) -> list[Entry]:
     several = len(runs) > 1
     listed = []
     for run in runs:
-        leading, best = leading_attack(run.board), best_control(run.board)
+        leading, best = leading_attack(run.board), named_control(run.board)
         for row in run.board.attacks:
             label = f"{row.name} ({run.name})" if several else row.name
             listed.append(Entry(label, run, row, row is leading, row is best))

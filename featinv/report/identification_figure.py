@@ -58,7 +58,7 @@ def _is_reference(entry: Entry) -> bool:
 
 def _draw(shown: Sequence[tuple[Entry, np.ndarray]], others: Sequence[tuple[Entry, np.ndarray]], count: int) -> str:
     first = np.unique(np.round(np.geomspace(1, count, 120)).astype(np.int64))
-    with drawn(3.4) as (figure, axes):
+    with drawn(3.9) as (figure, axes):
         for place, (entry, ranks) in enumerate(shown):
             hits = 100 * _curve(ranks, first)
             axes.plot(first, hits, color=LINES[place], linestyle=DASHES[place], label=shortened(entry.label))
@@ -74,7 +74,7 @@ def _draw(shown: Sequence[tuple[Entry, np.ndarray]], others: Sequence[tuple[Entr
         axes.set_xlabel("k, candidates looked at (logarithmic)")
         axes.set_ylabel("originals found, %")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.legend(loc="upper left", ncols=1, handlelength=2.6)
+        figure.legend(loc="outside lower left", ncols=2, handlelength=2.8)
         return as_svg(figure)
 
 

@@ -61,7 +61,7 @@ def _budgets(listed: Sequence[Entry]) -> Table:
             )
         )
     head = ("", "kind", "parameters", "time to fit", "time to reconstruct", "pictures seen", "what it is")
-    return Table(head, tuple(rows), "Budget of each attack and control")
+    return Table(head, tuple(rows), "Budget of each attack and control", words=frozenset({1, 6}))
 
 
 def _role(role: str) -> str:
@@ -98,7 +98,7 @@ def _pictures(card: Any) -> str:
 
 
 def _overlap(card: Any) -> str:
-    return "not looked for" if not card else f"{card['exact']} equal (an error), {card['near']} nearly equal"
+    return "not looked for" if not card else f"{card['exact'] or 'none'} equal, {card['near'] or 'none'} nearly equal"
 
 
 def _judge(judge: dict[str, Any]) -> str:

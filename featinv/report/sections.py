@@ -10,7 +10,7 @@ from featinv.report.entries import Entry, entries
 from featinv.report.finished_run import Run
 from featinv.report.identification_figure import EXPLANATION, identification_figure
 from featinv.report.interval_figures import interval_figures
-from featinv.report.leading import best_control, leading_attack
+from featinv.report.leading import leading_attack, named_control
 from featinv.report.learning_figures import learning_figures
 from featinv.report.picture_figures import picture_figures
 from featinv.report.protocol_section import protocol_section
@@ -18,6 +18,8 @@ from featinv.report.trade_off_figure import trade_off_figure
 from featinv.report.words import AT_LEAST, CONTROLS, CRITERIA, INTERVALS, LEVEL_MEANINGS, METRICS, PRIVATE, SCOREBOARD
 
 NOT_ASSESSED = "not assessed"
+_WORDS = frozenset({1, 2, 6})
+"""Columns of text in the table of criteria."""
 
 
 def document(runs: Sequence[Run], *, pictures: bool = True) -> Document:
@@ -61,7 +63,7 @@ def _verdict(run: Run) -> Verdict:
 
 def _plain_sentence(run: Run) -> str:
     """Say what the best attack finds, where no level was assessed."""
-    leader, control = leading_attack(run.board), best_control(run.board)
+    leader, control = leading_attack(run.board), named_control(run.board)
     found = leader.metrics.get("reid_top10") if leader else None
     if leader is None or found is None:
         return "No attack was measured here, so that nothing can be said of what leaks."
@@ -99,12 +101,16 @@ def _criteria_table(run: Run, *, named: bool) -> Table:
                 number(best.value, 100),
                 _short(best.threshold),
                 chance,
-                f"{'shown' if best.shown else 'not shown'}, p = {best.p_corrected:.2g}",
+                f"{'shown' if best.shown else 'not shown'}, {_chance_of(best.p_corrected)}",
                 "" if smallest is None else _short(smallest),
             )
         )
     head = ("", "row", "hardest view", "value, %", "must exceed, %", "chance, %", "criterion", "could be shown from, %")
-    return Table(head, tuple(rows), run.name if named else "What each level asks, and what was reached")
+    return Table(head, tuple(rows), run.name if named else "What each level asks, and what was reached", words=_WORDS)
+
+
+def _chance_of(p: float) -> str:
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
 def _short(share: float) -> str:

@@ -57,17 +57,18 @@ def choose_pictures(
     """Reconstruct ten pictures, one of each tenth of the leading attack's PSNR, and the ten that leak worst.
 
     Worst are those that the judges find soonest in the view that is hardest for them; the more alike go first. Drawn by
-    `seed`, and shown as the best control and every attack make them. None where no attack was measured. Raises BadInput
-    when the release has no pictures.
+    `seed`, and shown as the best of the given controls and every attack make them. None where no attack was measured.
+    Raises BadInput when the release has no pictures.
     """
     if release.truth is None:
         raise BadInput("release: a report's pictures need the private ones, but this release has none")
-    leader, control = leading_attack(board), best_control(board)
+    leader = leading_attack(board)
     if leader is None:
         return None
-    first = [] if control is None else [control.name]
-    shown = [*first, *(row.name for row in board.attacks if row.kind == "attack")]
-    chosen = {name: attacks[name] for name in shown if name in attacks}
+    # Rows that the scorer made are not among the attacks.
+    control = best_control([row for row in board.attacks if row.name in attacks])
+    shown = [*([control] if control else []), *(row for row in board.attacks if row.kind == "attack")]
+    chosen = {row.name: attacks[row.name] for row in shown}
     rows = {DECILES: _deciles(board, leader.name, seed), WORST: _worst(board, leader.name)}
     made = {group: sample(chosen, release, places) for group, places in rows.items()}
     return Exhibit(

@@ -123,7 +123,13 @@ def _hardware(machine: dict[str, Any], record: dict[str, Any]) -> str:
     known = [machine.get("accelerator"), machine.get("processor"), machine.get("system")]
     cores = f"{machine['cores']} cores" if machine.get("cores") else ""
     processes = record.get("processes", 1)
-    return ", ".join([*(str(one) for one in known if one), *([cores] if cores else []), f"{processes} process(es)"])
+    return ", ".join(
+        [
+            *(str(one) for one in known if one),
+            *([cores] if cores else []),
+            f"{processes} process{'' if processes == 1 else 'es'}",
+        ]
+    )
 
 
 def _finger(fingerprint: Any) -> str:

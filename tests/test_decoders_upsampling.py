@@ -142,6 +142,7 @@ def test_it_can_be_described_and_built_again():
         "depth": 1,
         "channels": 8,
         "dropout": 0.25,
+        "finest": None,
     }
     again = rebuild(description)
     again.load_state_dict(decoder.state_dict())

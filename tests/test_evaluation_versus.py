@@ -25,7 +25,7 @@ def sides(verdict: Versus) -> dict[str, str]:
 
 
 def test_better_in_all_families_is_stronger_and_the_other_way_round_weaker() -> None:
-    known = two({"gain": 1.0, "found": 0.2}, {"gain": 0.2, "found": 0.05})
+    known = two({"gain": 1.5, "found": 0.2}, {"gain": 0.2, "found": 0.05})
     verdict = known.versus("a", "b")
     assert verdict.verdict == "stronger"
     assert sides(verdict) == {"pixel": "better", "perceptual": "better", "identification": "better"}

@@ -126,9 +126,9 @@ ENCODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
     "cifar_resnet": Elsewhere("test_encoders_files.py"),
     "judge": [lambda: testing.check_judge(fi.encoders.judge("scenes-vgg"))],
     "networks": Elsewhere("test_encoders_networks.py"),
-    "save_encoder": Elsewhere("test_encoders_files.py"),
+    "save_encoder": Elsewhere("test_surrogate.py"),
     "save_judge": Elsewhere("test_encoders_files.py"),
-    "saved": Elsewhere("test_encoders_files.py"),
+    "saved": Elsewhere("test_surrogate.py"),
     "tiny": [lambda: testing.check_encoder(fi.encoders.tiny())],
     "torchvision": [
         lambda: testing.check_encoder(fi.encoders.torchvision("resnet18", layer="layer1", input_size=32)),

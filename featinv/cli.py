@@ -34,8 +34,7 @@ def show(flags: argparse.Namespace) -> int:
 
 def report(flags: argparse.Namespace) -> int:
     """Write the report of a finished run again, or of several together."""
-    kind = "markdown" if flags.markdown else "html"
-    print(fi.report.write(flags.runs, flags.out, kind=kind, pictures=flags.pictures))
+    print(fi.report.write(flags.runs, flags.out, kind=flags.kind, pictures=flags.pictures))
     return 0
 
 
@@ -63,7 +62,14 @@ def _parser() -> _Parser:
     made = commands.add_parser("report", help=report.__doc__, description=report.__doc__)
     made.add_argument("runs", metavar="RUN", nargs="+", help="folder of a finished run, or its scoreboard.json")
     made.add_argument("--out", help="file to write (.html, .md) or its folder; the run's own folder when not given")
-    made.add_argument("--markdown", action="store_true", help="write Markdown for a model card: numbers, no picture")
+    made.add_argument(
+        "--markdown",
+        dest="kind",
+        action="store_const",
+        const="markdown",
+        default="html",
+        help="write Markdown for a model card: numbers, no picture",
+    )
     made.add_argument(
         "--pictures",
         action=argparse.BooleanOptionalAction,

@@ -3,7 +3,8 @@
     accelerate launch recipes/compare.py --config recipes/configs/demo.yaml --out runs/demo
     accelerate launch recipes/compare.py --config recipes/configs/cifar10.yaml --data DIR --weights DIR --out DIR
 
-Leaves in --out: scoreboard.json, per_image.npz, samples.png (originals above each attack's reconstructions), run.json,
+Leaves in --out: report.html (open it first; report_pictures.npz holds its pictures), scoreboard.json, per_image.npz,
+samples.png (originals above each attack's reconstructions), run.json,
 and one folder an attack (attack.json, weights.safetensors), ready for recipes/reconstruct.py. Called again it shows the
 finished run; after a kill it goes on where it was.
 """

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ def _state() -> PartialState:
 def _leave() -> None:
     # Left to the interpreter's end, gloo's threads now and then die with the process: "terminate called", exit code -6.
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        gc.collect()  # DDP's reducers hold the group; what they keep alive is not destroyed
         torch.distributed.destroy_process_group()
 
 

@@ -5,8 +5,8 @@
 
 Leaves in --out: report.html (open it first; report_pictures.npz holds its pictures), scoreboard.json, per_image.npz,
 samples.png (originals above each attack's reconstructions), run.json,
-and one folder an attack (attack.json, weights.safetensors), ready for recipes/reconstruct.py. Called again it shows the
-finished run; after a kill it goes on where it was.
+wandb/ (docs/wandb.md), and one folder an attack (attack.json, weights.safetensors), ready for recipes/reconstruct.py.
+Called again it shows the finished run; after a kill it goes on where it was.
 """
 
 import shutil
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import featinv as fi
 from featinv.assembly import AttackSettings, JudgeSettings, PictureSettings, RunFolder, VictimSettings
+from featinv.tracking import TrackingSettings
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Config:
     """pictures in samples.png"""
     seed: int = 0
     """draws the release, the samples and the bootstrap"""
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    """what is told to wandb: offline, under --out/wandb, and no pictures, unless asked otherwise"""
 
 
 def main(config: Config) -> None:
@@ -70,10 +73,11 @@ def main(config: Config) -> None:
     release = fi.release(victim, private, seed=config.seed)
     fi.evaluation.check_judges(judges, attacks, release, allow_sibling=False)
     pairs = fi.extract(victim, public, to=run.path / "features", flips=config.flips)
+    study = fi.tracking.Study(run.path, config.tracking, config=config)
     seconds = {}
     for name, attack in attacks.items():
         started = time.monotonic()
-        attacks[name] = fit(attack, name, pairs, run, config)
+        attacks[name] = fit(attack, name, pairs, run, config, study)
         seconds[name] = time.monotonic() - started
 
     if fi.processes.is_main():
@@ -93,6 +97,8 @@ def main(config: Config) -> None:
         board.save(run.path)
         if shown := fi.report.choose_pictures(board, attacks, release, seed=config.seed):
             shown.save(run.path)
+        saved = {name: run.folder(name) for name in attacks}
+        study.log(board, attacks, release, features=run.path / "features", folders=saved)
         print(board)
         print(f"Pictures: {run.path / 'samples.png'}. Numbers: {run.path / 'scoreboard.json'}.")
     run.complete()
@@ -111,7 +117,9 @@ def announce(config: Config) -> None:
     print(f"{len(config.attacks)} attacks, of which {len(trained)} are trained{bound}. {config.expected}", flush=True)
 
 
-def fit(attack: "fi.types.Attack", name: str, pairs: "fi.Pairs", run: RunFolder, config: Config) -> "fi.types.Attack":
+def fit(
+    attack: "fi.types.Attack", name: str, pairs: "fi.Pairs", run: RunFolder, config: Config, study: "fi.tracking.Study"
+) -> "fi.types.Attack":
     """Fit one attack and save it in its folder, or load it from there; a half-trained decoder resumes."""
     folder = run.folder(name)
     if (folder / "attack.json").is_file():
@@ -120,7 +128,7 @@ def fit(attack: "fi.types.Attack", name: str, pairs: "fi.Pairs", run: RunFolder,
         return fi.load_attack(folder, allow=[part for part in named if "." in part])
     if isinstance(attack, fi.attacks.DecoderAttack):
         checkpoints = fi.training.Checkpoints(run.path / "checkpoints" / folder.name, every_seconds=120)
-        attack.fit(pairs, checkpoints=checkpoints)
+        attack.fit(pairs, checkpoints=checkpoints, listener=study.listener(name, attack))
     elif fi.processes.is_main():
         attack.fit(pairs)
     if fi.processes.is_main():

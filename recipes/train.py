@@ -21,6 +21,7 @@ from featinv.assembly import (
     VictimSettings,
 )
 from featinv.configuration import Part
+from featinv.tracking import TrackingSettings
 from featinv.training.settings import Training
 
 
@@ -52,6 +53,8 @@ class Config:
     """encode mirrored pictures on the fly instead of caching their features"""
     seed: int = 0
     """draws the release and the bootstrap"""
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    """what is told to wandb: offline, under --out/wandb, and no pictures, unless asked otherwise"""
 
 
 def main(config: Config) -> None:
@@ -76,7 +79,9 @@ def main(config: Config) -> None:
     fi.evaluation.check_judges(judges, {"attack": attack}, release, allow_sibling=False)
 
     pairs = fi.live(victim, public) if config.live else fi.extract(victim, public, to=run.path / "features", flips=True)
-    attack.fit(pairs, checkpoints=fi.training.Checkpoints(run.path / "checkpoints", every_seconds=120))
+    study, name = fi.tracking.Study(run.path, config.tracking, config=config), config.decoder.name
+    checkpoints = fi.training.Checkpoints(run.path / "checkpoints", every_seconds=120)
+    attack.fit(pairs, checkpoints=checkpoints, listener=study.listener(name, attack))
 
     if fi.processes.is_main():
         fi.save_attack(attack, run.path / "attack")
@@ -86,11 +91,13 @@ def main(config: Config) -> None:
         }
         for control in attacks.values():
             control.fit(pairs)
-        attacks[config.decoder.name] = attack
+        attacks[name] = attack
         board = fi.compare(attacks, release, judges, seed=config.seed, overlap=overlap)
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             fi.evaluation.samples(attacks, release, count=10, seed=config.seed).save(temporary, format="PNG")
         board.save(run.path)
+        store = None if config.live else run.path / "features"
+        study.log(board, attacks, release, features=store, folders={name: run.path / "attack"})
         print(board)
     run.complete()
 

@@ -4,17 +4,11 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from torchmetrics.functional.image import structural_similarity_index_measure
 
-from featinv import metrics
 from featinv.errors import BadInput
 from featinv.losses.objective import Loss, wide
+from featinv.metrics.structure import SHARES, WINDOW, similarity_by_scale, window_ssim
 from featinv.types import Images, PerImage
-
-WINDOW = 11
-SHARES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""exponents of the scales, finest first (Wang et al. 2003, section 3.2)"""
 
 _FLOOR = 1e-4
 """least similarity of a scale: a root of 0 has no finite slope, and of less there is none"""
@@ -33,7 +27,7 @@ class SSIM(Loss):
         _check_side(self, original, 1)
         made, target = wide(reconstruction, original)
         with torch.autocast(made.device.type, enabled=False):
-            return 1 - _ssim(made, target)
+            return 1 - window_ssim(made, target)
 
 
 @final
@@ -61,36 +55,13 @@ class MSSSIM(Loss):
         _check_side(self, original, self.scales)
         made, target = wide(reconstruction, original)
         shares = SHARES[: self.scales]
-        total = torch.zeros((), dtype=made.dtype, device=made.device)
         with torch.autocast(made.device.type, enabled=False):
-            for share in shares[:-1]:
-                total = total + share * _contrast(made, target).clamp(min=_FLOOR).log()
-                made, target = F.avg_pool2d(made, 2), F.avg_pool2d(target, 2)
-            total = total + shares[-1] * _ssim(made, target).clamp(min=_FLOOR).log()
-            return 1 - (total / sum(shares)).exp()
+            by_scale = similarity_by_scale(made, target, self.scales)
+            logs = [share * one.clamp(min=_FLOOR).log() for share, one in zip(shares, by_scale, strict=True)]
+            return 1 - (torch.stack(logs).sum(0) / sum(shares)).exp()
 
     def extra_repr(self) -> str:
         return f"scales={self.scales}"
-
-
-def _ssim(made: Tensor, target: Tensor) -> Tensor:
-    # The metric refuses NaN; a loss leaves it to the fit loop, which knows the step and the name of the term.
-    values = metrics.ssim(made.nan_to_num(0.5, 0.5, 0.5), target.nan_to_num(0.5, 0.5, 0.5))
-    return values.to(made.dtype) + 0 * made.flatten(1).sum(1)
-
-
-def _contrast(made: Tensor, target: Tensor) -> Tensor:
-    """Return the product of contrast and structure, averaged over the windows inside the picture."""
-    _, values = structural_similarity_index_measure(
-        made,
-        target,
-        sigma=1.5,
-        kernel_size=WINDOW,
-        data_range=1.0,
-        reduction="none",
-        return_contrast_sensitivity=True,
-    )
-    return values
 
 
 def _check_side(loss: Loss, images: Tensor, scales: int) -> None:

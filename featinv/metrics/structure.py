@@ -33,7 +33,7 @@ def ssim(reconstruction: Pictures, original: Pictures) -> PerImage:
         )
     step = max(1, _PIXELS // original[0, 0].numel())
     blocks = zip(reconstruction.split(step), original.split(step), strict=True)
-    return torch.cat([_block_ssim(*block) for block in blocks])
+    return torch.cat([window_ssim(*block) for block in blocks])
 
 
 def ms_ssim(reconstruction: Pictures, original: Pictures) -> PerImage:
@@ -58,8 +58,14 @@ def ms_ssim(reconstruction: Pictures, original: Pictures) -> PerImage:
 
 
 def _block_ms_ssim(reconstruction: Images, original: Images) -> PerImage:
-    result = torch.ones(len(original), dtype=original.dtype)
-    for share in SHARES[:-1]:
+    by_scale = similarity_by_scale(reconstruction, original, len(SHARES))
+    return torch.stack([one.clamp(min=0) ** share for one, share in zip(by_scale, SHARES, strict=True)]).prod(0)
+
+
+def similarity_by_scale(reconstruction: Images, original: Images, scales: int) -> list[PerImage]:
+    """Return contrast and structure of each scale, finest first, and for the coarsest the whole SSIM; unchecked."""
+    found = []
+    for _ in range(scales - 1):
         _, contrast = structural_similarity_index_measure(
             reconstruction,
             original,
@@ -69,12 +75,13 @@ def _block_ms_ssim(reconstruction: Images, original: Images) -> PerImage:
             reduction="none",
             return_contrast_sensitivity=True,
         )
-        result = result * contrast.clamp(min=0) ** share
+        found.append(contrast)
         reconstruction, original = (torch.nn.functional.avg_pool2d(images, 2) for images in (reconstruction, original))
-    return result * _block_ssim(reconstruction, original).clamp(min=0) ** SHARES[-1]
+    return [*found, window_ssim(reconstruction, original)]
 
 
-def _block_ssim(reconstruction: Images, original: Images) -> PerImage:
+def window_ssim(reconstruction: Images, original: Images) -> PerImage:
+    """Return the SSIM of each picture over the windows inside it, unchecked: NaN gives NaN, float64 stays float64."""
     _, everywhere = structural_similarity_index_measure(
         # On a CPU the grouped convolution is twice as fast in this order.
         reconstruction.contiguous(memory_format=torch.channels_last),

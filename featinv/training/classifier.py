@@ -1,7 +1,5 @@
 """Training of classifiers: judges, and the packaged encoder."""
 
-import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,12 +10,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from featinv.data import ImageSet
-from featinv.errors import BadInput, Diverged
-from featinv.processes import broadcast, device, is_main, progress_bar, seeded
+from featinv.errors import BadInput
+from featinv.processes import broadcast, device, is_main, seeded
 
 from .augmentation import augment
 from .classifier_accuracy import head_accuracies, head_labels, head_logits, resized
 from .classifier_settings import ClassifierTraining
+from .epochs import held_out_rows, run_epochs
 
 
 def train_classifier(
@@ -60,13 +59,9 @@ class _Run:
     ) -> None:
         self.network, self.images, self.targets, self.settings = network, images, targets, settings
         self.labels = head_labels(network, images, targets)
-        order = np.random.default_rng(settings.seed).permutation(len(images))
-        held = round(settings.holdout * len(images))
-        self.held, self.rows = order[:held], order[held:]
+        self.held, self.rows = held_out_rows(len(images), settings)
         if len(self.rows) < 2:
             raise BadInput(f"images: expected at least 2 pictures to train on, got {len(self.rows)}; give more")
-        self.batch_size = min(settings.batch_size, len(self.rows))
-        self.budget = max(1, round(settings.epochs * (len(self.rows) // self.batch_size))) * self.batch_size
         self.side = settings.side(images.size)
         self.device = device()
         self.generator = torch.Generator().manual_seed(settings.seed)
@@ -75,23 +70,15 @@ class _Run:
         home = next(self.network.parameters()).device
         self.network.to(self.device).to(memory_format=torch.channels_last).train()
         optimiser = torch.optim.AdamW(self._groups(), lr=self.settings.lr, weight_decay=self.settings.weight_decay)
-        history: list[dict[str, float]] = []
-        start, seen, fraction = time.monotonic(), 0, 0.0
-        with progress_bar(self.budget, "classifier") as bar:
-            while fraction < 1:
-                losses: list[float] = []
-                for rows in self._batches():
-                    for group in optimiser.param_groups:
-                        group["lr"] = self.settings.lr * learning_rate(fraction, self.settings.warmup)
-                    losses.append(self._step(optimiser, rows))
-                    seen += len(rows)
-                    bar.update(len(rows))
-                    fraction = self.settings.fraction(seen / self.budget, time.monotonic() - start)
-                    if fraction >= 1:
-                        break
-                row = {"pictures": float(seen), "seconds": time.monotonic() - start, "loss": float(np.mean(losses))}
-                history.append(row | self._accuracies())
-                bar.set_postfix({k: f"{v:.3f}" for k, v in history[-1].items() if k in ("loss", "accuracy")})
+        history = run_epochs(
+            "classifier",
+            self.rows,
+            self.settings,
+            optimiser,
+            self.generator,
+            loss=self._loss,
+            measure=self._accuracies,
+        )
         self.network.to(home).to(memory_format=torch.contiguous_format).eval()
         return history
 
@@ -100,12 +87,7 @@ class _Run:
         kernels = [p for p in parameters if p.ndim > 1]
         return [{"params": kernels}, {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
 
-    def _batches(self) -> list[np.ndarray]:
-        order = self.rows[torch.randperm(len(self.rows), generator=self.generator).numpy()]
-        # The last, smaller batch is dropped: batch normalisation on a handful of pictures does harm.
-        return [order[at : at + self.batch_size] for at in range(0, len(order) - self.batch_size + 1, self.batch_size)]
-
-    def _step(self, optimiser: torch.optim.Optimizer, rows: np.ndarray) -> float:
+    def _loss(self, rows: np.ndarray) -> torch.Tensor:
         pictures = resized(self.images.batch(rows).to(self.device), self.side)
         pictures = augment(pictures, self.settings, self.generator)
         logits = head_logits(self.network, pictures, bf16=self.settings.bf16)
@@ -117,13 +99,7 @@ class _Run:
             # Among many easy factors the label would otherwise be learned last, or not at all.
             loss = self.settings.label_share * loss
             loss = loss + (1 - self.settings.label_share) * torch.stack(losses[1:]).mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise Diverged(f"classifier: the cross-entropy is {value}; lower lr ({self.settings.lr})")
-        return value
+        return loss
 
     def _accuracies(self) -> dict[str, float]:
         if len(self.held) == 0:
@@ -137,10 +113,3 @@ class _Run:
             bf16=self.settings.bf16,
         )
         return {"accuracy": next(iter(rates.values()))} | {f"accuracy/{head}": rate for head, rate in rates.items()}
-
-
-def learning_rate(fraction: float, warmup: float) -> float:
-    """Return the multiplier of the learning rate: a linear rise, then half a cosine down to 0."""
-    if fraction < warmup:
-        return max(fraction, 0.01 * warmup) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))

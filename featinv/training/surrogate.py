@@ -1,7 +1,6 @@
 """The attacker's own copy of an encoder, distilled from pairs: a perception that texture does not fool."""
 
 import math
-import time
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -11,13 +10,13 @@ from torch import Tensor
 
 from featinv.encoders import Encoder
 from featinv.encoders.networks import SmallResNet
-from featinv.errors import BadInput, Diverged
-from featinv.processes import broadcast, device, is_main, progress_bar, seeded
+from featinv.errors import BadInput
+from featinv.processes import broadcast, device, is_main, seeded
 
 from .augmentation import augment
-from .classifier import learning_rate
 from .classifier_accuracy import PIXEL_MEAN, PIXEL_STD, resized
 from .classifier_settings import ClassifierTraining
+from .epochs import held_out_rows, run_epochs
 
 MOST_NUMBERS = 8192
 """numbers a vector may have; the last layer of the surrogate has that many rows"""
@@ -79,13 +78,10 @@ def train_surrogate(
 class _Distillation:
     def __init__(self, network: SmallResNet, pairs: Any, settings: ClassifierTraining, side: int) -> None:
         self.network, self.pairs, self.settings, self.side = network, pairs, settings, side
-        order = np.random.default_rng(settings.seed).permutation(len(pairs))
-        held = round(settings.holdout * len(pairs))
-        self.held, self.rows = np.sort(order[:held]), order[held:]
+        held, self.rows = held_out_rows(len(pairs), settings)
+        self.held = np.sort(held)
         if len(self.rows) < 2:
             raise BadInput(f"pairs: expected at least 2 to distil from, got {len(self.rows)}; give more")
-        self.batch_size = min(settings.batch_size, len(self.rows))
-        self.budget = max(1, round(settings.epochs * (len(self.rows) // self.batch_size))) * self.batch_size
         self.device = device()
         self.generator = torch.Generator().manual_seed(settings.seed)
         known = torch.from_numpy(pairs.features(np.sort(self.rows[:PAIRS_TO_MEASURE]))).flatten(1)
@@ -96,42 +92,22 @@ class _Distillation:
         optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=self.settings.lr, weight_decay=self.settings.weight_decay
         )
-        history: list[dict[str, float]] = []
-        start, seen, fraction = time.monotonic(), 0, 0.0
-        with progress_bar(self.budget, "surrogate") as bar:
-            while fraction < 1:
-                losses: list[float] = []
-                for rows in self._batches():
-                    for group in optimiser.param_groups:
-                        group["lr"] = self.settings.lr * learning_rate(fraction, self.settings.warmup)
-                    losses.append(self._step(optimiser, rows))
-                    seen += len(rows)
-                    bar.update(len(rows))
-                    fraction = self.settings.fraction(seen / self.budget, time.monotonic() - start)
-                    if fraction >= 1:
-                        break
-                row = {"pictures": float(seen), "seconds": time.monotonic() - start, "loss": float(np.mean(losses))}
-                history.append(row | self._explained())
-                bar.set_postfix({k: f"{v:.3f}" for k, v in history[-1].items() if k in ("loss", "explained")})
+        history = run_epochs(
+            "surrogate",
+            self.rows,
+            self.settings,
+            optimiser,
+            self.generator,
+            loss=self._loss,
+            measure=self._explained,
+        )
         self.network.cpu().to(memory_format=torch.contiguous_format).eval()
         return history
 
-    def _batches(self) -> list[np.ndarray]:
-        order = self.rows[torch.randperm(len(self.rows), generator=self.generator).numpy()]
-        # The last, smaller batch is dropped: batch normalisation on a handful of pictures does harm.
-        return [order[at : at + self.batch_size] for at in range(0, len(order) - self.batch_size + 1, self.batch_size)]
-
-    def _step(self, optimiser: torch.optim.Optimizer, rows: np.ndarray) -> float:
+    def _loss(self, rows: np.ndarray) -> Tensor:
         vectors, pictures = self.pairs.batch(rows, self._mirrored(len(rows)))
         pictures = self._changed(resized(pictures.to(self.device), self.side))
-        loss = (self._predict(pictures) - self._standardised(vectors)).square().mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise Diverged(f"surrogate: the squared error is {value}; lower lr ({self.settings.lr})")
-        return value
+        return (self._predict(pictures) - self._standardised(vectors)).square().mean()
 
     def _mirrored(self, count: int) -> np.ndarray | None:
         """A mirrored picture has another vector, so the pairs mirror, not the augmentation."""

@@ -1,0 +1,86 @@
+"""Passes over rows in shuffled batches: what training a classifier and distilling a surrogate have in common."""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.optim import Optimizer
+
+from featinv.errors import Diverged
+from featinv.processes import progress_bar
+
+from .classifier_settings import ClassifierTraining
+
+Row = dict[str, float]
+
+
+def held_out_rows(count: int, settings: ClassifierTraining) -> tuple[np.ndarray, np.ndarray]:
+    """Return (held-out rows, rows to train on) of `count`, drawn by the settings' seed."""
+    order = np.random.default_rng(settings.seed).permutation(count)
+    held = round(settings.holdout * count)
+    return order[:held], order[held:]
+
+
+def run_epochs(
+    what: str,
+    rows: np.ndarray,
+    settings: ClassifierTraining,
+    optimiser: Optimizer,
+    generator: torch.Generator,
+    *,
+    loss: Callable[[np.ndarray], torch.Tensor],
+    measure: Callable[[], Row],
+) -> list[Row]:
+    """Take optimiser steps on `loss(rows of a batch)` until the budget is used up; returns a row an epoch.
+
+    A row has pictures, seconds and the mean loss, and what `measure` says after the epoch. `what` names the progress
+    bar and the error. Raises Diverged when the loss is not finite.
+    """
+    batch_size = min(settings.batch_size, len(rows))
+    budget = max(1, round(settings.epochs * (len(rows) // batch_size))) * batch_size
+    history: list[Row] = []
+    start, seen, fraction = time.monotonic(), 0, 0.0
+    with progress_bar(budget, what) as bar:
+        while fraction < 1:
+            losses: list[float] = []
+            for batch in _batches(rows, batch_size, generator):
+                for group in optimiser.param_groups:
+                    group["lr"] = settings.lr * _rate(fraction, settings.warmup)
+                losses.append(_step(what, loss(batch), optimiser, settings))
+                seen += len(batch)
+                bar.update(len(batch))
+                fraction = settings.fraction(seen / budget, time.monotonic() - start)
+                if fraction >= 1:
+                    break
+            row = {"pictures": float(seen), "seconds": time.monotonic() - start, "loss": float(np.mean(losses))}
+            measured = measure()
+            history.append(row | measured)
+            bar.set_postfix(
+                {key: f"{value:.3f}" for key, value in [("loss", row["loss"]), *list(measured.items())[:1]]}
+            )
+    return history
+
+
+def _step(what: str, loss: torch.Tensor, optimiser: Optimizer, settings: ClassifierTraining) -> float:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise Diverged(f"{what}: the loss is {value}; lower lr ({settings.lr})")
+    return value
+
+
+def _batches(rows: np.ndarray, batch_size: int, generator: torch.Generator) -> list[np.ndarray]:
+    order = rows[torch.randperm(len(rows), generator=generator).numpy()]
+    # The last, smaller batch is dropped: batch normalisation on a handful of pictures does harm.
+    return [order[at : at + batch_size] for at in range(0, len(order) - batch_size + 1, batch_size)]
+
+
+def _rate(fraction: float, warmup: float) -> float:
+    """Multiplier of the learning rate: a linear rise, then half a cosine down to 0."""
+    if fraction < warmup:
+        return max(fraction, 0.01 * warmup) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))

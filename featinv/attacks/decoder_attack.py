@@ -15,7 +15,7 @@ from featinv.attacks.passes import Moments, feature_moments
 from featinv.blocks import Standardise
 from featinv.errors import BadInput
 from featinv.losses import Loss
-from featinv.training import Adversary, Checkpoints, Training, fit_decoder
+from featinv.training import Adversary, Checkpoints, Snapshots, Training, fit_decoder
 from featinv.types import Features, Images
 
 PICTURES_AT_ONCE = 256
@@ -87,13 +87,14 @@ class DecoderAttack:
         progress: bool = True,
         resume: bool = True,
         listener: Callable[[dict[str, float]], object] | None = None,
+        snapshots: Snapshots | None = None,
     ) -> "DecoderAttack":
         """Train a copy of the decoder on public pairs; under `accelerate launch` call it in every process.
 
         With `checkpoints` a killed training goes on where it was, to the same weights. `listener` hears each row of
-        `history` as it comes. Leaves `network` (standardising
-        layer and decoder), `history` (rows of loss and validation), `notices` (what went wrong with an adversary, in
-        words) and `seconds`. Raises BadInput for pairs that do not fit the decoder, before any training, and Diverged
+        `history` as it comes, and `snapshots` are taken on the way. Leaves `network` (standardising layer and decoder),
+        `history` (rows of loss and validation), `notices` (what went wrong with an adversary, in words) and `seconds`.
+        Raises BadInput for pairs that do not fit the decoder, before any training, and Diverged
         when the loss is not finite.
         """
         objective = self._check(pairs)
@@ -110,13 +111,10 @@ class DecoderAttack:
             identity={"decoder": self._description},
             adversary=adversary,
             listener=listener,
+            snapshots=None if snapshots is None else (snapshots.at, self._photographer(snapshots, pairs)),
         )
-        # A new network around the kept weights: the trained one may be compiled, or patched for mixed precision.
-        self.network = assemble(self.decoder, Standardise(self.feature_shape) if self.training.standardise else None)
-        self.network.load_state_dict(fitted.weights)
-        self.network.to(processes.device()).requires_grad_(False).eval()
+        self._hold(fitted.weights, pairs)
         self.history, self.notices, self.seconds = fitted.history, fitted.notices, fitted.seconds
-        self.victim = dict(pairs.card)
         return self
 
     @torch.no_grad()
@@ -233,6 +231,21 @@ class DecoderAttack:
             chosen = np.random.default_rng(self.training.seed).choice(len(pairs), PAIRS_TO_MEASURE, replace=False)
             pairs = pairs.take(np.sort(chosen))
         return feature_moments(pairs)
+
+    def _hold(self, weights: dict[str, Tensor], pairs: Any) -> None:
+        # A new network around the weights: the trained one may be compiled, or patched for mixed precision.
+        self.network = assemble(self.decoder, Standardise(self.feature_shape) if self.training.standardise else None)
+        self.network.load_state_dict(weights)
+        self.network.to(processes.device()).requires_grad_(False).eval()
+        self.victim = dict(pairs.card)
+
+    def _photographer(self, snapshots: Snapshots, pairs: Any) -> Callable[[dict[str, Tensor], int], object]:
+        def take(weights: dict[str, Tensor], pictures: int) -> None:
+            fitted = copy.copy(self)
+            fitted._hold(weights, pairs)
+            snapshots.take(fitted, pictures)
+
+        return take
 
     def _fitted(self, purpose: str) -> nn.Module:
         if self.network is None:

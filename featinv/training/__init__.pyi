@@ -15,6 +15,7 @@ from .fitting import fit_steps as fit_steps
 from .judge_training import train_judge as train_judge
 from .selection import Selection as Selection
 from .settings import Training as Training
+from .snapshots import Snapshots as Snapshots
 from .step import RegressionStep as RegressionStep
 from .step import Step as Step
 from .surrogate import train_surrogate as train_surrogate
@@ -31,6 +32,7 @@ __all__ = [
     "Fitted",
     "RegressionStep",
     "Selection",
+    "Snapshots",
     "Step",
     "Training",
     "fit_decoder",

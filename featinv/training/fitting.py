@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from featinv.training.loop import Watcher, run
 from featinv.training.progress import Progress
 from featinv.training.selection import Selection, check_finite, copied_weights
 from featinv.training.settings import Training
+from featinv.training.snapshots import Taking
 from featinv.training.step import RegressionStep, Step
 from featinv.training.watchers import Bar, Saving, Telling, Validation, say, silent
 
@@ -55,13 +56,15 @@ def fit_decoder(
     identity: dict[str, Any] | None = None,
     adversary: Adversary | None = None,
     listener: Callable[[dict[str, float]], object] | None = None,
+    snapshots: tuple[Sequence[int], Callable[[dict[str, Tensor], int], object]] | None = None,
 ) -> Fitted:
     """Train a decoder on public pairs to make the objective small, from the weights that it has; changes it in place.
 
     With an adversary the decoder plays against its discriminator too, which is trained in place as well. Returns the
     weights to keep, which are the average or the best, not those that `decoder` is left with; an adversarial training
     keeps its last. `identity` says in JSON what is trained: checkpoints of another identity, settings or pairs are
-    refused. `listener` hears each row of the history as it is closed. Raises BadInput before the first step, and
+    refused. `listener` hears each row of the history as it is closed; `snapshots` are numbers of pictures and what then
+    gets a copy of the weights. Raises BadInput before the first step, and
     Diverged when a loss is not finite.
     """
     settings = replace(settings, keep=settings.kept(adversarial=adversary is not None))
@@ -87,6 +90,7 @@ def fit_decoder(
         identity=named,
         watch=watch,
         listener=listener,
+        snapshots=snapshots,
     )
 
 
@@ -101,6 +105,7 @@ def fit_steps(
     identity: dict[str, Any],
     watch: CollapseWatch | None = None,
     listener: Callable[[dict[str, float]], object] | None = None,
+    snapshots: tuple[Sequence[int], Callable[[dict[str, Tensor], int], object]] | None = None,
 ) -> Fitted:
     """Run any kind of step over public pairs, with validation, checkpoints and a progress bar (see `fit_decoder`)."""
     settings = replace(settings, keep=settings.kept())
@@ -115,6 +120,8 @@ def fit_steps(
         watchers: list[Watcher] = [history, *watches]
         if held_out is not None:
             watchers.append(Validation(step, held_out, settings, history, selection, accelerator.device))
+        if snapshots is not None:  # before the checkpoint, so that what a checkpoint has passed has been taken
+            watchers.append(Taking(step, *snapshots))
         if checkpoints is not None:
             identity = {**identity, **_circumstances(pairs, settings), "precision": accelerator.mixed_precision}
             if not resume:

@@ -38,6 +38,11 @@ class Progress:
         return self._before[1]
 
     @property
+    def last_pictures(self) -> int:
+        """`pictures` before the last step."""
+        return self._before[0]
+
+    @property
     def done(self) -> bool:
         """Say whether the budget is used up."""
         return self.fraction >= 1.0

@@ -39,8 +39,9 @@ def test_every_export_is_listed_with_a_line(
 ) -> None:
     assert command(monkeypatch, "list", room) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert sorted(line.split()[0] for line in lines) == sorted(getattr(fi, room).__all__)
-    assert dict(descriptions(room)).keys() == set(getattr(fi, room).__all__)
+    left_out = {"attacks": {"load_attack", "save_attack"}}.get(room, set())
+    assert sorted(line.split()[0] for line in lines) == sorted(set(getattr(fi, room).__all__) - left_out)
+    assert [name for name, _ in descriptions(room)] == [line.split()[0] for line in lines]
     assert all(len(line.split()) > 2 for line in lines)
 
 

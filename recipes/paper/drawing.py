@@ -1,0 +1,82 @@
+"""Figures in the paper's manner: rows of pictures with their numbers under them, and curves with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+import featinv as fi
+from featinv.evaluation.treatments import as_uint8
+
+INCH = 1.05
+COLOURS = {"listik": "#bc4c00", "upsampling": "#0969da", "two surrogates": "#8250df"}
+CONTROL_COLOURS = {"mean image": "#8b949e", "nearest neighbour": "#1f2328", "ridge": "#1a7f37"}
+
+
+def sheet(rows: Mapping[str, Sequence[tuple[Tensor, str]]], path: Path, title: str) -> None:
+    """Draw named rows of (picture (3, S, S) in [0, 1], caption) to a PNG."""
+    columns = max(len(row) for row in rows.values())
+    figure = Figure(figsize=(INCH * columns + 1.3, (INCH + 0.42) * len(rows) + 0.4), layout="constrained", dpi=120)
+    figure.suptitle(title, fontsize=9)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (name, row) in zip(grid, rows.items(), strict=True):
+        for axes in line:
+            axes.set_axis_off()
+        for axes, (picture, caption) in zip(line, row, strict=False):
+            axes.imshow(as_uint8(picture[None])[0], interpolation="nearest")
+            axes.text(0.5, -0.05, caption, transform=axes.transAxes, ha="center", va="top", fontsize=6.5)
+        line[0].text(-0.08, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=7.5)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, whole or not at all."""
+    with fi.files.atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def curves(
+    found: Mapping[tuple[str, int], list[dict[str, Any]]], path: Path, *, against: str, chance: float | None
+) -> None:
+    """Draw PSNR, agreement and re-identification against "count" (ends of training) or "epochs" (of every model)."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=120)
+    words = {"psnr": "PSNR, dB", "agreement": "label agreement, %", "reid_top10": "found in the top 10, %"}
+    for axes, (metric, label) in zip(figure.subplots(1, 3), words.items(), strict=True):
+        for name in dict.fromkeys(name for name, _ in found):
+            _lines(axes, name, found, metric, against)
+        if metric == "reid_top10" and chance is not None:
+            axes.axhline(100 * chance, color="#8b949e", linestyle=":", linewidth=0.8, label="chance")
+        axes.set_xscale("log")
+        axes.set_xlabel("training pictures" if against == "count" else "epochs")
+        axes.set_ylabel(label)
+        axes.grid(color="#d8dee4", linewidth=0.5)
+    figure.get_axes()[0].legend(fontsize=6)
+    save(figure, path)
+
+
+def _lines(axes: Axes, name: str, found: Mapping[Any, list[dict[str, Any]]], metric: str, against: str) -> None:
+    control = name in CONTROL_COLOURS
+    if control and against == "epochs":
+        return  # closed forms have no epochs
+    rows = [rows for (other, _), rows in found.items() if other == name]
+    lines = [[model[-1] for model in rows]] if against == "count" else rows
+    for number, line in enumerate(lines):
+        for side, dash in (("unseen", "-"), ("training", "--")):
+            if control and side == "training" and name != "ridge":
+                continue  # the neighbour of a training picture is itself
+            points = [one[side][metric] for one in line]
+            scale = 1 if metric == "psnr" else 100
+            x = np.array([one[against] for one in line])
+            y, low, high = (scale * np.array([point[key] for point in points]) for key in ("mean", "low", "high"))
+            colour = {**COLOURS, **CONTROL_COLOURS}.get(name, "#bf3989")
+            width = 0.9 if control else 1.6
+            shade = 1.0 if against == "count" else 0.35 + 0.65 * (number + 1) / len(lines)
+            count = "" if against == "count" else f", {line[-1]['count']:,} pictures"
+            axes.plot(
+                x, y, dash, color=colour, linewidth=width, alpha=shade, marker=".", label=f"{name}{count}, {side}"
+            )
+            axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)

@@ -1,0 +1,36 @@
+"""Figure 1: one picture, and what the decoder makes of its vector after more and more epochs."""
+
+from typing import TYPE_CHECKING, Any
+
+import filmed
+from drawing import sheet
+
+import featinv as fi
+
+if TYPE_CHECKING:
+    from work import Job
+
+
+def draw(job: "Job") -> dict[str, Any]:
+    """Train on one picture by each optimiser, and draw a row for each."""
+    pairs = fi.extract(job.victim, job.photographs.take([0]))
+    truth = pairs.images.batch([0])[0]
+    rows, numbers = {}, {}
+    for optimiser in job.scale.film_optimisers:
+        folder = job.out / f"figure_1_{optimiser}"
+        settings = filmed.training(optimiser, max(job.scale.films), 1)
+        attack, seen = filmed.film(pairs, settings, job.scale.films, folder)
+        rows[f"BCE, {optimiser}"] = [
+            (truth, "original"),
+            *((filmed.shown(folder, one["epoch"])[0], _caption(one)) for one in seen),
+        ]
+        numbers[optimiser] = {"rows": seen, "seconds": attack.seconds, "parameters": attack.parameters}
+    if fi.processes.is_main():
+        title = f"Figure 1: one picture ({pairs.images.ids[0]}), after so many epochs"
+        sheet(rows, job.out / "figure_1.png", title)
+    floor = float(fi.losses.bce_floor(truth[None]).mean())
+    return {"picture": pairs.images.ids[0], "size": pairs.image_size, "floor": floor, "optimisers": numbers}
+
+
+def _caption(row: dict[str, Any]) -> str:
+    return f"{row['epoch']:,}\nBCE +{row['excess']:.4f}\n{row['psnr']:.1f} dB"

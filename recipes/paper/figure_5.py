@@ -1,0 +1,41 @@
+"""Figure 5: unseen pictures and what the same models make of their vectors; with the scoreboard and its report."""
+
+from typing import TYPE_CHECKING, Any
+
+from figure_4 import SHOWN, rows_and_curves
+from models import CONTROLS
+
+import featinv as fi
+
+if TYPE_CHECKING:
+    from work import Job
+
+
+def draw(job: "Job") -> dict[str, Any]:
+    """Draw unseen pictures above every model's reconstructions, and score all models as `featinv` does."""
+    numbers = rows_and_curves(job, job.study.unseen.first(SHOWN), "figure_5.png", "Figure 5: unseen pictures")
+    if fi.processes.is_main():
+        numbers["verdict"] = _score(job)
+    fi.processes.barrier()
+    return numbers
+
+
+def _score(job: "Job") -> dict[str, Any]:
+    training, unseen, overlap = job.split
+    largest = job.scale.counts[-1]
+    attacks = {
+        (name if name in CONTROLS else f"{name}, {count} pictures"): attack
+        for (name, count), attack in job.trained.items()
+        if name not in CONTROLS or count == largest
+    }
+    release = fi.release(job.victim, unseen, seed=0)
+    board = fi.compare(
+        attacks, release, [job.judge], panel=["memorised"], public=job.study.pairs.images, overlap=overlap
+    )
+    board.save(job.out)
+    if shown := fi.report.choose_pictures(board, attacks, release, seed=0):
+        shown.save(job.out)
+    job.told.log(board, attacks, release, features=job.study.folder / "features")
+    print(board)
+    print(f"Report: {fi.report.write(job.out)}")
+    return {"level": str(board.leak_level), "training_pictures": len(training)}

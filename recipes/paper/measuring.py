@@ -1,0 +1,100 @@
+"""How good reconstructions of training pictures and of unseen ones are, by the same measure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+
+import featinv as fi
+from featinv.evaluation import Interval, bootstrap, wilson
+from featinv.evaluation.judging import look
+from featinv.metrics import psnr
+from featinv.metrics.value_range import rounded
+
+AT_ONCE = 250
+TOP = 10
+
+
+@dataclass(frozen=True)
+class Side:
+    """Pictures with their released vectors and what the judge says of the originals."""
+
+    name: str
+    pictures: "fi.data.ImageSet"
+    vectors: np.ndarray
+    features: np.ndarray
+    labels: np.ndarray
+
+    def first(self, count: int) -> "Side":
+        """Return the first pictures only."""
+        few = min(count, len(self.pictures))
+        return Side(
+            self.name, self.pictures.take(range(few)), self.vectors[:few], self.features[:few], self.labels[:few]
+        )
+
+
+def side(name: str, pictures: "fi.data.ImageSet", victim: "fi.Victim", judge: "fi.types.Judge") -> Side:
+    """Prepare one side: its vectors as the victim releases them, and the judge's view of the originals."""
+    seen = [look(judge, pictures.batch(rows)) for rows in _blocks(len(pictures))]
+    return Side(
+        name,
+        pictures,
+        fi.release(victim, pictures, seed=0).features,
+        np.concatenate([one.features for one in seen]),
+        np.concatenate([one.labels for one in seen]),
+    )
+
+
+def measure(
+    attack: "fi.types.Attack", asked: Side, distractors: Float[np.ndarray, "M E"], judge: "fi.types.Judge"
+) -> dict[str, Interval]:
+    """Return PSNR in dB, label agreement and top-10 re-identification of one side, each with its 95 % interval.
+
+    Every reconstruction has to be found among as many candidates, whichever side it is of: its own original and one
+    less than there are `distractors` (the judge's features of the unseen pictures).
+    """
+    decibels, features, labels = [], [], []
+    for rows in _blocks(len(asked.pictures)):
+        made = attack.reconstruct(torch.from_numpy(asked.vectors[rows])).cpu()
+        decibels.append(psnr(made, asked.pictures.batch(rows)).numpy())
+        seen = look(judge, rounded(made))
+        features.append(seen.features)
+        labels.append(seen.labels)
+    found = ranks_among(np.concatenate(features), asked.features, distractors, own=asked.name == "unseen")
+    agrees = np.concatenate(labels) == asked.labels
+    return {
+        "psnr": bootstrap(np.concatenate(decibels)),
+        "agreement": wilson(int(agrees.sum()), len(agrees)),
+        "reid_top10": wilson(int((found <= TOP).sum()), len(found), chance=min(1.0, TOP / len(distractors))),
+    }
+
+
+def ranks_among(
+    reconstructed: Float[np.ndarray, "N D"],
+    originals: Float[np.ndarray, "N D"],
+    distractors: Float[np.ndarray, "M D"],
+    *,
+    own: bool,
+) -> Int64[np.ndarray, " N"]:
+    """Return the rank of every original among itself and M - 1 distractors, as `featinv.evaluation.ranks` counts.
+
+    Cosines of features centred on the distractors' mean; ties count against the attacker. `own` says that the originals
+    are the first distractors themselves, which then stand aside; otherwise the last distractor does.
+    """
+    mean = distractors.mean(axis=0, dtype=np.float64)
+    crowd, rows, true = (_directions(part - mean) for part in (distractors, reconstructed, originals))
+    reached = (rows * true).sum(axis=1)
+    scores = rows @ crowd.T
+    aside = np.arange(len(rows)) if own else np.full(len(rows), len(crowd) - 1)
+    scores[np.arange(len(rows)), aside] = -np.inf
+    return 1 + (scores >= reached[:, None] - 1e-12).sum(axis=1)
+
+
+def _directions(rows: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+
+
+def _blocks(count: int) -> list[np.ndarray]:
+    return [np.arange(start, min(start + AT_ONCE, count)) for start in range(0, count, AT_ONCE)]

@@ -1,0 +1,120 @@
+"""Listik's paper, figure by figure: train its models, draw its figures, and put numbers with intervals under them.
+
+    accelerate launch recipes/paper/run.py --figure all --scale smoke
+    accelerate launch recipes/paper/run.py --figure 1 --scale cpu --data PHOTOGRAPHS --photo_size 256
+    accelerate launch recipes/paper/run.py --figure 5 --config recipes/paper/cifar10.yaml --data DIR --weights DIR
+
+Scales: smoke (two minutes), cpu (an hour on 2 cores), gpu (an hour on one), paper (the author's own setting, days).
+Leaves in --out: figure_1.png to figure_5.png with their numbers (.json, and numbers.md for all), curves.png and
+curves_epochs.png, and of figures 4 and 5 every model, a scoreboard and a report. Called again it goes on where it was.
+docs/paper.md says what came out of it.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from scales import SCALES, Scale
+
+import featinv as fi
+from featinv.assembly import RunFolder
+from featinv.configuration import Part
+from featinv.tracking import TrackingSettings
+
+FIGURES = ("1", "2", "3", "4", "5")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which figure, at which scale; null: as the scale has it (recipes/paper/scales.py)."""
+
+    figure: str = "all"
+    """1 to 5, or all"""
+    scale: str = "smoke"
+    """smoke, cpu, gpu or paper"""
+    out: str | None = None
+    """folder for the results; runs/paper-SCALE when not given"""
+    data: str | None = None
+    """folder of pictures (Imagenette, ImageNet, yours; with train/ and test/ in it, or not); null: scikit-image's
+    photographs for figures 1 to 3 where it is installed, and scenes"""
+    upscale: bool = False
+    """enlarge pictures smaller than the target size, instead of refusing them"""
+    weights: str | None = None
+    """folder of weights, `{weights}` in encoder and judge"""
+    encoder: Part | None = None
+    """whose vectors: an export of featinv.encoders with its keywords"""
+    judge: Part | None = None
+    """who tells how much comes back: an export of featinv.encoders that returns a judge"""
+    photo_size: int | None = None
+    """side of the pictures of figures 1 to 3, in pixels"""
+    size: int | None = None
+    """side of the pictures of figures 4 and 5, in pixels"""
+    films: tuple[int, ...] | None = None
+    """figure 1: the epochs that are shown"""
+    film_optimisers: tuple[str, ...] | None = None
+    """figure 1: adadelta (the author's), adamw"""
+    pair_epochs: int | None = None
+    """figures 2 and 3: epochs on two pictures"""
+    counts: tuple[int, ...] | None = None
+    """figures 4 and 5: numbers of training pictures, one model each"""
+    seen: tuple[int, ...] | None = None
+    """figures 4 and 5: training pictures seen by each model, repeats counted"""
+    unseen: int | None = None
+    """figure 5: pictures that no model is trained on"""
+    attacks: tuple[str, ...] | None = None
+    """figures 4 and 5: listik, upsampling, two surrogates"""
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    """what is told to wandb: offline, under --out/wandb, and no pictures, unless asked otherwise"""
+
+
+def main(config: Config) -> None:
+    figures = _asked(config.figure)
+    scale = _scale(config)
+    out = Path(config.out or f"runs/paper-{config.scale}")
+    run = RunFolder(out, _Identity(str(out), config.data, config.upscale, config.weights, scale))
+    if fi.processes.is_main():
+        print(f"Figure {config.figure} at scale {config.scale}: {scale.minutes} for all five.", flush=True)
+    fi.processes.share_threads()
+
+    import work  # what needs torch, so that --help does not
+
+    job = work.Job(scale, out, config.data, config.upscale, config.weights, config.tracking, config)
+    for figure in figures:
+        work.draw(job, figure)
+    if all((out / f"figure_{figure}.json").is_file() for figure in FIGURES):
+        run.complete()
+    if fi.processes.is_main():
+        print(f"Figures: {out}/figure_*.png. Numbers: {out / 'numbers.md'}.")
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """What must be equal for a folder to be gone on with: not which figure is asked for."""
+
+    out: str
+    data: str | None
+    upscale: bool
+    weights: str | None
+    scale: Scale
+
+
+def _asked(figure: str) -> tuple[str, ...]:
+    if figure == "all":
+        return FIGURES
+    if figure not in FIGURES:
+        raise fi.BadInput(f"--figure: expected 1 to 5, or all; the paper has no figure {figure!r}")
+    return (figure,)
+
+
+def _scale(config: Config) -> Scale:
+    if config.scale not in SCALES:
+        raise fi.BadInput(f"--scale: expected one of {', '.join(SCALES)}, got {config.scale!r}")
+    wanted = {one.name: getattr(config, one.name, None) for one in fields(Scale)}
+    given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+    if "counts" in given and "seen" not in given:
+        given["seen"] = (max(SCALES[config.scale].seen),) * len(given["counts"])
+    return replace(SCALES[config.scale], **given)
+
+
+if __name__ == "__main__":
+    fi.command_line.run(main, Config, __doc__)

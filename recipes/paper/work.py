@@ -1,0 +1,101 @@
+"""One run of the reproduction: what the figures share, and which function draws which."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import figure_1
+import figure_2
+import figure_3
+import figure_4
+import figure_5
+import models
+import numbers_page
+import pictures
+from scales import Scale
+
+import featinv as fi
+from featinv.assembly import JudgeSettings, VictimSettings
+from featinv.configuration import Part
+from featinv.files import read_json, write_json
+from featinv.tracking import TrackingSettings
+
+FIGURES = {
+    "1": figure_1.draw,
+    "2": figure_2.draw,
+    "3": figure_3.draw,
+    "4": figure_4.draw,
+    "5": figure_5.draw,
+}
+
+
+@dataclass
+class Job:
+    """The victim, the judge and the pictures of one run, made when a figure first needs them."""
+
+    scale: Scale
+    out: Path
+    data: str | None
+    upscale: bool
+    weights: str | None
+    tracking: TrackingSettings
+    config: Any
+
+    @cached_property
+    def victim(self) -> "fi.Victim":
+        """The encoder, without a defence. Raises BadInput with the ways to get weights where they are missing."""
+        settings = VictimSettings(encoder=self.scale.encoder, defence=Part("Identity"))
+        return fi.assembly.build_victim(settings, {"weights": self.weights}).to(fi.processes.device())
+
+    @cached_property
+    def judge(self) -> "fi.types.Judge":
+        """Who scores figures 4 and 5."""
+        settings = {"judge": JudgeSettings(judge=self.scale.judge)}
+        nothing: Any = None  # a judge that is not trained here needs no pictures
+        return fi.assembly.build_judges(settings, nothing, {"weights": self.weights})[0]
+
+    @cached_property
+    def photographs(self) -> "fi.data.ImageSet":
+        """The pictures of figures 1 to 3."""
+        return pictures.photographs(self.scale, self.data, self.upscale)
+
+    @cached_property
+    def split(self) -> Any:
+        """(training, unseen, overlap) of figures 4 and 5."""
+        return pictures.many(self.scale, self.data, self.upscale, self.out / "pictures")
+
+    @cached_property
+    def study(self) -> "models.Study":
+        """The shared material of figures 4 and 5."""
+        training, unseen, _ = self.split
+        made = models.prepare(self.scale, self.victim, training, unseen, self.judge, self.out / "models")
+        made.listener = self.told.listener
+        return made
+
+    @cached_property
+    def told(self) -> "fi.tracking.Study":
+        """What wandb hears."""
+        return fi.tracking.Study(self.out, self.tracking, config=self.config)
+
+    @cached_property
+    def trained(self) -> Any:
+        """All models of figures 4 and 5."""
+        return models.models(self.study)
+
+
+def draw(job: Job, figure: str) -> None:
+    """Draw one figure unless it is there, and write its numbers."""
+    record = job.out / f"figure_{figure}.json"
+    if record.is_file():
+        if fi.processes.is_main():
+            print(f"figure {figure}: is there already ({job.out / f'figure_{figure}.png'})")
+        return
+    numbers = FIGURES[figure](job)
+    if fi.processes.is_main():
+        write_json(record, numbers)
+        found = {name: read_json(path) for name in FIGURES if (path := job.out / f"figure_{name}.json").is_file()}
+        with fi.files.atomic_file(job.out / "numbers.md") as temporary:
+            temporary.write_text(numbers_page.page(found), encoding="utf-8")
+        print(f"figure {figure}: {job.out / f'figure_{figure}.png'}", flush=True)
+    fi.processes.barrier()

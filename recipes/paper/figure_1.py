@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import filmed
 from drawing import sheet
+from pictures import first
 
 import featinv as fi
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def draw(job: "Job") -> dict[str, Any]:
     """Train on one picture by each optimiser, and draw a row for each."""
-    pairs = fi.extract(job.victim, job.photographs.take([0]))
+    pairs = fi.extract(job.victim, first(job.photographs, 1, figure=1))
     truth = pairs.images.batch([0])[0]
     rows, numbers = {}, {}
     for optimiser in job.scale.film_optimisers:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import filmed
 import torch
 from drawing import sheet
+from pictures import first
 from torch import Tensor
 
 import featinv as fi
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def two_pictures(job: "Job") -> "tuple[fi.attacks.DecoderAttack, fi.Pairs, list[dict[str, Any]]]":
     """Train on the first two photographs, or load what was trained; figure 3 asks the same model."""
-    pairs = fi.extract(job.victim, job.photographs.take([0, 1]))
+    pairs = fi.extract(job.victim, first(job.photographs, 2, figure=2))
     optimiser = job.scale.film_optimisers[-1]
     settings = filmed.training(optimiser, job.scale.pair_epochs, 2)
     moments = [job.scale.pair_epochs // 10, job.scale.pair_epochs]

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from drawing import sheet
 from figure_2 import two_pictures
+from pictures import first as first_few
 from torch import Tensor
 
 import featinv as fi
@@ -55,6 +56,7 @@ def strange_vectors(attack: "fi.attacks.DecoderAttack", pairs: "fi.Pairs", job: 
     """Return four kinds of vectors (DRAWS, *F) that belong to neither picture, by seed."""
     others = fi.extract(job.victim, fi.data.scenes(200, size=pairs.image_size, seed=7))
     real = job.photographs
+    first_few(real, 3, figure=3)
     unseen = fi.extract(job.victim, real.take(np.arange(2, min(2 + DRAWS, len(real)))))
     keys = others.batch(np.arange(DRAWS))[0]  # a random vector is keyed by the one that it replaces
     drawn = {

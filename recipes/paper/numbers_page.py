@@ -40,8 +40,8 @@ def _second(numbers: Mapping[str, Any]) -> str:
             "",
             f"After {numbers['epochs']:,} epochs ({numbers['optimiser']}, {numbers['seconds']:.0f} s): "
             f"{numbers['psnr']:.2f} dB, SSIM {numbers['ssim']:.3f}, BCE {numbers['excess']:.4f} over its floor. The "
-            f"vectors' cosine is {numbers['vectors_cosine']:.3f}. **{numbers['found']} of 2 vectors give back their own "
-            "picture**.",
+            f"vectors' cosine is {numbers['vectors_cosine']:.3f}. **{numbers['found']} of 2 vectors give back their "
+            "own picture**.",
             "",
             "| MSE of what comes back | to picture 1 | to picture 2 |",
             "|---|---|---|",

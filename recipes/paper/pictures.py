@@ -18,10 +18,10 @@ PHOTOGRAPHS = ("chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg")
 
 
 def photographs(scale: Scale, data: str | None, upscale: bool) -> "ImageSet":
-    """Return at least three pictures for figures 1 to 3, the first two of one class where there are classes.
+    """Return the pictures of figures 1 to 3, the first two of one class where there are classes.
 
-    From the folder given; else scikit-image's photographs, where it is installed; else scenes. Raises BadInput for a
-    folder with fewer than three pictures, and for pictures that are too small.
+    From the folder given; else scikit-image's photographs, where it is installed; else scenes. Raises BadInput for
+    pictures that are too small.
     """
     if data is not None:
         found = fi.data.folder(_private_side(Path(data)), size=scale.photo_size, smaller=_smaller(upscale))
@@ -31,6 +31,13 @@ def photographs(scale: Scale, data: str | None, upscale: bool) -> "ImageSet":
         return _of_one_class_first(fi.data.scenes(40, size=scale.photo_size, seed=1))
     pixels = np.stack([_square(file, scale.photo_size) for file in files])
     return fi.data.ImageSet(pixels, ids=PHOTOGRAPHS, provenance={"source": "scikit-image's bundled photographs"})
+
+
+def first(images: "ImageSet", count: int, figure: int) -> "ImageSet":
+    """Return the first pictures. Raises BadInput when there are too few for the figure."""
+    if len(images) < count:
+        raise fi.BadInput(f"--data: figure {figure} needs at least {count} pictures, got {len(images)}")
+    return images.take(np.arange(count))
 
 
 def many(scale: Scale, data: str | None, upscale: bool, cache: Path) -> "tuple[ImageSet, ImageSet, Overlap]":
@@ -57,8 +64,6 @@ def _smaller(upscale: bool) -> Literal["refuse", "upscale"]:
 
 
 def _of_one_class_first(images: "ImageSet") -> "ImageSet":
-    if len(images) < 3:
-        raise fi.BadInput(f"--data: figures 1 to 3 need at least 3 pictures, got {len(images)}")
     if images.labels is None:
         return images
     classes, counts = np.unique(images.labels, return_counts=True)

@@ -32,9 +32,8 @@ class Scale:
 
     def __post_init__(self) -> None:
         if len(self.counts) != len(self.seen):
-            raise BadInput(
-                f"--counts, --seen: expected one budget a model, got {len(self.counts)} models, {len(self.seen)} budgets"
-            )
+            got = f"{len(self.counts)} models, {len(self.seen)} budgets"
+            raise BadInput(f"--counts, --seen: expected one budget a model, got {got}")
         if not self.counts or min(self.counts) < 2 or list(self.counts) != sorted(set(self.counts)):
             raise BadInput(f"--counts: expected rising numbers of at least 2 pictures, got {list(self.counts)}")
 

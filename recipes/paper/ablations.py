@@ -1,0 +1,148 @@
+"""The ablations that the paper only mentions, each against its own row: filters, mixing layer, picture size, layer.
+
+    accelerate launch recipes/paper/ablations.py --scale smoke --out runs/ablations-smoke
+    accelerate launch recipes/paper/ablations.py --scale cpu --out runs/ablations
+    accelerate launch recipes/paper/ablations.py \
+        --config recipes/paper/ablations_cifar10.yaml --data DIR --weights DIR --out DIR
+    accelerate launch recipes/paper/ablations.py --sizes "[32,64,128,256]" --out DIR    # not yet run: meant for a GPU
+
+The paper's decoder is trained as the paper says (`Training.paper`). Layers are compared with `Upsampling` and AdamW on
+standardised features, because `Listik` takes only vectors that 16 divides; its row at the pooled layer is the one that
+the other layers compare with. Every decoder sees equally many training pictures. Leaves in --out: table.md, table.json,
+run.json, and a folder a release (scoreboard.json, per_image.npz, one folder an attack). Called again after a kill it
+goes on where it was; called again after its end it shows the table.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablation_settings import Config, Scale, command_of, settle
+from ablation_table import ANY_SHAPE, PAPER, Case, rows_of, written
+
+import featinv as fi
+from featinv.assembly import PictureSettings, RunFolder, VictimSettings
+from featinv.training.settings import Training
+
+if TYPE_CHECKING:
+    from featinv.data import ImageSet, Overlap
+    from featinv.types import Attack
+
+    Pictures = tuple[ImageSet, ImageSet, Overlap]
+
+LISTIK: dict[str, dict[str, Any]] = {PAPER: {}, "listik 4x4": {"kernel": 4}, "listik 3x3 + mixing": {"mix": True}}
+
+
+def main(config: Config) -> None:
+    scale = settle(config)
+    run = RunFolder(config.out, config)
+    if run.finished:
+        if fi.processes.is_main():
+            print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
+            print((run.path / "table.md").read_text())
+        return
+    fi.processes.share_threads()
+    layers = list(dict.fromkeys([config.pooled, *config.layers]))
+    victims = {layer: victim_at(config, layer) for layer in layers}  # a wrong layer is said before anything is trained
+    cases = [Case(size, layer) for size in scale.sizes for layer in (layers if size == scale.sizes[0] else layers[:1])]
+    attacks = {case: attacks_on(case, victims[case.layer].feature_shape, config, scale) for case in cases}
+    if fi.processes.is_main():
+        trained = sum(
+            isinstance(one, fi.attacks.DecoderAttack) for several in attacks.values() for one in several.values()
+        )
+        print(f"{trained} decoders, {scale.pictures} training pictures each. {scale.time}", flush=True)
+    # Pictures too small for a size are said before anything is trained, too.
+    pictures = {size: pictures_of(size, config, scale, run) for size in scale.sizes}
+    boards = {}
+    for case in cases:
+        board = board_of(case, attacks.pop(case), victims[case.layer], pictures[case.size], config, run)
+        if board is not None:
+            boards[case] = board
+    if fi.processes.is_main():
+        rows = rows_of(boards, config.pooled)
+        command = command_of(config)
+        fi.files.write_json(run.path / "table.json", {"schema": 1, "command": command, "rows": rows})
+        print(written(run.path / "table.md", rows, boards, f"{scale.pictures} training pictures each", command))
+    run.complete()
+
+
+def folders(config: Config) -> dict[str, str | None]:
+    return {"weights": config.weights, "judges": config.judge_folder or config.out}
+
+
+def victim_at(config: Config, layer: str) -> "fi.Victim":
+    """The encoder cut at a layer, with nothing done to its features."""
+    encoder = replace(config.encoder, args={**config.encoder.args, "layer": layer})
+    return fi.assembly.build_victim(VictimSettings(encoder), folders(config)).to(fi.processes.device())
+
+
+def attacks_on(case: Case, shape: tuple[int, ...], config: Config, scale: Scale) -> "dict[str, Attack]":
+    """The controls, and the decoders that are compared on this release."""
+    attacks: dict[str, Attack] = {
+        "mean image": fi.attacks.MeanImage(),
+        "nearest neighbour": fi.attacks.NearestNeighbour(),
+    }
+    paper, ours = Training.paper(pictures=scale.pictures), Training(pictures=scale.pictures, batch_size=30)
+    if case.layer == config.pooled:
+        for name, options in LISTIK.items():
+            with fi.processes.seeded(paper.seed):
+                decoder = fi.decoders.Listik(shape, case.size, **options)
+            attacks[name] = fi.presets.listik(shape, case.size, decoder=decoder, training=paper)
+    if case.size == scale.sizes[0]:
+        with fi.processes.seeded(ours.seed):
+            any_shape = fi.decoders.Upsampling(shape, case.size)
+        attacks[ANY_SHAPE] = fi.attacks.DecoderAttack(any_shape, fi.losses.MSE(), ours)
+    return attacks
+
+
+def pictures_of(size: int, config: Config, scale: Scale, run: RunFolder) -> "Pictures":
+    """Public pictures, private ones, and which of them nearly coincide."""
+    source = config.data or "scenes"
+    settings = PictureSettings(source, size, scale.public, scale.private, config.smaller, seed=config.seed)
+    return fi.assembly.load_pictures(settings, cache=run.path / "pictures")
+
+
+def board_of(
+    case: Case, attacks: "dict[str, Attack]", victim: "fi.Victim", pictures: "Pictures", config: Config, run: RunFolder
+) -> "fi.Scoreboard | None":
+    """Fit and score one release's attacks, or read what a run before this one left; None where others speak."""
+    path = run.folder(f"{case.size} px {case.layer}")
+    if (path / "scoreboard.json").is_file():
+        return fi.load_scoreboard(path)
+    public, private, overlap = pictures
+    judges = fi.assembly.build_judges(config.judges, public, folders(config))
+    release = fi.release(victim, private, seed=config.seed)
+    fi.evaluation.check_judges(judges, attacks, release, allow_sibling=False)
+    pairs = fi.extract(victim, public, to=path / "features")
+    fitted = {name: fit(attack, pairs, path / fi.files.folder_name(name)) for name, attack in attacks.items()}
+    if not fi.processes.is_main():
+        return None
+    seconds = {name: one.seconds for name, one in fitted.items() if isinstance(one, fi.attacks.DecoderAttack)}
+    board = fi.compare(
+        fitted, release, judges, galleries=(), seed=config.seed, public=public, overlap=overlap, fit_seconds=seconds
+    )
+    board.save(path)
+    shutil.rmtree(path / "features")  # a map of a few thousand pictures is hundreds of megabytes
+    return board
+
+
+def fit(attack: "Attack", pairs: "fi.Pairs", folder: Path) -> "Attack":
+    """Fit one attack and save it in its folder, or load it from there; a half-trained decoder resumes."""
+    if (folder / "attack.json").is_file():
+        return fi.load_attack(folder)
+    checkpoints = folder.with_name(f"{folder.name}-checkpoints")
+    if isinstance(attack, fi.attacks.DecoderAttack):
+        attack.fit(pairs, checkpoints=fi.training.Checkpoints(checkpoints, every_seconds=120))
+    else:
+        attack.fit(pairs)
+    fi.processes.barrier()
+    if fi.processes.is_main():
+        fi.save_attack(attack, folder)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    fi.processes.barrier()
+    return attack
+
+
+if __name__ == "__main__":
+    fi.command_line.run(main, Config, __doc__)

@@ -1,5 +1,6 @@
 from . import assembly as assembly
 from . import attacks as attacks
+from . import audit as audit
 from . import command_line as command_line
 from . import configuration as configuration
 from . import data as data
@@ -54,6 +55,7 @@ __all__ = [
     "Victim",
     "assembly",
     "attacks",
+    "audit",
     "command_line",
     "compare",
     "configuration",

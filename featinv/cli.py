@@ -5,6 +5,7 @@ import sys
 from typing import NoReturn
 
 import featinv as fi
+from featinv.audit.flags import EXIT_CODES, add_flags
 from featinv.doctor import examine, healthy
 from featinv.inventory import ROOMS, descriptions
 
@@ -46,6 +47,13 @@ def look(flags: argparse.Namespace) -> int:
     return 0 if healthy(findings) else 1
 
 
+def audit(flags: argparse.Namespace) -> int:
+    """Train the ladder of attacks on vectors, say which level of leak is shown, and write the report."""
+    given = {name: value for name, value in vars(flags).items() if name not in ("call", "wandb", "judges")}
+    settings = fi.audit.AuditSettings(**given, judges=tuple(flags.judges), tracking={"mode": flags.wandb})
+    return fi.audit.run_audit(settings).exit_code
+
+
 def _parser() -> _Parser:
     parser = _Parser(prog="featinv", description="Measure what image feature vectors leak: see also the recipes.")
     parser.add_argument("--version", action="version", version=fi.__version__)
@@ -77,6 +85,10 @@ def _parser() -> _Parser:
         help="show the private pictures that the run's folder holds",
     )
     made.set_defaults(call=report)
+
+    made = commands.add_parser("audit", help=audit.__doc__, description=f"{audit.__doc__} {EXIT_CODES}")
+    add_flags(made)
+    made.set_defaults(call=audit)
 
     made = commands.add_parser("doctor", help=look.__doc__, description=look.__doc__)
     made.set_defaults(call=look)

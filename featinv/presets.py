@@ -176,14 +176,15 @@ def two_surrogates(
     decoder: nn.Module | None = None,
     training: Training | None = None,
     distillation: ClassifierTraining | None = None,
+    surrogates: tuple[Encoder, Encoder] | None = None,
 ) -> DecoderAttack:
     """Return a decoder that looks through two networks distilled from the public pairs, and draws nothing finer.
 
     It needs neither the victim's weights nor labels, and takes minutes before it returns: both surrogates are distilled
-    at once, with the seed of `distillation` and the one after it, each within its `minutes` if it has any. The
-    objective is 3 * MSE + 0.5 * RandomViews(Perceptual(surrogate)) for each of the two, the decoder draws at half the
-    side. `pairs` are a `Pairs`; a `training` of yours says itself whether to flip. Surrogates of a few hundred pairs
-    have seen little. Raises BadInput for less than 2 pairs to distil from, and for vectors of over 8,192 numbers.
+    at once (`two_distilled`), unless they are given as `surrogates`. The objective is
+    3 * MSE + 0.5 * RandomViews(Perceptual(surrogate)) for each of the two, and the decoder draws at half the side.
+    `pairs` are a `Pairs`; a `training` of yours says itself whether to flip. Surrogates of a few hundred pairs have
+    seen little. Raises BadInput for less than 2 pairs to distil from, and for vectors of over 8,192 numbers.
 
     Ours, all of it: recipes/configs/cifar10_goal.yaml, measured in docs/results/cifar10_gan.md, where the settings were
     chosen on 10,000 public pictures of CIFAR-10. What it is made of is from elsewhere: distillation from
@@ -204,16 +205,27 @@ def two_surrogates(
         training,
         lambda: Upsampling(pairs.feature_shape, size, width=256, channels=8, finest=max(8, size // 2), dropout=0.1),
     )
-    first = distillation or ClassifierTraining(epochs=20, blur=0.35, cutout=0.25, bf16=True)
-    second = replace(first, seed=first.seed + 1)
-    one, _ = train_surrogate(pairs, first)
-    other, _ = train_surrogate(pairs, second, name="surrogate_b", widths=(24, 48, 96, 192), blocks=(1, 1, 1, 1))
+    one, other = surrogates or two_distilled(pairs, distillation)
     objective = (
         3.0 * MSE()
         + 0.5 * RandomViews(Perceptual(one, ["stages.1", "stages.2", "norm"], [0.25, 0.25, 1]))
         + 0.5 * RandomViews(Perceptual(other, ["stages.1", "stages.2", "stages.3", "norm"], [0.17, 0.17, 0.16, 1]))
     )
     return DecoderAttack(decoder, objective, training)
+
+
+def two_distilled(pairs: Any, distillation: ClassifierTraining | None = None) -> tuple[Encoder, Encoder]:
+    """Return the two networks that `two_surrogates` looks through, distilled from public pairs; takes minutes.
+
+    They differ in width and depth, so that what pleases both is no texture of one. The first has the seed of
+    `distillation`, the second the one after it, and each has its `minutes` if there are any. Raises BadInput as
+    `two_surrogates` does. Ours (recipes/configs/cifar10_surrogate.yaml); distillation is from arXiv:1503.02531.
+    """
+    first = distillation or ClassifierTraining(epochs=20, blur=0.35, cutout=0.25, bf16=True)
+    second = replace(first, seed=first.seed + 1)
+    one, _ = train_surrogate(pairs, first)
+    other, _ = train_surrogate(pairs, second, name="surrogate_b", widths=(24, 48, 96, 192), blocks=(1, 1, 1, 1))
+    return one, other
 
 
 def _plain(

@@ -1,0 +1,83 @@
+"""A victim at hand, which makes the vectors of an audit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import featinv as fi
+from featinv.audit.settings import AuditSettings, spoken_part
+from featinv.errors import BadInput
+
+if TYPE_CHECKING:
+    from featinv.data import ImageSet
+    from featinv.encoders import Encoder
+
+LARGEST = 256
+"""side of the largest pictures that decoders draw"""
+
+
+@dataclass(frozen=True)
+class LiveSource:
+    """A victim at hand: it makes the vectors of public and private pictures, mirrored ones too."""
+
+    victim: "fi.Victim"
+    size: int
+    notes: tuple[str, ...]
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        return self.victim.feature_shape
+
+    @property
+    def encoder(self) -> "Encoder | None":
+        """The encoder, where an attacker can look through its layers."""
+        encoder = self.victim.encoder
+        return encoder if isinstance(encoder, fi.encoders.Encoder) and encoder.stages else None
+
+    @property
+    def fingerprint(self) -> str:
+        return self.victim.fingerprint
+
+    def pairs(self, public: "ImageSet", store: Path) -> "fi.Pairs":
+        return fi.extract(self.victim, public, to=store, flips=True)
+
+    def release(self, private: "ImageSet", seed: int) -> "fi.Release":
+        return fi.release(self.victim, private, seed=seed)
+
+
+def open_victim(settings: AuditSettings) -> LiveSource:
+    """Build the victim as the flags name it. Raises BadInput for what cannot be built."""
+    assert settings.victim is not None
+    notes = []
+    encoder = spoken_part(settings.victim, fi.encoders, "--victim")
+    if encoder.name == "torchvision" and "weights" not in encoder.args:
+        # What is published comes from a trained network; a random one must be asked for by weights=null.
+        encoder.args["weights"] = "IMAGENET1K_V1"
+        notes.append("The victim has torchvision's weights IMAGENET1K_V1, as no others were named")
+    if settings.layer is not None:
+        encoder.args["layer"] = settings.layer
+    defence = spoken_part(settings.defence, fi.defences, "--defence")
+    for part in (encoder, defence):
+        if "." in part.name:
+            notes.append(f"{part.name} was imported and run, as named: code of yours, not of this package")
+    made = fi.configuration.build(encoder, fi.encoders)
+    if missing := [
+        name for name in ("feature_shape", "image_size", "family", "fingerprint") if not hasattr(made, name)
+    ]:
+        raise BadInput(
+            f"--victim: expected {encoder.name} to return an encoder, got {type(made).__name__} without {missing[0]}; "
+            "featinv.encoders.wrap(network, ...) makes one of any network"
+        )
+    victim = fi.Victim(made, fi.configuration.build(defence, fi.defences)).to(fi.processes.device())
+    size = settings.size or _power_of_two(made.image_size)
+    if size < made.image_size:
+        notes.append(
+            f"The victim saw pictures of {size} px stretched to the {made.image_size} px that it takes: sharper "
+            "originals may leak more"
+        )
+    return LiveSource(victim, size, tuple(notes))
+
+
+def _power_of_two(side: int) -> int:
+    """Return the smallest side that a decoder draws and that loses nothing of what the encoder sees."""
+    return next((size for size in (2**k for k in range(3, 9)) if size >= side), LARGEST)

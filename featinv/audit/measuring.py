@@ -1,0 +1,105 @@
+"""The long part of an audit: the judges, the training, the scoring and the report."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import featinv as fi
+from featinv.assembly import JudgeSettings, Ladder, RunFolder, build_judges
+from featinv.audit import words
+from featinv.audit.fitting import Climb
+from featinv.audit.record import Record
+from featinv.audit.settings import AuditSettings
+from featinv.audit.sources import Source
+from featinv.configuration import Part
+from featinv.training.classifier_settings import ClassifierTraining
+
+if TYPE_CHECKING:
+    from featinv.data import ImageSet, Overlap
+    from featinv.types import Judge
+
+PACKAGED = "scenes-vgg"
+
+
+def measured(
+    settings: AuditSettings,
+    run: RunFolder,
+    record: Record,
+    source: Source,
+    ladder: Ladder,
+    named: str | None,
+    public: "ImageSet",
+    overlap: "Overlap",
+    release: "fi.Release",
+) -> "fi.Scoreboard":
+    """Train the ladder, score it, and write scoreboard and reports into the run's folder."""
+    judges = _judges(settings, run, public)
+    fi.evaluation.check_judges(judges, {}, release, allow_sibling=False)
+    pairs = source.pairs(public, run.path / "features")
+    study = fi.tracking.Study(
+        run.path, fi.tracking.TrackingSettings(**settings.tracking), config=replace(settings, max_level=None)
+    )
+    attacks = Climb(run, record, settings, ladder, pairs, source.encoder, study).fit()
+    board = fi.compare(
+        attacks,
+        release,
+        judges,
+        named=named if named in attacks else None,
+        seed=settings.seed,
+        public=public,
+        overlap=overlap,
+        fit_seconds=record.seconds,
+    )
+    board = _with_notes(board, settings, source, ladder, record)
+    board.save(run.path)
+    shown = fi.report.choose_pictures(board, attacks, release, seed=settings.seed) if settings.pictures else None
+    if shown is not None:
+        shown.save(run.path)
+    store = run.path / "features"
+    study.log(
+        board,
+        attacks,
+        release,
+        features=store if store.is_dir() else None,
+        folders={name: run.folder(name) for name in attacks},
+    )
+    run.complete()
+    fi.report.write(run.path, pictures=settings.pictures)
+    fi.report.write(run.path, kind="markdown")
+    return board
+
+
+def _judges(settings: AuditSettings, run: RunFolder, public: "ImageSet") -> "list[Judge]":
+    if settings.train_judge:
+        print("Training a judge on the labelled public pictures; it only scores.", flush=True)
+        asked = {
+            "trained": JudgeSettings(
+                Part("judge", {"source": str(run.path / "judge.safetensors")}),
+                train=True,
+                training=ClassifierTraining(minutes=settings.minutes / 4, seed=settings.seed),
+            )
+        }
+    else:
+        asked = {
+            source: JudgeSettings(Part("judge", {"source": source})) for source in settings.judges or ("scenes-vgg",)
+        }
+    return build_judges(asked, public)
+
+
+def _with_notes(
+    board: "fi.Scoreboard", settings: AuditSettings, source: Source, ladder: Ladder, record: Record
+) -> "fi.Scoreboard":
+    """Return the board with what this audit did not try, its budget, and what to know about judge and victim."""
+    level = board.leak_level
+    assert level is not None
+    untried = [f"{name}: {why}" for name, why in (ladder.left_out | record.failed).items()]
+    untried.append("attacks with an adversary (recipes/compare.py has them)")
+    spent = sum(record.seconds.values()) / 60
+    budget = f"{level.budget}; {spent:.1f} minutes of training, of {settings.minutes:g} allowed"
+    level = replace(level, not_tried=(*untried, *level.not_tried), budget=budget)
+    notes = [*words.about_judges(settings, board.protocol), *source.notes]
+    protocol: dict[str, Any] = dict(board.protocol)
+    if protocol.get("warning"):
+        notes.insert(0, str(protocol["warning"]))
+    if notes:
+        protocol["warning"] = ". ".join(notes)
+    return replace(board, leak_level=level, protocol=protocol)

@@ -1,0 +1,121 @@
+"""What an audit is asked, checked before anything is loaded (nothing here imports torch)."""
+
+import inspect
+import json
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Literal
+
+from featinv.configuration import Part, find
+from featinv.errors import BadInput
+
+LEVELS = ("none", "L1", "L2", "L3", "L4")
+NOBODY = "none"
+WHY_PUBLIC = (
+    "no attacker trains on nothing: every attack learns from pictures that are not private, and without them an audit "
+    "would measure nobody"
+)
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """What is audited, with which pictures, for how long, and where the results go.
+
+    Raises BadInput for what is missing or contradicts itself, saying which flag.
+    """
+
+    out: str
+    """folder for the results"""
+    public: str | None = None
+    """pictures that the attacker may have: a folder, .npz or .npy"""
+    private: str | None = None
+    """pictures whose vectors are published; scoring alone looks at them"""
+    victim: str | None = None
+    """the encoder, NAME[:VALUE][,KEY=VALUE...]: an export of featinv.encoders, or the import path of a function of
+    yours that returns one; its code is run"""
+    features: str | None = None
+    """vectors computed elsewhere, in place of a victim"""
+    public_features: str | None = None
+    """the vectors of the public pictures, where `features` holds those of the private ones only"""
+    layer: str | None = None
+    """where the encoder is cut; its own default when not given"""
+    defence: str = "Identity"
+    """what is done to the vectors before release, NAME[:VALUE][,KEY=VALUE...]"""
+    size: int | None = None
+    """side of the pictures in pixels; null: what the encoder sees, rounded up to a power of two, 256 at most; 64 with
+    `features`"""
+    smaller: Literal["refuse", "skip", "upscale"] = "refuse"
+    """what to do with a picture smaller than `size`"""
+    minutes: int | float = 30
+    """budget: minutes of training, all attacks together; reading, encoding and scoring come on top"""
+    judges: tuple[str, ...] = ()
+    """files of judges, the first one counts; none: the packaged one, which knows made-up scenes only"""
+    train_judge: bool = False
+    """train a judge on the labelled public pictures, within a quarter of the minutes on top"""
+    named: str = "two surrogates"
+    """the attack on which the level rests, named before the private pictures are opened; "none": the level is corrected
+    for all of them alike"""
+    max_level: str | None = None
+    """the highest level that passes; "none" passes where no leak was shown"""
+    pictures: bool = True
+    """show private pictures in the report"""
+    seed: int = 0
+    """draws the release, the trainings and the bootstrap"""
+    tracking: dict[str, Any] = field(default_factory=lambda: {"mode": "disabled"})
+    """what is told to wandb: fields of TrackingSettings"""
+
+    def __post_init__(self) -> None:
+        if (self.victim is None) == (self.features is None):
+            got = "neither" if self.victim is None else "both"
+            raise BadInput(
+                f"audit: expected --victim (an encoder) or --features (vectors computed elsewhere), got {got}; give one"
+            )
+        if not self.public:
+            raise BadInput(
+                f"audit: expected public pictures, got none; {WHY_PUBLIC}. Give --public DIR: a few thousand pictures "
+                "of the same kind that are not private, your own older ones or a public data set"
+            )
+        if not self.private:
+            raise BadInput("audit: expected --private DIR, the pictures whose vectors are published; got none")
+        if not self.minutes > 0 or self.minutes == float("inf"):
+            raise BadInput(f"--minutes: expected a number above 0, got {self.minutes}")
+        if self.size is not None and self.size not in (8, 16, 32, 64, 128, 256):
+            raise BadInput(f"--size: expected a power of two from 8 to 256, as decoders draw, got {self.size}")
+        if self.max_level is not None and self.max_level not in LEVELS:
+            raise BadInput(f"--max-level: expected one of {', '.join(LEVELS)}, got {self.max_level!r}")
+        self._check_flags_that_exclude_others()
+
+    def _check_flags_that_exclude_others(self) -> None:
+        if self.features is not None and (self.layer is not None or self.defence != "Identity"):
+            raise BadInput(
+                "audit: --layer and --defence say how a victim makes vectors; those of --features are made already"
+            )
+        if self.features is None and self.public_features is not None:
+            raise BadInput("--public-features: belongs to --features, the vectors of the private pictures; give both")
+        if self.judges and self.train_judge:
+            raise BadInput("--train-judge: a judge is either trained or given by --judge; leave one out")
+
+
+def spoken_part(text: str, room: ModuleType, flag: str) -> Part:
+    """Return the part that NAME[:VALUE][,KEY=VALUE...] names; a VALUE without a key goes to the first parameter.
+
+    Values are read as JSON where they are (numbers, true, null), else as text. Raises BadInput for an unknown name.
+    """
+    name, _, rest = text.partition(":")
+    args: dict[str, Any] = {}
+    for place, item in enumerate(rest.split(",") if rest else ()):
+        key, equals, value = item.partition("=")
+        if equals and key.isidentifier():
+            args[key] = _value(value)
+        elif place == 0:
+            args[next(iter(inspect.signature(find(name, room)).parameters), "")] = _value(item)
+        else:
+            raise BadInput(f"{flag}: expected KEY=VALUE after a comma, got {item!r}; e.g. GaussianNoise:std=0.1")
+    return Part(name, args)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,88 @@
+"""What an audit says while it runs and when it ends."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from featinv.audit.settings import AuditSettings
+
+if TYPE_CHECKING:
+    from featinv.assembly import Ladder
+    from featinv.evaluation import Scoreboard
+
+BLIND = 0.5
+"""share of softened, compressed or moved originals that a judge should find first; one that finds fewer sees little"""
+
+
+def say_plan(settings: AuditSettings, ladder: "Ladder", named: str | None, public: int, size: int) -> None:
+    """Say what will be tried and for how long, and who was named, before any private picture is opened."""
+    print(f"Audit of {settings.victim or settings.features}: {public:,} public pictures of {size} px.")
+    trained = ", ".join(f"{name} ({duration(minutes)})" for name, minutes in ladder.minutes.items())
+    print(f"Ladder: {', '.join(ladder.closed)}; then, trained within {duration(settings.minutes)}: {trained}.")
+    for name, why in ladder.left_out.items():
+        print(f"Left out: {name}, because {why}.")
+    rests = f"rests on {named!r}, named now" if named else "is corrected for all attacks; none is named"
+    print(f"The level {rests}, before the private pictures are opened.", flush=True)
+
+
+def about_judges(settings: AuditSettings, protocol: Mapping[str, Any]) -> list[str]:
+    """Return what has to be known of the judges for the level to mean something, in sentences without a full stop."""
+    said = []
+    if not settings.judges and not settings.train_judge:
+        said.append(
+            "The packaged judge scenes-vgg scored: it was trained on made-up scenes and knows nothing of photographs; "
+            "for those give a judge of their kind (--judge FILE), or labelled public pictures and --train-judge"
+        )
+    if (seen := least_seen(protocol)) < BLIND:
+        said.append(
+            f"The first judge finds only {100 * seen:.0f} % of the originals themselves again once they are softened, "
+            "compressed or moved: what it does not find in reconstructions proves little"
+        )
+    return said
+
+
+def least_seen(protocol: Mapping[str, Any]) -> float:
+    """Return the share of originals that the first judge finds first in the treatment that is hardest for it."""
+    return min((view["reid_top1"]["mean"] for view in protocol["ceiling"].values() if "reid_top1" in view), default=1.0)
+
+
+def say_outcome(board: "Scoreboard", folder: Path) -> None:
+    """Say the verdict, what it rests on, who judged, and where everything lies."""
+    level = board.leak_level
+    assert level is not None
+    print(f"\n{level}")
+    if level.named:
+        print(
+            f"Named beforehand: {level.named!r}, which has half of the error that is allowed (one-sided "
+            f"{level.thresholds.alpha:g}) for itself; all rows share the other half."
+        )
+    else:
+        print("No attack was named beforehand: the level is corrected for all of them.")
+    judges = ", ".join(f"{judge['name']} (trained on {judge['trained_on']})" for judge in board.protocol["judges"])
+    print(f"Judged by {judges}.")
+    if board.protocol.get("warning"):
+        print(f"{board.protocol['warning']}.")
+    print(f"\nReport: {folder / 'report.html'}", end="")
+    shown = (folder / "report_pictures.npz").is_file()
+    print(f" (it shows private pictures; `featinv report {folder} --no-pictures` leaves them out)" if shown else "")
+    print(f"For a model card: {folder / 'report.md'}. Numbers: {folder / 'scoreboard.json'} (`featinv show {folder}`).")
+    print(f"Plan and times: {folder / 'audit.json'}.", flush=True)
+
+
+def say_gate(board: "Scoreboard", max_level: str, *, passed: bool) -> None:
+    """Say what a gate makes of the level."""
+    level = board.leak_level
+    assert level is not None
+    if not passed:
+        print(f"FAILED: level {level.level}, where --max-level allows {max_level}.")
+        return
+    print(
+        f"PASSED: level {level.level}, where --max-level allows {max_level}. That is no proof of safety: more "
+        "time, more public pictures or what was not tried may show more.",
+        flush=True,
+    )
+
+
+def duration(minutes: int | float) -> str:
+    """Return minutes in words, in seconds where they are few."""
+    return f"{60 * minutes:.0f} s" if minutes < 2 else f"{minutes:.1f} min"

@@ -58,10 +58,11 @@ def written(
 ) -> str:
     """Write the table as Markdown, and return it."""
     protocol = next(iter(boards.values())).protocol
-    judge = protocol["judges"][0]
+    judge, chance = protocol["judges"][0], rows[0]["metrics"]["reid_top10"]["chance"]
     heading = (
         f"`{command}` (all settings: run.json): {protocol['private']['count']} private pictures, {budget}; judged by "
-        f"{judge['name']} (family {judge['family']}, trained on {judge['trained_on']})."
+        f"{judge['name']} (family {judge['family']}, trained on {judge['trained_on']}). "
+        f"Top-10 by chance: {100 * chance:.1f} %."
     )
     table = [line(HEAD), line(["---"] * len(HEAD)), *(line(cells(row)) for row in rows)]
     text = "\n".join([heading, "", *table, "", NOTES, ""])

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from figure_4 import SHOWN, rows_and_curves
-from models import CONTROLS
+from models import CONTROLS, measures
 
 import featinv as fi
 
@@ -21,16 +21,23 @@ def draw(job: "Job") -> dict[str, Any]:
 
 
 def _score(job: "Job") -> dict[str, Any]:
-    training, unseen, overlap = job.split
+    _, unseen, overlap = job.split
     largest = job.scale.counts[-1]
-    attacks = {
-        (name if name in CONTROLS else f"{name}, {count} pictures"): attack
-        for (name, count), attack in job.trained.items()
-        if name not in CONTROLS or count == largest
-    }
+    found = measures(job.study)
+    attacks, seconds = {}, {}
+    for (name, count), attack in job.trained.items():
+        if name not in CONTROLS or count == largest:
+            words = name if name in CONTROLS else f"{name}, {count} pictures"
+            attacks[words], seconds[words] = attack, found[name, count][-1]["seconds"]
     release = fi.release(job.victim, unseen, seed=0)
     board = fi.compare(
-        attacks, release, [job.judge], panel=["memorised"], public=job.study.pairs.images, overlap=overlap
+        attacks,
+        release,
+        [job.judge],
+        panel=["memorised"],
+        public=job.study.pairs.images,
+        overlap=overlap,
+        fit_seconds=seconds,
     )
     board.save(job.out)
     if shown := fi.report.choose_pictures(board, attacks, release, seed=0):
@@ -38,4 +45,4 @@ def _score(job: "Job") -> dict[str, Any]:
     job.told.log(board, attacks, release, features=job.study.folder / "features")
     print(board)
     print(f"Report: {fi.report.write(job.out)}")
-    return {"level": str(board.leak_level), "training_pictures": len(training)}
+    return {"level": str(board.leak_level)}

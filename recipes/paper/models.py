@@ -1,6 +1,7 @@
 """The models of figures 4 and 5: each attack trained on each number of pictures, measured on the way."""
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,7 +56,11 @@ def prepare(
 
 
 def models(study: Study) -> "dict[tuple[str, int], fi.types.Attack]":
-    """Train (or load) every control and attack on every number of pictures; each leaves measures.json in its folder."""
+    """Train (or load) every control and attack on every number of pictures; each leaves measures.json in its folder.
+
+    A row there is {"count", "seen", "epochs", "training", "unseen"}, the last one with "seconds", which count the
+    measurements on the way too, and of a resumed training only what ran since.
+    """
     trained: dict[tuple[str, int], fi.types.Attack] = {}
     for count, seen in zip(study.scale.counts, study.scale.seen, strict=True):
         for name in (*CONTROLS, *study.scale.attacks):
@@ -70,6 +75,7 @@ def _model(study: Study, name: str, count: int, seen: int) -> "fi.types.Attack":
     if fi.processes.is_main():
         print(f"{name}, {count} pictures{'' if name in CONTROLS else f', {seen:,} seen'}", flush=True)
     pairs, rows = study.subset(count), _rows_so_far(folder)
+    started = time.monotonic()
     attack = make(name, pairs, seen)
     if isinstance(attack, fi.attacks.DecoderAttack):
         attack.fit(
@@ -83,7 +89,8 @@ def _model(study: Study, name: str, count: int, seen: int) -> "fi.types.Attack":
         )
     else:
         attack.fit(pairs)
-    _keep(folder, rows, _measured(study, attack, count, seen if name not in CONTROLS else 0))
+    last = _measured(study, attack, count, seen if name not in CONTROLS else 0)
+    _keep(folder, rows, {**last, "seconds": round(time.monotonic() - started, 1)})
     if fi.processes.is_main():
         fi.save_attack(attack, folder / "attack")
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)

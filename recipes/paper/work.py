@@ -68,8 +68,9 @@ class Job:
     @cached_property
     def study(self) -> "models.Study":
         """The shared material of figures 4 and 5."""
+        victim, judge = self.victim, self.judge  # weights that are missing are said before pictures are read
         training, unseen, _ = self.split
-        made = models.prepare(self.scale, self.victim, training, unseen, self.judge, self.out / "models")
+        made = models.prepare(self.scale, victim, training, unseen, judge, self.out / "models")
         made.listener = self.told.listener
         return made
 

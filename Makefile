@@ -1,15 +1,20 @@
 # make demo    the whole job on made-up pictures, in about five minutes
 # make test    the test suite but for what is slow      make test-all    all of it
 # make check   lint, types, import layers               make demo-2      the demo on two CPU processes
+# make paper   the paper's five figures, small, in under two minutes (docs/paper.md has the large ones)
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo demo-2 test test-all check format clean
+LAUNCH := $(RUN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
+
+.PHONY: demo demo-2 paper test test-all check format clean
 
 demo: $(VENV)/.installed
-	$(RUN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-	  recipes/compare.py --config recipes/configs/demo.yaml --out runs/demo
+	$(LAUNCH) recipes/compare.py --config recipes/configs/demo.yaml --out runs/demo
+
+paper: $(VENV)/.installed
+	$(LAUNCH) recipes/paper/run.py --figure all --scale smoke --out runs/paper-smoke
 
 # `accelerate launch --cpu --num_processes 2` silently starts one process; this starts two (gloo).
 demo-2: $(VENV)/.installed

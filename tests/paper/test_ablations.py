@@ -86,6 +86,7 @@ def test_the_table_is_the_numbers_and_names_its_command_but_no_folder(done: Path
     psnr = row["metrics"]["psnr"]
     assert f"| listik 4x4 | {row['parameters']:,} | {psnr['mean']:.2f} [{psnr['low']:.2f}, {psnr['high']:.2f}]" in text
     assert "*mean image*" in text
+    assert "Top-10 by chance: 83.3 %" in text  # 10 of 12
     command = 'recipes/paper/ablations.py --scale smoke --layers "[linear]" --sizes "[32]" --public 40 --private 12'
     assert command in text
     assert str(done) not in text

@@ -9,11 +9,12 @@ CONTEXT = (
 )
 
 
-def page(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the page of the figures that are there."""
+def page(found: Mapping[str, Mapping[str, Any]], *, enlarged: bool = False) -> str:
+    """Return the page of the figures that are there; `enlarged` says that small pictures were, as asked."""
     parts = {"1": _first, "2": _second, "3": _third, "4": _models, "5": _models}
     done = [figure for figure in parts if figure in found and not (figure == "5" and "4" in found)]
-    return "\n".join(["# Numbers under the figures", *(parts[figure](found[figure]) for figure in done), ""])
+    note = ["", "Pictures smaller than the target size were enlarged, as asked."] if enlarged else []
+    return "\n".join(["# Numbers under the figures", *note, *(parts[figure](found[figure]) for figure in done), ""])
 
 
 def _first(numbers: Mapping[str, Any]) -> str:

@@ -74,6 +74,8 @@ def main(config: Config) -> None:
     run = RunFolder(out, _Identity(str(out), config.data, config.upscale, config.weights, scale))
     if fi.processes.is_main():
         print(f"Figure {config.figure} at scale {config.scale}: {scale.minutes} for all five.", flush=True)
+        if config.upscale:
+            print("Pictures smaller than the target size are enlarged, as asked: they hold less than their size says.")
     fi.processes.share_threads()
 
     import work  # what needs torch, so that --help does not

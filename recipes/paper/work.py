@@ -97,6 +97,6 @@ def draw(job: Job, figure: str) -> None:
         write_json(record, numbers)
         found = {name: read_json(path) for name in FIGURES if (path := job.out / f"figure_{name}.json").is_file()}
         with fi.files.atomic_file(job.out / "numbers.md") as temporary:
-            temporary.write_text(numbers_page.page(found), encoding="utf-8")
+            temporary.write_text(numbers_page.page(found, enlarged=job.upscale), encoding="utf-8")
         print(f"figure {figure}: {job.out / f'figure_{figure}.png'}", flush=True)
     fi.processes.barrier()

@@ -137,6 +137,7 @@ def test_too_few_and_too_small_pictures_are_refused_and_enlarged_when_asked(home
     with pytest.raises(fi.BadInput, match=r"0\.png.*20"):
         start("--figure", "1", *QUICK, "--data", "small", "--out", "small-1")
     start("--figure", "1", *QUICK, "--data", "small", "--upscale", "true", "--out", "small-1")
+    assert "enlarged, as asked" in (home / "small-1" / "numbers.md").read_text()
     with pytest.raises(fi.BadInput, match="12 private pictures asked for"):
         start("--figure", "4", *QUICK, "--data", "one", "--out", "out4")
 

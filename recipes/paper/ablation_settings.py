@@ -23,7 +23,7 @@ class Scale:
 
 SCALES = {
     "smoke": Scale(120, 40, 90, (32, 64), "Under a minute on 2 cores; shows the plumbing, and says nothing else."),
-    # Estimated: some steps of each decoder, timed alone, gave 2,400 s of one thread for all the training; scoring comes on top.
+    # Estimated: some steps of each decoder, timed alone, gave 2,400 s of one thread for all training, without scoring.
     "cpu": Scale(3000, 500, 30_000, (32, 64), "About half an hour on 2 free cores (estimated)."),
 }
 

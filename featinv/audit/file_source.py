@@ -1,7 +1,7 @@
 """Vectors of an audit that were computed elsewhere, and which of them belongs to which picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ class FileSource:
     fingerprint: str
     notes: tuple[str, ...]
     encoder: None = None
+    _rows: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -48,8 +49,20 @@ class FileSource:
         return fi.Release(np.ascontiguousarray(vectors.features), card, private)
 
     def _of(self, images: "ImageSet", vectors: "fi.Vectors", folder: str) -> "fi.Vectors":
-        together = self.public_vectors is self.private_vectors
-        return chosen(vectors, images.ids, folder) if together else vectors
+        if self.public_vectors is not self.private_vectors:
+            return vectors
+        rows = rows_of(vectors, images.ids, folder)
+        self._rows[folder] = rows
+        both = [name for name, row in zip(images.ids, rows, strict=True) if self._is_of_another(row, folder)]
+        if both:
+            raise BadInput(
+                f"{vectors.source}: the vector of {both[0]} would be of a public and of a private picture; write the "
+                f"folder's name before the ids, as in {folder}/{both[0]}"
+            )
+        return fi.Vectors(vectors.features[rows], vectors.source, list(images.ids), vectors.card)
+
+    def _is_of_another(self, row: int, folder: str) -> bool:
+        return any(row in rows for other, rows in self._rows.items() if other != folder)
 
 
 def open_files(settings: AuditSettings) -> FileSource:
@@ -79,8 +92,8 @@ def open_files(settings: AuditSettings) -> FileSource:
     )
 
 
-def chosen(vectors: "fi.Vectors", ids: Sequence[str], folder: str) -> "fi.Vectors":
-    """Return the vectors of these pictures, in their order: named as FOLDER/ID in the vectors' file, or as ID alone.
+def rows_of(vectors: "fi.Vectors", ids: Sequence[str], folder: str) -> np.ndarray:
+    """Return the rows of these pictures' vectors: those named FOLDER/ID in the vectors' file, else ID alone.
 
     Raises BadInput where the file names no pictures, or where one of these is not among them.
     """
@@ -99,8 +112,7 @@ def chosen(vectors: "fi.Vectors", ids: Sequence[str], folder: str) -> "fi.Vector
             f"{absent[0]}); its ids are paths inside the folder, with or without the folder's name before them, such "
             f"as {vectors.ids[0]!r}"
         )
-    features = vectors.features[np.array(found, dtype=np.int64)]
-    return fi.Vectors(features, vectors.source, list(ids), vectors.card)
+    return np.array(found, dtype=np.int64)
 
 
 def _digest(path: Path) -> str:

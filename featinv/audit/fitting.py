@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from featinv.types import Attack
 
 LEAST = 0.25
-"""share of the minutes that trained attacks have at least, however long the closed forms took"""
+"""share of its planned minutes that a trained attack has at least, however long those before it took"""
 
 
 class Climb:
@@ -45,19 +45,22 @@ class Climb:
         for name in self.ladder.closed:
             self._say(name, "closed form")
             self._one(attacks, name, partial(self._closed, name))
-        for name, minutes in self._minutes().items():
+        for name in self.ladder.minutes:
+            minutes = self._minutes(name)
             self._say(name, f"trained for at most {duration(minutes)}")
             self._one(attacks, name, partial(self._trained, name, minutes))
         shutil.rmtree(self.run.path / "checkpoints", ignore_errors=True)
         return attacks
 
-    def _minutes(self) -> dict[str, float]:
-        """The minutes of the trained attacks: what the closed forms have left of all."""
-        total = float(self.settings.minutes)
-        left = max(total - sum(self.record.seconds.values()) / 60, LEAST * total)
-        planned = self.record.minutes(shared_minutes(left, list(self.ladder.minutes)))
-        assert planned is not None
-        return planned
+    def _minutes(self, name: str) -> float:
+        """The minutes of a trained attack: its share of what those before it have left, as it was when it began."""
+        if name not in self.record.minutes:
+            to_come = list(self.ladder.minutes)[list(self.ladder.minutes).index(name) :]
+            planned = sum(self.ladder.minutes[one] for one in to_come)
+            left = float(self.settings.minutes) - sum(self.record.seconds.values()) / 60
+            self.record.minutes[name] = shared_minutes(max(left, LEAST * planned), to_come)[name]
+            self.record.write()
+        return self.record.minutes[name]
 
     def _one(self, attacks: "dict[str, Attack]", name: str, fit: "Callable[[], Attack]") -> None:
         folder = self.run.folder(name)

@@ -15,7 +15,7 @@ from featinv.training.classifier_settings import ClassifierTraining
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet, Overlap
-    from featinv.types import Judge
+    from featinv.types import Attack, Judge
 
 PACKAGED = "scenes-vgg"
 
@@ -24,6 +24,7 @@ def measured(
     settings: AuditSettings,
     run: RunFolder,
     record: Record,
+    inputs: dict[str, Any],
     source: Source,
     ladder: Ladder,
     named: str | None,
@@ -35,6 +36,8 @@ def measured(
     judges = _judges(settings, run, public)
     fi.evaluation.check_judges(judges, {}, release, allow_sibling=False)
     pairs = source.pairs(public, run.path / "features")
+    # Whatever was wrong with the flags has been said by now, and has left nothing in the way of a second try.
+    record.begin(inputs, ladder, named)
     study = fi.tracking.Study(
         run.path, fi.tracking.TrackingSettings(**settings.tracking), config=replace(settings, max_level=None)
     )
@@ -49,7 +52,7 @@ def measured(
         overlap=overlap,
         fit_seconds=record.seconds,
     )
-    board = _with_notes(board, settings, source, ladder, record)
+    board = _with_notes(board, settings, source, ladder, record, words.about_passes(_passes(attacks, len(public))))
     board.save(run.path)
     shown = fi.report.choose_pictures(board, attacks, release, seed=settings.seed) if settings.pictures else None
     if shown is not None:
@@ -85,8 +88,19 @@ def _judges(settings: AuditSettings, run: RunFolder, public: "ImageSet") -> "lis
     return build_judges(asked, public)
 
 
+def _passes(attacks: "dict[str, Attack]", public: int) -> dict[str, float]:
+    """How often each trained attack saw every public picture."""
+    histories = {name: getattr(attack, "history", None) for name, attack in attacks.items()}
+    return {name: rows[-1].get("pictures", 0.0) / public for name, rows in histories.items() if rows}
+
+
 def _with_notes(
-    board: "fi.Scoreboard", settings: AuditSettings, source: Source, ladder: Ladder, record: Record
+    board: "fi.Scoreboard",
+    settings: AuditSettings,
+    source: Source,
+    ladder: Ladder,
+    record: Record,
+    short: list[str],
 ) -> "fi.Scoreboard":
     """Return the board with what this audit did not try, its budget, and what to know about judge and victim."""
     level = board.leak_level
@@ -96,7 +110,7 @@ def _with_notes(
     spent = sum(record.seconds.values()) / 60
     budget = f"{level.budget}; {spent:.1f} minutes of training, of {settings.minutes:g} allowed"
     level = replace(level, not_tried=(*untried, *level.not_tried), budget=budget)
-    notes = [*words.about_judges(settings, board.protocol), *source.notes]
+    notes = [*words.about_judges(settings, board.protocol), *short, *source.notes]
     protocol: dict[str, Any] = dict(board.protocol)
     if protocol.get("warning"):
         notes.insert(0, str(protocol["warning"]))

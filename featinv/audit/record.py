@@ -18,17 +18,21 @@ class Record:
         self.file = folder / FILE_NAME
         self.content: dict[str, Any] = read_json(self.file) if self.file.is_file() else {}
 
-    def begin(self, inputs: dict[str, Any], ladder: Ladder, named: str | None) -> None:
-        """Write the plan down. Raises BadInput where the folder holds an audit of other inputs."""
-        known = self.content.get("inputs")
-        if known is not None and known != inputs:
+    def must_be_of(self, inputs: dict[str, Any]) -> None:
+        """Raise BadInput where the folder holds an audit of other vectors or pictures."""
+        known = self.content.get("inputs", inputs)
+        if known != inputs:
             other = next(key for key in inputs if known.get(key) != inputs[key])
             raise BadInput(
                 f"{self.file.parent}: holds an audit of other inputs ({other} differ now); choose another --out, or "
                 "remove that folder"
             )
-        if known is None:
-            self.content = {"inputs": inputs, "plan": asdict(ladder), "named": named, "seconds": {}, "failed": {}}
+
+    def begin(self, inputs: dict[str, Any], ladder: Ladder, named: str | None) -> None:
+        """Write the plan down, unless a killed audit has done so."""
+        if not self.content:
+            self.content = {"inputs": inputs, "plan": asdict(ladder), "named": named}
+            self.content |= {"minutes": {}, "seconds": {}, "failed": {}}
             self.write()
 
     @property
@@ -41,12 +45,10 @@ class Record:
         """What could not be fitted, and why."""
         return self.content["failed"]
 
-    def minutes(self, planned: dict[str, float] | None = None) -> dict[str, float] | None:
-        """Return the minutes of the trained attacks; those of the first call, where they were planned already."""
-        if "minutes" not in self.content and planned is not None:
-            self.content["minutes"] = planned
-            self.write()
-        return self.content.get("minutes")
+    @property
+    def minutes(self) -> dict[str, float]:
+        """The minutes that each trained attack was given when it began; a killed one goes on with the same."""
+        return self.content["minutes"]
 
     def write(self) -> None:
         write_json(self.file, self.content)

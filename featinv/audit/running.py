@@ -54,20 +54,17 @@ def run_audit(settings: AuditSettings) -> Outcome:
     assert settings.private is not None
     public, overlap, release = open_private(settings, source, public)
     assert release.truth is not None
-    record.begin(
-        {
-            "the vectors or what makes them": source.fingerprint,
-            "the public pictures": card_of(public),
-            "the private pictures": card_of(release.truth),
-        },
-        ladder,
-        named,
-    )
+    inputs = {
+        "the vectors or what makes them": source.fingerprint,
+        "the public pictures": card_of(public),
+        "the private pictures": card_of(release.truth),
+    }
+    record.must_be_of(inputs)
     if run.finished:
         print(f"{run.path}: this audit has run already; remove the folder to run it again.\n")
         board = fi.load_scoreboard(run.path)
     else:
-        board = measured(settings, run, record, source, ladder, named, public, overlap, release)
+        board = measured(settings, run, record, inputs, source, ladder, named, public, overlap, release)
     words.say_outcome(board, run.path)
     return Outcome(board, _passed(board, settings.max_level))
 

@@ -1,5 +1,6 @@
 """What an audit says while it runs and when it ends."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,19 @@ if TYPE_CHECKING:
     from featinv.assembly import Ladder
     from featinv.evaluation import Scoreboard
 
+WIDTH = 120
 BLIND = 0.5
 """share of softened, compressed or moved originals that a judge should find first; one that finds fewer sees little"""
+
+FEW_PASSES = 5
+"""times that a trained attack should see each public picture; with fewer it has hardly begun"""
 
 
 def say_plan(settings: AuditSettings, ladder: "Ladder", named: str | None, public: int, size: int) -> None:
     """Say what will be tried and for how long, and who was named, before any private picture is opened."""
     print(f"Audit of {settings.victim or settings.features}: {public:,} public pictures of {size} px.")
     trained = ", ".join(f"{name} ({duration(minutes)})" for name, minutes in ladder.minutes.items())
-    print(f"Ladder: {', '.join(ladder.closed)}; then, trained within {duration(settings.minutes)}: {trained}.")
+    _say(f"Ladder: {', '.join(ladder.closed)}; then, trained within {duration(settings.minutes)}: {trained}.")
     for name, why in ladder.left_out.items():
         print(f"Left out: {name}, because {why}.")
     rests = f"rests on {named!r}, named now" if named else "is corrected for all attacks; none is named"
@@ -41,6 +46,18 @@ def about_judges(settings: AuditSettings, protocol: Mapping[str, Any]) -> list[s
     return said
 
 
+def about_passes(passes: Mapping[str, float]) -> list[str]:
+    """Return a sentence on the trained attacks whose minutes were too short for them to learn much."""
+    short = {name: count for name, count in passes.items() if count < FEW_PASSES}
+    if not short:
+        return []
+    listed = ", ".join(f"{name} {count:.1f}" for name, count in short.items())
+    return [
+        f"Too little time: an attack should see every public picture {FEW_PASSES} times or more in its minutes, but "
+        f"some saw them less often ({listed}); what these did not find says little: give more --minutes"
+    ]
+
+
 def least_seen(protocol: Mapping[str, Any]) -> float:
     """Return the share of originals that the first judge finds first in the treatment that is hardest for it."""
     return min((view["reid_top1"]["mean"] for view in protocol["ceiling"].values() if "reid_top1" in view), default=1.0)
@@ -52,16 +69,16 @@ def say_outcome(board: "Scoreboard", folder: Path) -> None:
     assert level is not None
     print(f"\n{level}")
     if level.named:
-        print(
+        _say(
             f"Named beforehand: {level.named!r}, which has half of the error that is allowed (one-sided "
             f"{level.thresholds.alpha:g}) for itself; all rows share the other half."
         )
     else:
-        print("No attack was named beforehand: the level is corrected for all of them.")
+        _say("No attack was named beforehand: the level is corrected for all of them.")
     judges = ", ".join(f"{judge['name']} (trained on {judge['trained_on']})" for judge in board.protocol["judges"])
-    print(f"Judged by {judges}.")
+    _say(f"Judged by {judges}.")
     if board.protocol.get("warning"):
-        print(f"{board.protocol['warning']}.")
+        _say(f"{board.protocol['warning']}.")
     print(f"\nReport: {folder / 'report.html'}", end="")
     shown = (folder / "report_pictures.npz").is_file()
     print(f" (it shows private pictures; `featinv report {folder} --no-pictures` leaves them out)" if shown else "")
@@ -76,13 +93,16 @@ def say_gate(board: "Scoreboard", max_level: str, *, passed: bool) -> None:
     if not passed:
         print(f"FAILED: level {level.level}, where --max-level allows {max_level}.")
         return
-    print(
-        f"PASSED: level {level.level}, where --max-level allows {max_level}. That is no proof of safety: more "
-        "time, more public pictures or what was not tried may show more.",
-        flush=True,
+    _say(
+        f"PASSED: level {level.level}, where --max-level allows {max_level}. That is no proof of safety: more time, "
+        "more public pictures or what was not tried may show more."
     )
 
 
 def duration(minutes: int | float) -> str:
     """Return minutes in words, in seconds where they are few."""
     return f"{60 * minutes:.0f} s" if minutes < 2 else f"{minutes:.1f} min"
+
+
+def _say(text: str) -> None:
+    print(textwrap.fill(text, WIDTH), flush=True)

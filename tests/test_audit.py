@@ -1,0 +1,402 @@
+"""The publisher's one command: exit codes, what it leaves, what it refuses, and that it goes on where it was."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import featinv as fi
+from featinv import cli
+from featinv.assembly import ladder
+
+PUBLIC, PRIVATE = 90, 40
+MINUTES = "0.02"
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *flags: str) -> int | str | None:
+    monkeypatch.setattr(sys, "argv", ["featinv", "audit", *flags])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return left.value.code
+
+
+def write(images: fi.data.ImageSet, folder: Path, rows: range, *, classes: bool) -> None:
+    for row in rows:
+        place = folder / images.classes[int(images.labels[row])] if classes else folder
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images.uint8([row])[0]).save(place / f"{row:03d}.png")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """public/ in one folder a class, private/ without classes."""
+    root = tmp_path_factory.mktemp("pictures")
+    images = fi.data.scenes(PUBLIC + PRIVATE, size=32, seed=11)
+    write(images, root / "public", range(PUBLIC), classes=True)
+    write(images, root / "private", range(PUBLIC, PUBLIC + PRIVATE), classes=False)
+    return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Any:
+    """A thousand random features take most of the seconds of a tiny audit."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(ladder, "RANDOM_FEATURES", 20)
+    yield
+    patch.undo()
+
+
+def flags(pictures: Path, out: Path, *more: str) -> list[str]:
+    sides = ["--public", str(pictures / "public"), "--private", str(pictures / "private")]
+    return [*sides, "--minutes", MINUTES, "--out", str(out), *more]
+
+
+@pytest.fixture(scope="module")
+def audited(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One audit of the packaged encoder, to be looked at by many tests."""
+    out = tmp_path_factory.mktemp("audited") / "run"
+    fi.audit.run_audit(
+        fi.audit.AuditSettings(
+            out=str(out),
+            public=str(pictures / "public"),
+            private=str(pictures / "private"),
+            victim="tiny",
+            minutes=float(MINUTES),
+        )
+    )
+    return out
+
+
+@pytest.mark.slow
+def test_it_leaves_scoreboard_level_and_report(audited: Path) -> None:
+    board = fi.load_scoreboard(audited)
+    level = board.leak_level
+    assert level is not None
+    assert level.named == "two surrogates"
+    assert {"pixels", "listik", "through the victim", "two surrogates"} <= {row.name for row in board.attacks}
+    assert board["predicted-class mean"].kind == board["16 neighbours averaged"].kind == "control"
+    assert any("adversary" in line for line in level.not_tried)
+    assert "minutes of training, of 0.02 allowed" in level.budget
+    assert "knows nothing of photographs" in board.protocol["warning"]
+    # Two seconds are too few, and the report says so.
+    assert "some saw them less often" in board.protocol["warning"]
+    for text in ((audited / "report.html").read_text(), (audited / "report.md").read_text()):
+        assert "knows nothing of photographs" in text
+        assert "minutes of training, of 0.02 allowed" in text or "time to fit" in text
+    assert not (audited / "checkpoints").exists()
+    # Decoded private pictures lie about nowhere but in what the report shows.
+    assert not (audited / "pictures").exists()
+
+
+@pytest.mark.slow
+def test_the_plan_was_written_down_and_its_shares_add_up(audited: Path) -> None:
+    record = json.loads((audited / "audit.json").read_text())
+    assert sum(record["plan"]["minutes"].values()) == pytest.approx(float(MINUTES))
+    # Each gets its share of what those before it have left, and at least a quarter of what was planned.
+    plan, spent = record["plan"]["minutes"], sum(record["seconds"][name] for name in record["plan"]["closed"]) / 60
+    for place, (name, planned) in enumerate(plan.items()):
+        rest = sum(list(plan.values())[place:])
+        expected = max(float(MINUTES) - spent, 0.25 * rest) * planned / rest
+        assert record["minutes"][name] == pytest.approx(expected)
+        spent += record["seconds"][name] / 60
+    assert record["named"] == "two surrogates"
+    assert set(record["seconds"]) == {*record["plan"]["closed"], *record["plan"]["minutes"]}
+
+
+@pytest.mark.slow
+def test_a_finished_audit_shows_again_and_is_held_against_a_level(
+    audited: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The gate is the order of the levels, and nothing is trained again."""
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(fi.audit.running, "measured", never)
+    level = fi.load_scoreboard(audited).leak_level
+    assert level is not None
+    order = ["none", "L1", "L2", "L3", "L4"]
+    reached = 0 if level.level == "not shown" else order.index(level.level)
+    for place, limit in enumerate(order):
+        code = command(monkeypatch, *flags(pictures, audited, "--victim", "tiny", "--max-level", limit))
+        assert code == (1 if reached > place else 0), limit
+        said = capsys.readouterr().out
+        assert level.sentence.split()[0] in said
+        assert ("FAILED" in said) == (reached > place)
+        assert str(audited / "report.html") in said
+    assert command(monkeypatch, *flags(pictures, audited, "--victim", "tiny")) == 0
+
+
+@pytest.mark.slow
+def test_a_finished_audit_of_other_pictures_is_not_shown(
+    audited: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A gate must not pass on yesterday's pictures in the same folder."""
+    shutil.copytree(pictures, tmp_path / "pictures")
+    shutil.copytree(audited, tmp_path / "run")
+    sides = [str(pictures), str(tmp_path / "pictures")]
+    text = (tmp_path / "run" / "run.json").read_text().replace(*sides)
+    (tmp_path / "run" / "run.json").write_text(text)
+    assert command(monkeypatch, *flags(tmp_path / "pictures", tmp_path / "run", "--victim", "tiny")) == 0
+    (tmp_path / "pictures" / "private" / f"{PUBLIC:03d}.png").unlink()
+    assert command(monkeypatch, *flags(tmp_path / "pictures", tmp_path / "run", "--victim", "tiny")) == 2
+    assert "holds an audit of other inputs (the private pictures differ now)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_audit_that_was_killed_goes_on_with_the_same_surrogates(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while the last attack trained: what was fitted and distilled before is not made again."""
+    import featinv.audit.fitting as fitting
+
+    class Killed(Exception):
+        pass
+
+    def killed(name: str, *arguments: Any, **keywords: Any) -> Any:
+        if name == "two surrogates":
+            raise Killed
+        return made(name, *arguments, **keywords)
+
+    made = fitting.trained_attack
+    out = tmp_path / "run"
+    asked = [*flags(pictures, out), "--victim", "tiny"]
+    monkeypatch.setattr(fitting, "trained_attack", killed)
+    monkeypatch.setattr(sys, "argv", ["featinv", "audit", *asked])
+    with pytest.raises(Killed):
+        cli.main()
+    before = {file: file.read_bytes() for file in out.rglob("*.safetensors")}
+    planned = json.loads((out / "audit.json").read_text())["minutes"]
+    assert {file.parent.name for file in before} >= {"surrogates", "pixels", "listik", "through-the-victim", "ridge"}
+    monkeypatch.setattr(fitting, "trained_attack", made)
+    monkeypatch.setattr(fi.presets, "two_distilled", lambda *_: pytest.fail("distilled again"))
+    assert command(monkeypatch, *asked) == 0
+    assert {file: file.read_bytes() for file in before} == before
+    assert json.loads((out / "audit.json").read_text())["minutes"] == planned
+    assert (out / "two-surrogates" / "attack.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("together", [True, False])
+def test_vectors_computed_elsewhere(
+    together: bool, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One file that names all pictures, shuffled, or two in the order of their pictures: the vectors are the same."""
+    encoder = fi.encoders.tiny()
+    sides = {side: fi.data.folder(pictures / side, size=32) for side in ("public", "private")}
+    vectors = {side: encoder(images.batch(range(len(images)))).numpy() for side, images in sides.items()}
+    if together:
+        names = [f"{side}/{name}" for side, images in sides.items() for name in images.ids]
+        order = np.random.default_rng(0).permutation(len(names))
+        every = np.concatenate([vectors["public"], vectors["private"]])
+        np.savez(tmp_path / "v.npz", features=every[order], ids=np.array(names)[order])
+        given = ["--features", str(tmp_path / "v.npz")]
+    else:
+        for side, array in vectors.items():
+            np.save(tmp_path / f"{side}.npy", array)
+        given = ["--features", str(tmp_path / "private.npy"), "--public-features", str(tmp_path / "public.npy")]
+    out = tmp_path / "run"
+    assert command(monkeypatch, *flags(pictures, out, *given, "--size", "32", "--no-pictures")) == 0
+    assert "Left out: through the victim" in capsys.readouterr().out
+    board = fi.load_scoreboard(out)
+    assert "through the victim" not in [row.name for row in board.attacks]
+    assert any(line.startswith("through the victim: the attacker has no layers") for line in board.leak_level.not_tried)
+    assert not (out / "report_pictures.npz").exists()
+    # The nearest neighbour is right only where every vector found its picture.
+    public, private = sides["public"], sides["private"]
+    distances = ((vectors["private"][:, None] - vectors["public"][None]) ** 2).sum(2)
+    originals = private.batch(range(len(private))).numpy()
+    answers = public.batch(distances.argmin(1)).numpy()
+    psnr = -10 * np.log10(((originals - answers) ** 2).mean((1, 2, 3)))
+    assert board["nearest neighbour"].metrics["psnr"].mean == pytest.approx(psnr.mean(), abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_judge_that_sees_nothing_lets_nothing_pass(
+    audited: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where softened originals are not found again, "not shown" is the judge's blindness."""
+    shutil.copytree(audited, tmp_path / "run")
+    document = json.loads((tmp_path / "run" / "scoreboard.json").read_text())
+    document["protocol"]["ceiling"]["low-pass"]["reid_top1"]["mean"] = 0.31
+    (tmp_path / "run" / "scoreboard.json").write_text(json.dumps(document))
+    asked = flags(pictures, tmp_path / "run", "--victim", "tiny", "--max-level", "L4")
+    assert command(monkeypatch, *asked) == 2
+    assert "finds only 31 % of the originals themselves" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_judge_can_be_trained_on_the_labelled_public_pictures(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = flags(pictures, tmp_path / "run", "--victim", "tiny", "--train-judge", "--named", "none")
+    assert command(monkeypatch, *asked) == 0
+    said = capsys.readouterr().out
+    assert "Judged by vgg (trained on public)" in said
+    assert "No attack was named beforehand" in said
+    assert "scenes-vgg" not in said
+    assert fi.load_scoreboard(tmp_path / "run").leak_level.named is None
+
+
+def test_bad_input_leaves_with_two_and_one_line(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "few").mkdir()
+    shutil.copy(next((pictures / "private").iterdir()), tmp_path / "few")
+    shutil.copytree(pictures / "public", tmp_path / "both")
+    shutil.copy(pictures / "private" / f"{PUBLIC:03d}.png", tmp_path / "both" / "circle" / "x.png")
+    np.save(tmp_path / "v.npy", np.zeros((PRIVATE, 4), np.float32))
+    np.save(tmp_path / "short.npy", np.zeros((PUBLIC - 1, 4), np.float32))
+    vectors, short = ["--features", str(tmp_path / "v.npy")], ["--public-features", str(tmp_path / "short.npy")]
+    tiny = ["--victim", "tiny"]
+    public, private = ["--public", str(pictures / "public")], ["--private", str(pictures / "private")]
+    cases = {
+        "no attacker trains on nothing": [*tiny, *private],
+        "--private DIR": [*tiny, *public],
+        "--victim (an encoder) or --features (vectors computed elsewhere), got neither": [*public, *private],
+        "got both": [*tiny, *vectors, *public, *private],
+        "expected pictures (.png, .jpg, .webp, ...), got none": [*tiny, "--public", str(tmp_path / "empty"), *private],
+        "at least 50 pictures, got 1": [*tiny, "--public", str(tmp_path / "few"), *private],
+        "expected no picture in both, got 1 (the first: public circle/x.png": [
+            *tiny, "--public", str(tmp_path / "both"), *private,
+        ],
+        "did you mean tiny?": ["--victim", "tinny", *public, *private],
+        "--size: expected a power of two": [*tiny, *public, *private, "--size", "33"],
+        "--minutes: expected a number above 0": [*tiny, *public, *private, "--minutes", "0"],
+        "--max-level": [*tiny, *public, *private, "--max-level", "L5"],
+        "no attack 'gan'; there are mean image": [*tiny, *public, *private, "--named", "gan"],
+        "names no pictures, so that nobody knows": [*vectors, *public, *private, "--size", "32"],
+        "40 vectors for 90 pictures": [*vectors, "--public-features", str(tmp_path / "v.npy"), *public, *private,
+                                       "--size", "32"],
+        "89 vectors for 90 pictures": [*vectors, *short, *public, *private, "--size", "32"],
+        "those of --features are made already": [*vectors, *public, *private, "--layer", "avgpool"],
+        "without family": ["--victim", "featinv.testing.synthetic_pairs", *public, *private],
+        "GaussianNoise": [*tiny, *public, *private, "--defence", "GaussianNoise:strength=1"],
+        "the victim's own network": [*tiny, *public, *private, "--judge", str(own_network(tmp_path))],
+    }  # fmt: skip
+    for number, (words, given) in enumerate(cases.items()):
+        out = ["--out", str(tmp_path / f"out{number}"), *(() if "--minutes" in given else ("--minutes", MINUTES))]
+        assert command(monkeypatch, *given, *out) == 2, words
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said.startswith("error: "), said
+        assert words in said, said
+        # Nothing is in the way of a second try with other flags in the same folder.
+        left = {file.name for file in (tmp_path / f"out{number}").glob("*")}
+        assert left <= {"run.json"}, (words, left)
+
+
+def test_a_vector_is_of_one_picture_only(tmp_path: Path) -> None:
+    """Two folders may hold files of one name: ids without folders would give both the same vector."""
+    from featinv.audit.file_source import open_files
+
+    images = fi.data.scenes(4, size=8)
+    public, private = images.take([0, 1]), images.take([2, 3])
+    public.ids = private.ids = ("a.png", "b.png")
+    features = np.arange(16, dtype=np.float32).reshape(4, 4)
+
+    def source(*ids: str) -> Any:
+        np.savez(tmp_path / "v.npz", features=features[: len(ids)], ids=np.array(ids))
+        asked = fi.audit.AuditSettings("out", "x/old", "x/new", features=str(tmp_path / "v.npz"))
+        return open_files(asked)
+
+    full = source("new/b.png", "old/a.png", "old/b.png", "new/a.png")
+    assert full.release(private, 0).features.tolist() == features[[3, 0]].tolist()
+    assert full.pairs(public, tmp_path).features([0, 1]).tolist() == features[[1, 2]].tolist()
+    bare = source("a.png", "b.png")
+    bare.release(private, 0)
+    with pytest.raises(fi.BadInput, match="would be of a public and of a private picture; write .* as in old/a.png"):
+        bare.pairs(public, tmp_path)
+    with pytest.raises(fi.BadInput, match=r"has no vector of 1 of 2 pictures in new \(the first: b.png\)"):
+        source("a.png", "c.png").release(private, 0)
+
+
+def own_network(folder: Path) -> Path:
+    """The victim's weights in a judge's clothes."""
+    tiny = fi.encoders.tiny()
+    judge = fi.encoders.Judge(
+        tiny.network, name="copy", family="other", trained_on="x", classes=[str(i) for i in range(12)], input_size=32
+    )
+    fi.encoders.save_judge(judge, folder / "copy.safetensors")
+    return folder / "copy.safetensors"
+
+
+@pytest.mark.parametrize(("white_box", "labelled"), [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("minutes", [0.5, 30, 600])
+def test_the_shares_of_a_ladder_add_up(white_box: bool, labelled: bool, minutes: float) -> None:
+    plan = fi.assembly.plan_ladder(
+        minutes, public=1000, feature_shape=(64,), image_size=32, labelled=labelled, white_box=white_box
+    )
+    assert sum(plan.minutes.values()) == pytest.approx(minutes)
+    assert ("through the victim" in plan.minutes) == white_box
+    assert ("predicted-class mean" in plan.closed) == labelled
+    assert not set(plan.names) & set(plan.left_out)
+    # Nothing is dropped in silence.
+    assert len(plan.names) + len(plan.left_out) == 10
+    bound = fi.assembly.distillation(plan.minutes["two surrogates"]).minutes
+    pairs = fi.testing.synthetic_pairs(feature_shape=(64,), size=32)
+    encoder = fi.encoders.tiny()
+    spent = 2 * bound
+    for name, share in plan.minutes.items():
+        spent += fi.assembly.trained_attack(
+            name, pairs, share, encoder=encoder, surrogates=(encoder_of_three_stages(), encoder_of_three_stages(4))
+        ).training.minutes
+    assert spent == pytest.approx(minutes)
+
+
+def encoder_of_three_stages(stages: int = 3) -> fi.encoders.Encoder:
+    network = fi.encoders.networks.SmallResNet(
+        8, widths=(4,) * (stages + 1), blocks=(1,) * (stages + 1), standardise=True
+    )
+    return fi.encoders.Encoder(network, name="n", family="f", layer="norm", input_size=32)
+
+
+def test_what_would_not_fit_into_memory_or_cannot_be_distilled_is_named() -> None:
+    plan = fi.assembly.plan_ladder(
+        10, public=9, feature_shape=(512, 7, 7), image_size=256, labelled=True, white_box=True
+    )
+    assert set(plan.left_out) == {"16 neighbours averaged", "ridge", "random features", "two surrogates"}
+    assert "25,088 x 196,608 numbers" in plan.left_out["ridge"]
+
+
+def test_help_and_settings_load_no_torch() -> None:
+    code = (
+        "import sys\nfrom featinv import cli\nsys.argv = ['featinv', 'audit', '--help']\n"
+        "try:\n    cli.main()\nexcept SystemExit as left:\n    assert left.code == 0\n"
+        "sys.argv = ['featinv', 'audit', '--victim', 'tiny', '--private', 'x', '--out', 'y']\n"
+        "from featinv.audit.settings import AuditSettings\n"
+        "heavy = {'torch', 'matplotlib', 'jinja2', 'wandb', 'accelerate', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--max-level" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("spoken", "args"),
+    [
+        ("GaussianNoise:0.1", {"std": 0.1}),
+        ("GaussianNoise:std=1e-3", {"std": 1e-3}),
+        ("Identity", {}),
+    ],
+)
+def test_a_part_in_one_word(spoken: str, args: dict[str, Any]) -> None:
+    from featinv.audit.settings import spoken_part
+
+    assert spoken_part(spoken, fi.defences, "--defence") == fi.configuration.Part(spoken.partition(":")[0], args)
+
+
+def test_a_path_goes_to_the_first_parameter_as_it_is() -> None:
+    from featinv.audit.settings import spoken_part
+
+    part = spoken_part("cifar_resnet:/a=b/w.safetensors,depth=56,layer=null", fi.encoders, "--victim")
+    assert part.args == {"weights": "/a=b/w.safetensors", "depth": 56, "layer": None}
+    with pytest.raises(fi.BadInput, match="KEY=VALUE after a comma, got 'b'"):
+        spoken_part("cifar_resnet:a,b", fi.encoders, "--victim")

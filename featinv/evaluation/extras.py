@@ -176,7 +176,7 @@ class ExtraMeasures:
         return card
 
     def _public_features(self, public: ImageSet) -> np.ndarray:
-        book, step = Notebook(), self.panel.batch_size
+        book, step = Notebook(len(public)), self.panel.batch_size
         for start in range(0, len(public), step):
             book.add(self.panel.judges[0], public.batch(np.arange(start, min(start + step, len(public)))))
         return book.done().features

@@ -24,24 +24,32 @@ class Seen:
 
 
 class Notebook:
-    """Collects what a judge says of one batch after the other."""
+    """Collects what a judge says of one batch after the other, of `count` pictures in all."""
 
-    def __init__(self) -> None:
-        self._batches: list[Seen] = []
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._filled = 0
+        self._seen: Seen | None = None
 
     def add(self, judge: Judge, images: Images) -> None:
         """Show the judge a batch and keep its features and labels.
 
         Raises BadInput when the judge does not answer with (features (B, D), logits (B, K)).
         """
-        self._batches.append(look(judge, images))
+        batch = look(judge, images)
+        if self._seen is None:
+            # All at once: small arrays kept between large temporaries leave the heap full of holes (53 kB a picture).
+            width = batch.features.shape[1]
+            self._seen = Seen(np.empty((self._count, width), dtype=np.float32), np.empty(self._count, dtype=np.int64))
+        rows = slice(self._filled, self._filled + len(images))
+        self._seen.features[rows], self._seen.labels[rows] = batch.features, batch.labels
+        self._filled += len(images)
 
     def done(self) -> Seen:
         """Return all batches as one."""
-        return Seen(
-            np.concatenate([batch.features for batch in self._batches]),
-            np.concatenate([batch.labels for batch in self._batches]),
-        )
+        assert self._seen is not None
+        assert self._filled == self._count
+        return self._seen
 
 
 def look(judge: Judge, images: Images) -> Seen:

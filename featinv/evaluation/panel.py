@@ -68,7 +68,7 @@ class Panel:
         self.metrics = {**PIXEL, **(pictures or {})}
         self.batch_size = max(1, min(batch_size, _PIXELS // truth.size**2))
         self.tick = tick
-        books = {view: Notebook() for view in self.views}
+        books = {view: Notebook(len(truth)) for view in self.views}
         for rows in self._batches():
             self._look(truth.batch(rows), books)
             tick(len(rows))
@@ -103,7 +103,7 @@ class Panel:
 
         `without` names metrics of pictures that are not to judge this attack.
         """
-        books = {view: Notebook() for view in self.views}
+        books = {view: Notebook(len(self.truth)) for view in self.views}
         failed, seconds = [], 0.0
         for rows in self._batches():
             begin = time.perf_counter()

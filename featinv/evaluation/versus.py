@@ -12,7 +12,7 @@ from featinv.errors import BadInput
 from featinv.evaluation import significance
 from featinv.evaluation.attack_score import WRONG_VECTOR
 from featinv.evaluation.columns import LOWER_IS_BETTER, Columns
-from featinv.evaluation.intervals import Interval, paired
+from featinv.evaluation.intervals import Interval, bootstrap_all
 from featinv.evaluation.seeds import hierarchical
 
 ALPHA = 0.05
@@ -75,11 +75,26 @@ class Versus:
 
 def difference(columns: Columns, first: Group, second: Group, metric: str, *, resamples: int, seed: int) -> Interval:
     """Return the mean of `first - second` with its interval; several names a side are seeds of one attack."""
-    name, _, view = metric.partition("/")
-    sides = [np.stack([columns.get(row, name, view) for row in group]).astype(np.float64) for group in (first, second)]
+    return _differences(columns, first, second, [metric], resamples=resamples, seed=seed)[metric]
+
+
+def _differences(
+    columns: Columns, first: Group, second: Group, metrics: Sequence[str], *, resamples: int, seed: int
+) -> dict[str, Interval]:
+    """Return the interval of every metric's difference, all from the same resamples, which cost more than the means."""
+    sides = {metric: [_rows(columns, group, metric) for group in (first, second)] for metric in metrics}
     if len(first) == len(second) == 1:
-        return paired(sides[0][0], sides[1][0], clusters=columns.clusters, resamples=resamples, seed=seed)
-    return hierarchical(sides[0], sides[1], clusters=columns.clusters, resamples=resamples, seed=seed)
+        apart = {metric: one[0] - two[0] for metric, (one, two) in sides.items()}
+        return bootstrap_all(apart, clusters=columns.clusters, resamples=resamples, seed=seed)
+    return {
+        metric: hierarchical(one, two, clusters=columns.clusters, resamples=resamples, seed=seed)
+        for metric, (one, two) in sides.items()
+    }
+
+
+def _rows(columns: Columns, group: Group, metric: str) -> Float64[np.ndarray, "S N"]:
+    name, _, view = metric.partition("/")
+    return np.stack([columns.get(row, name, view) for row in group]).astype(np.float64)
 
 
 def decide(columns: Columns, first: Group, second: Group, *, resamples: int, seed: int, alpha: float = ALPHA) -> Versus:
@@ -137,8 +152,9 @@ def _family(
     }
     corrected = significance.holm(everywhere)
     differences = {}
+    intervals = _differences(columns, units[0], units[1], measured, resamples=resamples, seed=seed)
     for metric, p in tests.items():
-        interval = difference(columns, units[0], units[1], metric, resamples=resamples, seed=seed)
+        interval = intervals[metric]
         both = (everywhere[metric, (0, 1)], corrected[metric, (0, 1)])
         differences[metric] = Difference(interval, *both, _side(metric, interval, p, both[1], alpha))
     side = _together(differences, alpha)

@@ -18,6 +18,8 @@ from report_parts import NASTY, compared, finished, hits, rescored
 import featinv as fi
 from featinv.evaluation import Scoreboard
 from featinv.evaluation.table import number
+from featinv.report.verdicts import verdict
+from featinv.report.versus_section import TITLE
 
 
 class Page(html.parser.HTMLParser):
@@ -114,6 +116,58 @@ def test_verdict_and_level_stand_first(board: Scoreboard, page: Page) -> None:
     held = {one.level for one in level.evidence if one.shown}
     for name, word in (("L1", "class"), ("L2", "appearance"), ("L3", "identifying"), ("L4", "recognisable")):
         assert f"{name} {word}: {'shown' if name in held else 'not shown'}" in before
+
+
+def test_what_the_best_control_finds_stands_beside_the_verdict(board: Scoreboard, page: Page) -> None:
+    """A reader who sees a level must not have to guess that a control finds as many."""
+    before = page.text.partition("Level by level")[0].replace("\N{NO-BREAK SPACE}", " ")
+    best = board.protocol["best_control"]
+    what = "other pictures' vectors" if best.startswith("wrong vector") else "no trained attack"
+    rate = f"{100 * hits(board, best, 10):.1f} %"
+    assert f"The best control, {best!r} ({what}), does so for {rate}" in before
+    assert f"for {100 * hits(board, NASTY, 10):.1f} % [" in before
+    assert "The attack finds more than any control." in before  # a perfect attack against one that knows nothing
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-0.4, -0.1, "The control finds more than the attack: this much the vectors give away without any training."),
+        (-0.1, 0.2, "That the attack finds more than the control is not shown."),
+        (0.1, 0.3, "The attack finds more than any control."),
+    ],
+)
+def test_what_an_attack_adds_is_told_by_the_interval_of_its_strength(
+    board: Scoreboard, low: float, high: float, words: str
+) -> None:
+    strength = replace(board[NASTY].metrics["attack_strength"], mean=(low + high) / 2, low=low, high=high)
+    level = replace(board.leak_level, row=NASTY)  # type: ignore[type-var]
+    changed = tuple(
+        replace(row, metrics={**row.metrics, "attack_strength": strength}) if row.name == NASTY else row
+        for row in board.attacks
+    )
+    told = verdict(fi.report.read_run(replace(board, attacks=changed, leak_level=level)))
+    assert told.beside.endswith(words)
+
+
+def test_the_leading_attack_is_held_against_every_row_as_the_board_does(board: Scoreboard, folder: Path) -> None:
+    text = fi.report.write(folder, folder / "versus.md").read_text(encoding="utf-8")
+    section = text.partition(f"## {TITLE}")[2].partition("## ")[0]
+    assert NASTY.partition("(")[2][:4] in section
+    rows = {line.split(" | ")[0].removeprefix("| against "): line.split(" | ") for line in section.splitlines()}
+    others = [row for row in board.attacks if row.name != NASTY and row.role != "linkage"]
+    assert len(others) == 3
+    for row in others:
+        cells = next(cells for name, cells in rows.items() if name.replace("\\", "") == row.name)
+        found = board.versus(NASTY, row.name)
+        assert cells[1] == found.verdict
+        for cell, family in zip(cells[2:4], ("pixel", "identification"), strict=True):
+            side, _, p = cell.replace("\\", "").partition(", p ")
+            assert side == found.families[family].side
+            known = [one.p_holm for one in found.families[family].differences.values() if one.side == side]
+            smallest = min(known)
+            assert (p == "< 0.0001") if smallest < 1e-4 else float(p.removeprefix("= ")) == pytest.approx(smallest, 0.1)
+    assert rows["mean image"][1] == "stronger"
 
 
 def test_a_board_without_a_level_says_so(board: Scoreboard, tmp_path: Path) -> None:

@@ -81,12 +81,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one run says in one sentence, and where it stands on the scale of levels."""
+    """What one run says in one sentence, where it stands on the scale of levels, and what its best control finds."""
 
     run: str
     level: str
     sentence: str
     steps: tuple[Step, ...] = ()
+    beside: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,20 @@
 from collections.abc import Sequence
 
 from featinv.evaluation import Interval
-from featinv.evaluation.leak_level import LEVELS
 from featinv.evaluation.table import number
-from featinv.report.document import Document, Facts, Notes, Part, Section, Step, Table, Verdict
+from featinv.report.criteria_section import criteria_section
+from featinv.report.document import Document, Facts, Notes, Part, Section, Table
 from featinv.report.entries import Entry, entries
 from featinv.report.finished_run import Run
 from featinv.report.identification_figure import EXPLANATION, identification_figure
 from featinv.report.interval_figures import interval_figures
-from featinv.report.leading import leading_attack, named_control
 from featinv.report.learning_figures import learning_figures
 from featinv.report.picture_figures import picture_figures
 from featinv.report.protocol_section import protocol_section
 from featinv.report.trade_off_figure import trade_off_figure
-from featinv.report.words import AT_LEAST, CONTROLS, CRITERIA, INTERVALS, LEVEL_MEANINGS, METRICS, PRIVATE, SCOREBOARD
-
-NOT_ASSESSED = "not assessed"
-_WORDS = frozenset({1, 2, 6})
-"""Columns of text in the table of criteria."""
+from featinv.report.verdicts import verdict
+from featinv.report.versus_section import TITLE, versus_section
+from featinv.report.words import AT_LEAST, CONTROLS, INTERVALS, METRICS, PRIVATE, SCOREBOARD
 
 
 def document(runs: Sequence[Run], *, pictures: bool = True) -> Document:
@@ -29,8 +26,9 @@ def document(runs: Sequence[Run], *, pictures: bool = True) -> Document:
     shown = sum(run.exhibit.count for run in runs if run.exhibit is not None)
     first = runs[0].board
     sections = [
-        _criteria(runs),
+        criteria_section(runs),
         _scoreboard(listed),
+        versus_section(runs, listed),
         _seen_otherwise(listed),
         Section("Pictures", (), tuple(sheets)) if sheets else None,
         _identification(listed),
@@ -43,82 +41,17 @@ def document(runs: Sequence[Run], *, pictures: bool = True) -> Document:
         title="What these vectors give away",
         subtitle=f"{first.victim.get('name', 'unnamed victim')}; {first.protocol['private']['count']:,} private "
         f"pictures; {'runs' if several else 'run'} {', '.join(run.name for run in runs)}",
-        verdicts=tuple(_verdict(run) for run in runs),
+        verdicts=tuple(verdict(run) for run in runs),
         sections=tuple(section for section in sections if section is not None),
-        warnings=(PRIVATE.format(count=shown),) if sheets else (),
+        warnings=(*_cautions(runs), *((PRIVATE.format(count=shown),) if sheets else ())),
         footer=AT_LEAST,
     )
 
 
-def _verdict(run: Run) -> Verdict:
-    level = run.board.leak_level
-    if level is None:
-        return Verdict(run.name, NOT_ASSESSED, _plain_sentence(run))
-    held = {one.level for one in level.evidence if one.shown}
-    steps = tuple(Step(name, LEVELS[name], LEVEL_MEANINGS[name], name in held) for name in LEVELS)
-    reached = level.level
-    title = f"{reached} ({LEVELS[reached]})" if reached in LEVELS else reached
-    return Verdict(run.name, title, level.sentence, steps)
-
-
-def _plain_sentence(run: Run) -> str:
-    """Say what the best attack finds, where no level was assessed."""
-    leader, control = leading_attack(run.board), named_control(run.board)
-    found = leader.metrics.get("reid_top10") if leader else None
-    if leader is None or found is None:
-        return "No attack was measured here, so that nothing can be said of what leaks."
-    against = control.metrics.get("reid_top10") if control else None
-    beside = f", the best control {control.name!r} for {_percent(against)}" if control and against else ""
-    return (
-        f"From what {leader.name!r} makes of a vector, a judge finds the original among the first ten of "
-        f"{run.board.protocol.get('gallery', found.n):,} candidates for {_percent(found)} of pictures{beside}."
-    )
-
-
-def _criteria(runs: Sequence[Run]) -> Section | None:
-    """Return what each level asked, and what the row nearest to it reached."""
-    tables = [_criteria_table(run, named=len(runs) > 1) for run in runs if run.board.leak_level is not None]
-    return Section("Level by level", (CRITERIA,), tuple(tables)) if tables else None
-
-
-def _criteria_table(run: Run, *, named: bool) -> Table:
-    level = run.board.leak_level
-    assert level is not None
-    rows = []
-    for name, word in LEVELS.items():
-        tested = [one for one in level.evidence if one.level == name]
-        if not tested:
-            rows.append((f"{name} {word}", "not measured", "", "", "", "", "not shown", ""))
-            continue
-        best = max(tested, key=lambda one: (one.shown, -one.p, one.value.low))
-        chance = "" if best.value.chance is None else _short(best.value.chance)
-        smallest = level.smallest.get(name)
-        rows.append(
-            (
-                f"{name} {word}",
-                best.row,
-                best.view or "plain",
-                number(best.value, 100),
-                _short(best.threshold),
-                chance,
-                f"{'shown' if best.shown else 'not shown'}, {_chance_of(best.p_corrected)}",
-                "" if smallest is None else _short(smallest),
-            )
-        )
-    head = ("", "row", "hardest view", "value, %", "must exceed, %", "chance, %", "criterion", "could be shown from, %")
-    return Table(head, tuple(rows), run.name if named else "What each level asks, and what was reached", words=_WORDS)
-
-
-def _chance_of(p: float) -> str:
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
-
-
-def _short(share: float) -> str:
-    return number(Interval(share, share, share, 1), 100).partition(" ")[0]
-
-
-def _percent(interval: Interval) -> str:
-    return f"{100 * interval.mean:.1f} % [{100 * interval.low:.1f} to {100 * interval.high:.1f}]"
+def _cautions(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What has to be known before the verdict is believed: of a judge, of a budget."""
+    told = {run.name: run.board.protocol.get("warning") for run in runs}
+    return tuple(f"{name}: {text}." if len(runs) > 1 else f"{text}." for name, text in told.items() if text)
 
 
 def _scoreboard(listed: Sequence[Entry]) -> Section:
@@ -212,7 +145,10 @@ def _absent(run: Run, *, pictures: bool) -> list[tuple[str, str]]:
     if run.board.leak_level is None:
         absent.append(("Level", "not assessed: the scoreboard was written by an earlier version"))
     if not run.board.per_image:
-        absent.append(("Re-identification curve", "the numbers of every picture (per_image.npz) are not at hand"))
+        absent += [
+            (what, "the numbers of every picture (per_image.npz) are not at hand")
+            for what in ("Re-identification curve", TITLE)
+        ]
     if not pictures:
         absent.append(("Pictures", "left out as asked"))
     elif run.exhibit is None:

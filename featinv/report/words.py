@@ -98,8 +98,9 @@ CRITERIA = (
     "it, at the lower bound, and after correction for all rows and levels. For each level, the row that comes nearest:"
 )
 CONTROLS = (
-    "Controls show what anybody gets without an attack: from knowing the public pictures alone, or from a vector that "
-    "belongs to another picture. Only what an attack gets beyond its best control is a leak of its own."
+    "Controls show what anybody gets without training an attack: from the public pictures alone (mean image), from a "
+    "vector that belongs to another picture, or by looking up the public picture whose vector is most alike (nearest "
+    "neighbour). What an attack finds beyond its best control is what the attack itself adds."
 )
 INTERVALS = "Every number is a mean or a rate over all private pictures, with its 95 % interval."
 PRIVATE = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from scales import SCALES, Scale
+from scales import EXPECTED, SCALES, Scale
 
 import featinv as fi
 from featinv.assembly import RunFolder
@@ -73,7 +73,7 @@ def main(config: Config) -> None:
     out = Path(config.out or f"runs/paper-{config.scale}")
     run = RunFolder(out, _Identity(str(out), config.data, config.upscale, config.weights, scale))
     if fi.processes.is_main():
-        print(f"Figure {config.figure} at scale {config.scale}: {scale.minutes} for all five.", flush=True)
+        print(f"Figure {config.figure} at scale {config.scale}: {EXPECTED[config.scale]} for all five.", flush=True)
         if config.upscale:
             print("Pictures smaller than the target size are enlarged, as asked: they hold less than their size says.")
     fi.processes.share_threads()

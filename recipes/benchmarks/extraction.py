@@ -6,13 +6,12 @@ The ratio is of pictures per second of CPU time, over rounds that take turns, so
 Goals: at least 0.95, and memory the same within 10 %. Linux only (it reads /proc).
 """
 
-import subprocess
-import sys
+import statistics
 import tempfile
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from clocks import anonymous_memory, in_a_fresh_process, in_turns, picture_file
 
 import featinv as fi
 
@@ -35,14 +34,12 @@ class Config:
 
 def main(config: Config) -> None:
     if config.probe:
-        print(anonymous_memory(config.probe))
+        print(memory(config.probe))
         return
     speed(config)
     sizes = []
     for count in config.counts:
-        command = [sys.executable, __file__, "--probe", str(count)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        sizes.append(float(done.stdout.split()[-1]))
+        sizes.append(in_a_fresh_process(__file__, "--probe", str(count)))
         print(f"| extraction to a store and 50 training steps, {count:,} pictures | {sizes[-1]:.1f} MB anonymous |")
     print(f"| memory, largest to smallest | {sizes[-1] / sizes[0]:.3f} |")
 
@@ -73,50 +70,29 @@ def speed(config: Config) -> None:
             fi.extract(victim, images, to=Path(folder) / "store")
 
     runs = {"encoder alone": bare, "extract, in memory": in_memory, "extract, to a store": to_store}
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(config.rounds):
-        for name, run in runs.items():
-            started = time.process_time()
-            run()
-            rates[name].append(config.pictures / (time.process_time() - started))
-    alone = np.array(rates["encoder alone"])
-    for name, values in rates.items():
-        ratio = float(np.median(np.array(values) / alone))
-        print(f"| {name} | {np.median(values):.0f} pictures per CPU second | {ratio:.3f} |", flush=True)
+    seconds = in_turns(runs, config.rounds)
+    alone = seconds["encoder alone"]
+    for name, taken in seconds.items():
+        ratio = statistics.median(bare / one for bare, one in zip(alone, taken, strict=True))
+        rate = config.pictures / statistics.median(taken)
+        print(f"| {name} | {rate:.0f} pictures per CPU second | {ratio:.3f} |", flush=True)
 
 
-def anonymous_memory(count: int) -> float:
+def memory(count: int) -> float:
     """Return the most anonymous memory (MB) while `count` pictures are extracted and trained on."""
-    import numpy as np
     import torch
 
     torch.set_num_threads(1)
-    peak, done = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.02):
-            line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("RssAnon"))
-            peak[0] = max(peak[0], int(line.split()[1]) / 1024)
-
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "pictures.npy"
-        pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(count, 32, 32, 3))
-        for start in range(0, count, 10_000):
-            pixels[start : start + 10_000] = np.random.default_rng(start).integers(
-                0, 256, pixels[start : start + 10_000].shape, dtype=np.uint8
-            )
-        pixels.flush()
-        del pixels
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        images = fi.data.arrays(file)
-        encoder = fi.encoders.wrap(torch.nn.AvgPool2d(8), name="means", family="means", input_size=32)
-        pairs = fi.extract(fi.Victim(encoder), images, to=Path(folder) / "store")
-        decoder = fi.decoders.Upsampling(pairs.feature_shape, 32, width=64, channels=0)
-        fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), fi.Training(pictures=50 * 128, batch_size=128)).fit(pairs)
-        done.set()
-        watcher.join()
-    return peak[0]
+        file = picture_file(Path(folder) / "pictures.npy", count, 32)
+        with anonymous_memory() as seen:
+            images = fi.data.arrays(file)
+            encoder = fi.encoders.wrap(torch.nn.AvgPool2d(8), name="means", family="means", input_size=32)
+            pairs = fi.extract(fi.Victim(encoder), images, to=Path(folder) / "store")
+            decoder = fi.decoders.Upsampling(pairs.feature_shape, 32, width=64, channels=0)
+            training = fi.Training(pictures=50 * 128, batch_size=128)
+            fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training).fit(pairs)
+    return float(seen.peak)
 
 
 if __name__ == "__main__":

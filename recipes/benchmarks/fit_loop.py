@@ -17,12 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from clocks import in_turns
+
 import featinv as fi
 from featinv.configuration import Part, build
 from featinv.training.settings import Training
 
 if TYPE_CHECKING:
-    import torch
     from accelerate import Accelerator
     from torch import Tensor, nn
 
@@ -106,23 +107,6 @@ def our_loop(decoder: "nn.Module", pairs: "fi.Pairs", config: Config, accelerato
     return run
 
 
-def in_turns(loops: "dict[str, Callable[[], None]]", config: Config, device: "torch.device") -> dict[str, list[float]]:
-    """Return pictures/s of every round of every loop; the first one goes last in the next round."""
-    import torch
-
-    clock = time.perf_counter if config.clock == "wall" else time.process_time
-    speeds: dict[str, list[float]] = {name: [] for name in loops}
-    for turn in range(config.rounds + 1):
-        for name, run in list(loops.items())[:: 1 if turn % 2 else -1]:
-            started = clock()
-            run()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if turn:  # round 0 warms up
-                speeds[name].append(config.steps * config.batch_size / (clock() - started))
-    return speeds
-
-
 def main(config: Config) -> None:
     import numpy as np
     import torch
@@ -140,7 +124,9 @@ def main(config: Config) -> None:
             "bare": bare_loop(copy.deepcopy(decoder), torch.from_numpy(vectors).to(device), pixels, config),
             "ours": our_loop(decoder, fi.Pairs(vectors, images), config, accelerator),
         }
-        speeds = in_turns(loops, config, device)
+        clock = time.perf_counter if config.clock == "wall" else time.process_time
+        seconds = in_turns(loops, config.rounds, clock=clock)
+    speeds = {name: [config.steps * config.batch_size / one for one in taken] for name, taken in seconds.items()}
     ratios = [ours / bare for ours, bare in zip(speeds["ours"], speeds["bare"], strict=True)]
     report = {
         "decoder": config.decoder.name,

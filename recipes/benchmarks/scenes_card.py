@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import featinv as fi
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
 
@@ -61,11 +60,7 @@ def encoder(config: Config) -> fi.types.Encoder:
         return fi.encoders.tiny()
     judge = fi.encoders.judge(config.weights)
     return fi.encoders.wrap(
-        lambda images: judge(images)[0],
-        name="tiny",
-        family="resnet",
-        trained_on=judge.trained_on,
-        input_size=config.size,
+        lambda x: judge(x)[0], name="tiny", family="resnet", trained_on=judge.trained_on, input_size=config.size
     )
 
 
@@ -144,12 +139,9 @@ def print_factors(images: fi.data.ImageSet) -> None:
     """For each factor the number of its values, and the share of the most common one: what guessing gets."""
     import numpy as np
 
-    def share(values: "np.ndarray") -> float:
-        return float(np.bincount(values).max() / len(values))
-
     print("\n| factor | values | most common |\n|---|---|---|")
     for name, values in images.factors.items():
-        print(f"| `{name}` | {len(np.unique(values))} | {share(values):.3f} |")
+        print(f"| `{name}` | {len(np.unique(values))} | {np.bincount(values).max() / len(values):.3f} |")
 
 
 if __name__ == "__main__":

@@ -53,15 +53,17 @@ def main(config: Config) -> None:
 
     if fi.processes.is_main():
         fi.save_attack(attack, Path(config.out) / "attack")
-        controls: dict[str, fi.types.Attack] = {
+        attacks: dict[str, fi.types.Attack] = {
             "mean image": fi.attacks.MeanImage(),
             "nearest neighbour": fi.attacks.NearestNeighbour(),
         }
-        for control in controls.values():
+        for control in attacks.values():
             control.fit(pairs)
+        attacks["gan"] = attack
         release = fi.release(victim, private, seed=0)
-        board = fi.compare({**controls, "gan": attack}, release, judges=[fi.encoders.judge("scenes-vgg")])
+        board = fi.compare(attacks, release, judges=[fi.encoders.judge("scenes-vgg")])
         board.save(config.out)
+        fi.tracking.log(board, attacks, release, mode="offline", folder=config.out, config=config)
         print(board)
 
 

@@ -296,7 +296,7 @@ def test_a_vector_is_of_one_picture_only(tmp_path: Path) -> None:
     """Two folders may hold files of one name: ids without folders would give both the same vector."""
     from featinv.audit.file_source import open_files
 
-    images = fi.data.scenes(4, size=8)
+    images = fi.data.scenes(4, size=32)
     public, private = images.take([0, 1]), images.take([2, 3])
     public.ids = private.ids = ("a.png", "b.png")
     features = np.arange(16, dtype=np.float32).reshape(4, 4)

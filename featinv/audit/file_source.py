@@ -53,16 +53,14 @@ class FileSource:
             return vectors
         rows = rows_of(vectors, images.ids, folder)
         self._rows[folder] = rows
-        both = [name for name, row in zip(images.ids, rows, strict=True) if self._is_of_another(row, folder)]
+        others = [other for name, other in self._rows.items() if name != folder]
+        both = [images.ids[place] for place in np.flatnonzero(np.isin(rows, others))]
         if both:
             raise BadInput(
                 f"{vectors.source}: the vector of {both[0]} would be of a public and of a private picture; write the "
                 f"folder's name before the ids, as in {folder}/{both[0]}"
             )
         return fi.Vectors(vectors.features[rows], vectors.source, list(images.ids), vectors.card)
-
-    def _is_of_another(self, row: int, folder: str) -> bool:
-        return any(row in rows for other, rows in self._rows.items() if other != folder)
 
 
 def open_files(settings: AuditSettings) -> FileSource:

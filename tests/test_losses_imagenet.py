@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from evaluation_parts import mean_image
 from torch.nn import functional as F
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 from torchvision import models
@@ -89,6 +90,20 @@ def test_lpips_is_torchmetrics_own_with_the_same_weights(cache, net, name):
     whole = fi.encoders.torchvision(name, layer="features", weights="IMAGENET1K_V1", input_size=64)
     assert whole.weights_fingerprint in (L1() + ours).fingerprints
     assert repr(ours) == f"LPIPS({net}@{whole.weights_fingerprint[:8]})"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("net", "metric", "other"), [("alex", "lpips", "dists"), ("vgg", "dists", "lpips")])
+def test_an_attack_that_was_loaded_is_not_judged_by_the_network_of_its_loss(cache, net, metric, other):
+    """All that it has left of its loss are the fingerprints in `barred`."""
+    from featinv.evaluation.extras import _trained_with
+
+    loaded = mean_image()
+    loaded.barred = (L1() + 0.5 * LPIPS(net)).fingerprints
+    assert _trained_with(loaded, metric)
+    assert not _trained_with(loaded, other)
+    loaded.barred = frozenset({"the fingerprint of another network"})
+    assert not _trained_with(loaded, metric)
 
 
 def test_lpips_obeys_the_contract_and_reads_a_file(cache):

@@ -339,15 +339,20 @@ def test_the_shares_of_a_ladder_add_up(white_box: bool, labelled: bool, minutes:
     assert not set(plan.names) & set(plan.left_out)
     # Nothing is dropped in silence.
     assert len(plan.names) + len(plan.left_out) == 10
-    bound = fi.assembly.distillation(plan.minutes["two surrogates"]).minutes
+
+
+def test_what_trains_gets_the_minutes_of_its_share_and_distilling_is_part_of_it() -> None:
+    shares = fi.assembly.shared_minutes(30, ["pixels", "listik", "through the victim", "two surrogates"])
     pairs = fi.testing.synthetic_pairs(feature_shape=(64,), size=32)
-    encoder = fi.encoders.tiny()
-    spent = 2 * bound
-    for name, share in plan.minutes.items():
-        spent += fi.assembly.trained_attack(
-            name, pairs, share, encoder=encoder, surrogates=(encoder_of_three_stages(), encoder_of_three_stages(4))
+    surrogates = (encoder_of_three_stages(), encoder_of_three_stages(4))
+    given = {
+        name: fi.assembly.trained_attack(
+            name, pairs, share, encoder=fi.encoders.tiny(), surrogates=surrogates
         ).training.minutes
-    assert spent == pytest.approx(minutes)
+        for name, share in shares.items()
+    }
+    given["two surrogates"] += 2 * fi.assembly.distillation(shares["two surrogates"]).minutes
+    assert given == pytest.approx(shares)
 
 
 def encoder_of_three_stages(stages: int = 3) -> fi.encoders.Encoder:

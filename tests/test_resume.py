@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from evaluation_parts import mean_image
 from torch import Tensor
 from training_parts import make_decoder, make_pairs
 
@@ -284,3 +286,43 @@ def test_a_full_disk_is_one_line_and_earlier_states_stay(tmp_path: Path) -> None
 def test_checkpoints_that_cannot_be_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match=rf"checkpoints\.{name}"):
         Checkpoints(tmp_path, **{name: 0})
+
+
+# ------------------------------------------------------------------------------------------------ listeners
+
+
+def test_a_listener_hears_every_row_once_though_the_training_was_interrupted(tmp_path: Path) -> None:
+    """What was heard before the interruption and after it, put together, is what an uninterrupted training tells."""
+    whole: list[dict[str, float]] = []
+    _fit(tmp_path / "a", every=1, listener=whole.append)
+    assert [row["step"] for row in whole] == list(range(1, 21))
+    for step in (1, 7, 19):
+        heard: list[dict[str, float]] = []
+        with pytest.raises(_Stopped):
+            _fit(tmp_path / f"b{step}", objective=_Stopping(step), every=1, listener=heard.append)
+        before = len(heard)
+        assert before == step
+        again = _fit(tmp_path / f"b{step}", every=1, listener=heard.append)
+        assert len(heard) > before
+        assert [_timeless(row) for row in heard] == [_timeless(row) for row in whole]
+        assert [_timeless(row) for row in heard] == [_timeless(row) for row in again.history]
+
+
+def test_a_study_tells_rows_since_the_last_state_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """States are rarer than rows: a resumed training makes those since the last state again, and they are skipped."""
+    from featinv.tracking import Study, wandb_runs
+
+    told: list[float] = []
+    monkeypatch.setattr(wandb_runs, "open_run", lambda *_, run_id, **__: SimpleNamespace(id=run_id))
+    monkeypatch.setattr(wandb_runs, "write_row", lambda run, row: told.append(row["pictures"]))
+    monkeypatch.setattr("featinv.tracking.open_runs._SECONDS_BETWEEN_NOTES", 0.0)
+    attack = mean_image()
+    with pytest.raises(_Stopped):
+        _fit(tmp_path / "a", objective=_Stopping(9), every=96, listener=Study(tmp_path).listener("x", attack))
+    assert len(told) == 9
+    _fit(tmp_path / "a", every=96, listener=Study(tmp_path).listener("x", attack))  # as in a new process
+    assert told == [24.0 * step for step in range(1, 21)]
+
+
+def _timeless(row: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in row.items() if name != "seconds"}

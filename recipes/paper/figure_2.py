@@ -21,7 +21,7 @@ def two_pictures(job: "Job") -> "tuple[fi.attacks.DecoderAttack, fi.Pairs, list[
     optimiser = job.scale.film_optimisers[-1]
     settings = filmed.training(optimiser, job.scale.pair_epochs, 2)
     moments = [job.scale.pair_epochs // 10, job.scale.pair_epochs]
-    attack, rows = filmed.film(pairs, settings, moments, job.out / "figure_2")
+    attack, rows = filmed.film(pairs, settings, moments, job.out / "figure_2", job.told)
     return attack, pairs, rows
 
 

@@ -32,12 +32,17 @@ def training(optimiser: str, epochs: int, pictures: int) -> "fi.Training":
 
 
 def film(
-    pairs: "fi.Pairs", settings: "fi.Training", epochs: Sequence[int], folder: Path, listener: Any = None
+    pairs: "fi.Pairs",
+    settings: "fi.Training",
+    epochs: Sequence[int],
+    folder: Path,
+    told: "fi.tracking.Study | None" = None,
 ) -> "tuple[fi.attacks.DecoderAttack, list[dict[str, Any]]]":
     """Fit the decoder of the paper, and return it with what was seen at each epoch asked for; resumes.
 
     A row is {"epoch", "bce", "excess", "psnr", "ssim"}: means over the pictures, BCE in nats a channel, its excess over
-    that of a perfect copy, PSNR in dB. The pictures themselves stand in `folder`, and `shown` reads them.
+    that of a perfect copy, PSNR in dB. The pictures themselves stand in `folder`, and `shown` reads them. `told` hears
+    the learning curve, under the folder's name.
     """
     if (folder / "attack" / "attack.json").is_file():
         done = fi.load_attack(folder / "attack")
@@ -59,7 +64,7 @@ def film(
     attack.fit(
         pairs,
         checkpoints=fi.training.Checkpoints(folder / "checkpoints", every_seconds=120),
-        listener=listener,
+        listener=None if told is None else told.listener(folder.name, attack),
         snapshots=fi.training.Snapshots([epoch * len(pairs) for epoch in epochs], take),
     )
     if fi.processes.is_main():

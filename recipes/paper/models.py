@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from contenders import make
 from drawing import CONTROLS
 from measuring import Side, measure, side
 from scales import Scale
@@ -94,40 +95,6 @@ def _model(study: Study, name: str, count: int, seen: int) -> "fi.types.Attack":
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     fi.processes.barrier()
     return attack
-
-
-def make(name: str, pairs: "fi.Pairs", seen: int, distilled: int) -> Any:
-    """Build a control or an attack by its name in the table; all see equally many pictures, and keep the last weights.
-
-    `distilled` pictures are seen by each surrogate besides. Raises BadInput for a name that is none.
-    """
-    training = fi.Training(pictures=seen, ema=0.998, flips=True, holdout=0, keep="last", weight_decay=0.02)
-    makers: dict[str, Callable[[], Any]] = {
-        "mean image": fi.attacks.MeanImage,
-        "nearest neighbour": fi.attacks.NearestNeighbour,
-        "ridge": lambda: fi.attacks.Ridge(penalty=10.0),
-        "listik": lambda: fi.presets.listik(
-            pairs.feature_shape, pairs.image_size, training=fi.Training.paper(pictures=seen)
-        ),
-        "upsampling": lambda: fi.attacks.DecoderAttack(_upsampling(pairs), fi.losses.MSE(), training),
-        "two surrogates": lambda: fi.presets.two_surrogates(
-            pairs, training=training, distillation=_distillation(len(pairs), distilled)
-        ),
-    }
-    if name not in makers:
-        raise fi.BadInput(f"--attacks: there is no {name!r}; there are {', '.join(makers)}")
-    return makers[name]()
-
-
-def _upsampling(pairs: "fi.Pairs") -> "fi.decoders.Upsampling":
-    with fi.processes.seeded(0):
-        return fi.decoders.Upsampling(pairs.feature_shape, pairs.image_size, width=256, channels=8)
-
-
-def _distillation(count: int, pictures: int) -> "fi.training.ClassifierTraining":
-    return fi.training.ClassifierTraining(
-        epochs=pictures / count, batch_size=min(128, max(2, count // 2)), blur=0.35, cutout=0.25, bf16=True
-    )
 
 
 def _measured(study: Study, attack: "fi.types.Attack", count: int, seen: int) -> dict[str, Any]:

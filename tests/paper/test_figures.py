@@ -17,6 +17,7 @@ from featinv.files import read_json
 
 sys.path.insert(0, str(RECIPES / "paper"))
 
+import contenders
 import figure_3
 import filmed
 import measuring
@@ -161,6 +162,13 @@ def test_a_perfect_copy_has_no_excess_and_a_film_keeps_what_it_saw(tmp_path: Pat
     assert same == rows
 
 
+def test_wandb_hears_of_a_film_too(home: Path) -> None:
+    flags = ["--figure", "1", *QUICK, "--film_optimisers", "[adadelta]", "--out", "out"]
+    run.main(fi.command_line.parse(run.Config, arguments=[*flags, "--tracking.mode", "offline"]))
+    assert list(read_json(home / "out" / "wandb" / "runs.json")) == ["attack/figure_1_adadelta"]
+    assert len(list((home / "out" / "wandb").glob("offline-run-*"))) == 1
+
+
 def test_the_authors_optimiser_is_the_authors() -> None:
     settings = filmed.training("adadelta", 100, 2)
     assert settings == fi.Training.paper(pictures=200, batch_size=2)
@@ -232,10 +240,10 @@ def test_smaller_sets_are_parts_of_larger_ones_and_copies_find_themselves(home: 
     assert study.subset(15).images.ids[:5] == study.subset(5).images.ids
     assert study.training.first(5).pictures.ids == study.subset(5).images.ids
     assert not set(study.subset(15).images.ids) & set(study.unseen.pictures.ids)
-    neighbour = models.make("nearest neighbour", study.subset(15), 1, 1).fit(study.subset(15))
+    neighbour = contenders.make("nearest neighbour", study.subset(15), 1, 1).fit(study.subset(15))
     copies = measuring.measure(neighbour, study.training.first(15), study.unseen.features, judge)
     assert copies["reid_top10"].mean == copies["agreement"].mean == 1
-    blank = models.make("mean image", study.subset(15), 1, 1).fit(study.subset(15))
+    blank = contenders.make("mean image", study.subset(15), 1, 1).fit(study.subset(15))
     known = measuring.measure(blank, study.unseen, study.unseen.features, judge)
     assert known["reid_top10"].mean == pytest.approx(10 / 20), "one picture for all finds ten of twenty"
 
@@ -243,10 +251,10 @@ def test_smaller_sets_are_parts_of_larger_ones_and_copies_find_themselves(home: 
 def test_every_attack_sees_equally_many_pictures() -> None:
     pairs = fi.extract(fi.Victim(fi.encoders.tiny()), fi.data.scenes(100, size=32, seed=1), flips=True)
     for name in ("listik", "upsampling"):
-        assert models.make(name, pairs, 600, 1200).training.pictures == 600
-    assert models.make("listik", pairs, 600, 1200).training == fi.Training.paper(pictures=600)
-    assert models._distillation(100, 1200).epochs == 12
-    assert models._distillation(50_000, 100_000).epochs == 2
+        assert contenders.make(name, pairs, 600, 1200).training.pictures == 600
+    assert contenders.make("listik", pairs, 600, 1200).training == fi.Training.paper(pictures=600)
+    assert contenders.distillation(100, 1200).epochs == 12
+    assert contenders.distillation(50_000, 100_000).epochs == 2
 
 
 def test_the_page_is_written_with_whatever_is_there() -> None:

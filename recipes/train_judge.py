@@ -5,7 +5,8 @@
 DIR has one folder a class, or train/ and test/ with one folder a class each. These settings gave 83.6 % on 5,000 test
 pictures of CIFAR-10, after 22 minutes of one thread on a busy machine. How the packaged judge "scenes-vgg" was made is
 in docs/encoder_tiny.md. The judge is a plain VGG-like network without residual connections, so that it is of another
-family than the encoders under attack; load it by `featinv.encoders.judge("judge.safetensors")`.
+family than the encoders under attack; load it by `featinv.encoders.judge("judge.safetensors")`. `--network SmallMixer`
+makes a second judge of yet another family: what both find is no quirk of one.
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import featinv as fi
+from featinv.configuration import Part, build
 from featinv.training.classifier_settings import ClassifierTraining
 
 if TYPE_CHECKING:
@@ -39,10 +41,8 @@ class Config:
     """which scenes; their test set has the next seed"""
     factors: bool = False
     """its features must predict every factor of the pictures beside the label (scenes have factors)"""
-    widths: tuple[int, ...] = (32, 64, 128, 256)
-    """channels of each stage; the picture is halved between two stages"""
-    convolutions: tuple[int, ...] = (2, 2, 2, 1)
-    """3x3 convolutions of each stage"""
+    network: Part = Part("SmallVGG", {"widths": [32, 64, 128, 256], "convolutions": [2, 2, 2, 1]})
+    """what judges: SmallVGG, or SmallMixer for a second judge of yet another family"""
     half: bool = False
     """store the weights as float16"""
     training: ClassifierTraining = field(default_factory=ClassifierTraining)
@@ -72,8 +72,7 @@ def main(config: Config) -> None:
         images,
         config.training,
         name=config.name,
-        widths=config.widths,
-        convolutions=config.convolutions,
+        make=lambda heads: build(config.network, fi.encoders.networks, heads),
         trained_on=trained_on,
         also=also,
     )

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 import featinv as fi
 from featinv.data import ImageSet
-from featinv.encoders.networks import SmallVGG
+from featinv.encoders.networks import SmallMixer, SmallVGG
 from featinv.training.augmentation import augment
 from featinv.training.classifier_settings import ClassifierTraining
 
@@ -196,8 +196,7 @@ def test_a_trained_judge_is_saved_loaded_and_right(tmp_path: Path) -> None:
         train,
         quick(epochs=8),
         name="stripes-vgg",
-        widths=(6, 8),
-        convolutions=(1, 1),
+        make=small_network,
         also={"bright": train.factors["bright"]},
     )
     assert (judge.family, judge.trained_on, judge.image_size) == ("vgg", "stripes", 12)
@@ -226,7 +225,8 @@ def test_the_recipe_makes_a_judge_from_a_folder_with_train_and_test(tmp_path: Pa
     spec.loader.exec_module(recipe)
     monkeypatch.setattr(fi.processes, "share_threads", lambda: 1)
     out = tmp_path / "judge.safetensors"
-    flags = f"--data {tmp_path / 'data'} --out {out} --size 12 --widths [4,6] --convolutions [1,1] --name stripes"
+    flags = f"--data {tmp_path / 'data'} --out {out} --size 12 --name stripes"
+    flags += " --network.widths [4,6] --network.convolutions [1,1]"
     config = fi.command_line.parse(recipe.Config, arguments=[*flags.split(), "--training.epochs", "1"])
     recipe.main(config)
     assert "accuracy on 8 test pictures" in capsys.readouterr().out
@@ -235,6 +235,21 @@ def test_the_recipe_makes_a_judge_from_a_folder_with_train_and_test(tmp_path: Pa
     with pytest.raises(fi.BadInput, match="--out: expected a new file"):
         recipe.main(config)
     assert out.read_bytes() == before
+
+
+def test_a_judge_of_a_second_family_is_a_judge_like_the_first(tmp_path: Path) -> None:
+    train, test = striped(160).split(0.75, seed=0)
+    judge, _ = fi.training.train_judge(train, quick(epochs=8), make=lambda heads: SmallMixer(heads, width=8, depth=2))
+    assert judge.family == "mixer"
+    fi.encoders.save_judge(judge, tmp_path / "mixer.safetensors")
+    saved = fi.encoders.judge(tmp_path / "mixer.safetensors")
+    assert saved.fingerprint == judge.fingerprint
+    assert fi.training.label_accuracy(saved, test) >= 0.9
+
+
+def test_a_network_that_could_not_be_saved_is_refused_before_it_is_trained() -> None:
+    with pytest.raises(fi.BadInput, match="network: expected SmallVGG or SmallMixer for a judge, got Linear"):
+        fi.training.train_judge(striped(32), quick(), make=lambda heads: torch.nn.Linear(3, 2))
 
 
 # ------------------------------------------------------------------------------------------------ bad input
@@ -274,7 +289,7 @@ def test_labels_that_do_not_fit_are_refused() -> None:
         fi.training.train_classifier(small_network(), images, quick(), targets={"label": np.arange(32) % 3})
     with pytest.raises(fi.BadInput, match="expected 32 whole numbers for 'label', got float64"):
         fi.training.train_classifier(small_network(), images, quick(), targets={"label": np.zeros(32)})
-    judge, _ = fi.training.train_judge(images, quick(epochs=1), widths=(4,), convolutions=(1,))
+    judge, _ = fi.training.train_judge(images, quick(epochs=1), make=small_network)
     renamed = ImageSet(images.uint8([0, 1]), ids=("a", "b"), labels=np.arange(2), classes=("x", "y"))
     with pytest.raises(fi.BadInput, match="expected labels of the judge's classes"):
         fi.training.label_accuracy(judge, renamed)

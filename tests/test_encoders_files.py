@@ -224,7 +224,9 @@ def test_a_judge_is_saved_by_name_only_and_over_nothing_half_written(small_judge
     judge = fi.encoders.Judge(
         foreign, name="f", family="mlp", trained_on="nothing", classes=("a", "b", "c"), input_size=4
     )
-    with pytest.raises(fi.BadInput, match="expected one of CifarResNet, SmallResNet, SmallVGG to save, got Sequential"):
+    with pytest.raises(
+        fi.BadInput, match="expected one of CifarResNet, SmallMixer, SmallResNet, SmallVGG to save, got Sequential"
+    ):
         fi.encoders.save_judge(judge, tmp_path / "f.safetensors")
     assert list(tmp_path.iterdir()) == []
 
@@ -241,7 +243,10 @@ def test_a_judge_needs_a_column_for_each_class(small_judge) -> None:
     [
         ({"schema": 2}, "expected a judge of schema 1, got 2"),
         ({"schema": None}, "expected schema in its metadata, got None"),
-        ({"network": "Evil"}, "expected one of the networks CifarResNet, SmallResNet, SmallVGG, got 'Evil'"),
+        (
+            {"network": "Evil"},
+            "expected one of the networks CifarResNet, SmallMixer, SmallResNet, SmallVGG, got 'Evil'",
+        ),
         ({"args": {"widths": [4, 6]}}, "expected arguments of SmallVGG"),
         ({"args": {"heads": 3, "widths": [4, "x"]}}, "expected arguments of SmallVGG"),
         ({"args": {"heads": 3, "widths": [4, 8], "convolutions": [1, 1]}}, r"linear\.bias of shape \(3,\), got \(7,\)"),

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import featinv as fi
-from featinv.encoders.networks import CifarResNet, SmallResNet, SmallVGG
+from featinv.encoders.networks import CifarResNet, SmallMixer, SmallResNet, SmallVGG
 
 
 def shaken(network: torch.nn.Module) -> torch.nn.Module:
@@ -70,10 +70,42 @@ def test_the_vgg_is_convolutions_pools_and_one_linear_layer() -> None:
     assert network(pictures).shape == (2, 7)
 
 
+def test_the_mixer_is_patches_then_places_and_channels_in_turn() -> None:
+    network = shaken(SmallMixer({"label": 4, "hue": 3}, width=5, depth=2, kernel=3, patch=4))
+    state = {name.replace("stages.", "s").replace("patches.", "p"): v for name, v in network.state_dict().items()}
+    pictures = torch.randn(2, 3, 16, 16)
+    # Every 4 x 4 patch becomes 5 numbers: a product of matrices.
+    patches = pictures.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).flatten(3)
+    x = (patches @ state["p0.weight"].flatten(1).T + state["p0.bias"]).permute(0, 3, 1, 2)
+    x = normalised(F.gelu(x), state, "p2")
+    for start in (0, 6):
+        # Places: each channel has a 3 x 3 filter of its own. Channels: one matrix for all places.
+        filtered = [
+            F.conv2d(
+                x[:, c : c + 1], state[f"s{start}.weight"][c : c + 1], state[f"s{start}.bias"][c : c + 1], padding=1
+            )
+            for c in range(5)
+        ]
+        x = normalised(F.gelu(torch.cat(filtered, 1)), state, f"s{start + 2}")
+        matrix = state[f"s{start + 3}.weight"].flatten(1)
+        x = torch.einsum("oc,bchw->bohw", matrix, x) + state[f"s{start + 3}.bias"][:, None, None]
+        x = normalised(F.gelu(x), state, f"s{start + 5}")
+    expected = x.mean((2, 3)) @ state["linear.weight"].T + state["linear.bias"]
+    torch.testing.assert_close(network(pictures), expected, rtol=1e-4, atol=1e-5)
+    assert network(pictures).shape == (2, 7)
+
+
+@pytest.mark.parametrize("sizes", [{"width": 0}, {"depth": 0}, {"kernel": 4}, {"patch": 0}, {"patch": 64}])
+def test_a_mixer_that_cannot_be_is_refused(sizes: dict[str, int]) -> None:
+    with pytest.raises(fi.BadInput, match="SmallMixer: expected width 1 to 8192"):
+        SmallMixer(2, **sizes)
+
+
 def test_no_network_of_ours_mixes_families() -> None:
     """A judge is of another family only if its network has no residual connection: no addition in its graph."""
-    graph = torch.fx.symbolic_trace(SmallVGG(3, widths=(4,), convolutions=(1,))).graph
-    assert not [node for node in graph.nodes if "add" in node.name]
+    for judge in (SmallVGG(3, widths=(4,), convolutions=(1,)), SmallMixer(3, width=4, depth=2)):
+        graph = torch.fx.symbolic_trace(judge).graph
+        assert not [node for node in graph.nodes if "add" in node.name]
     residual = torch.fx.symbolic_trace(SmallResNet(3, widths=(4,), blocks=(1,))).graph
     assert [node for node in residual.nodes if "add" in node.name]
 

@@ -1,14 +1,15 @@
 """From labelled public pictures to a judge."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from featinv.data import ImageSet
 from featinv.encoders import Judge
-from featinv.encoders.networks import SmallVGG
+from featinv.encoders.networks import SmallMixer, SmallVGG
 from featinv.errors import BadInput
 from featinv.processes import seeded
 
@@ -17,20 +18,26 @@ from .classifier_accuracy import PIXEL_MEAN, PIXEL_STD
 from .classifier_settings import ClassifierTraining
 
 
+def plain_network(heads: Mapping[str, int]) -> SmallVGG:
+    """Return the judge's usual network, a VGG-like one of 7 convolutions."""
+    return SmallVGG(heads, widths=(32, 64, 128, 256), convolutions=(2, 2, 2, 1))
+
+
 def train_judge(
     images: ImageSet,
     settings: ClassifierTraining,
     *,
     name: str = "vgg",
-    widths: Sequence[int] = (32, 64, 128, 256),
-    convolutions: Sequence[int] = (2, 2, 2, 1),
+    make: Callable[[Mapping[str, int]], nn.Module] = plain_network,
     trained_on: str = "",
     also: Mapping[str, npt.ArrayLike] | None = None,
 ) -> tuple[Judge, list[dict[str, float]]]:
-    """Train a plain VGG-like judge, without residual connections, on labelled PUBLIC pictures; returns its history too.
+    """Train a judge without residual connections on labelled PUBLIC pictures; returns its history too.
 
-    `also` gives further factors, (N,) whole numbers each, that its features must predict beside the label.
-    `trained_on` is the pictures' source unless given. Raises BadInput for pictures without labels or class names.
+    `make` gives the network for {head: classes}: a `SmallVGG`, or for a second judge of yet another family a
+    `SmallMixer`. `also` gives further factors, (N,) whole numbers each, that its features must predict beside the
+    label. `trained_on` is the pictures' source unless given. Raises BadInput for pictures without labels or class
+    names, and for another kind of network.
     """
     if images.labels is None or len(images.classes) < 2:
         raise BadInput(
@@ -40,12 +47,17 @@ def train_judge(
     targets = {"label": images.labels} | {key: np.asarray(column) for key, column in (also or {}).items()}
     heads = {key: int(column.max()) + 1 for key, column in targets.items()} | {"label": len(images.classes)}
     with seeded(settings.seed):
-        network = SmallVGG(heads, widths=widths, convolutions=convolutions)
+        network = make(heads)
+    if not isinstance(network, SmallVGG | SmallMixer):
+        raise BadInput(
+            f"network: expected SmallVGG or SmallMixer for a judge, got {type(network).__name__}; a network that you "
+            "trained yourself becomes a judge by featinv.encoders.Judge(network, ...)"
+        )
     history = train_classifier(network, images, settings, targets=targets)
     judge = Judge(
         network,
         name=name,
-        family="vgg",
+        family=network.family,
         trained_on=trained_on or Path(images.source).name or images.source,
         classes=images.classes,
         input_size=settings.side(images.size),

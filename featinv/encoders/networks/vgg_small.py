@@ -17,6 +17,8 @@ class SmallVGG(nn.Module):
     not fit convolutions.
     """
 
+    family = "vgg"
+
     def __init__(
         self,
         heads: int | Mapping[str, int],

@@ -41,8 +41,8 @@ class Config:
     """which scenes; their test set has the next seed"""
     factors: bool = False
     """its features must predict every factor of the pictures beside the label (scenes have factors)"""
-    network: Part = Part("SmallVGG", {"widths": [32, 64, 128, 256], "convolutions": [2, 2, 2, 1]})
-    """what judges: SmallVGG, or SmallMixer for a second judge of yet another family"""
+    network: Part = Part("SmallVGG")
+    """SmallVGG, or SmallMixer for a second judge of yet another family; `--network.width 64` is a keyword of its own"""
     half: bool = False
     """store the weights as float16"""
     training: ClassifierTraining = field(default_factory=ClassifierTraining)

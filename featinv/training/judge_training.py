@@ -18,17 +18,12 @@ from .classifier_accuracy import PIXEL_MEAN, PIXEL_STD
 from .classifier_settings import ClassifierTraining
 
 
-def plain_network(heads: Mapping[str, int]) -> SmallVGG:
-    """Return the judge's usual network, a VGG-like one of 7 convolutions."""
-    return SmallVGG(heads, widths=(32, 64, 128, 256), convolutions=(2, 2, 2, 1))
-
-
 def train_judge(
     images: ImageSet,
     settings: ClassifierTraining,
     *,
     name: str = "vgg",
-    make: Callable[[Mapping[str, int]], nn.Module] = plain_network,
+    make: Callable[[Mapping[str, int]], nn.Module] = SmallVGG,
     trained_on: str = "",
     also: Mapping[str, npt.ArrayLike] | None = None,
 ) -> tuple[Judge, list[dict[str, float]]]:

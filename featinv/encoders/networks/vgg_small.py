@@ -24,7 +24,7 @@ class SmallVGG(nn.Module):
         heads: int | Mapping[str, int],
         *,
         widths: Sequence[int] = (32, 64, 128, 256),
-        convolutions: Sequence[int] = (1, 2, 2, 1),
+        convolutions: Sequence[int] = (2, 2, 2, 1),
     ) -> None:
         super().__init__()
         counts = convolutions

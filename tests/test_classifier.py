@@ -235,6 +235,10 @@ def test_the_recipe_makes_a_judge_from_a_folder_with_train_and_test(tmp_path: Pa
     with pytest.raises(fi.BadInput, match="--out: expected a new file"):
         recipe.main(config)
     assert out.read_bytes() == before
+    mixer = ["--out", str(tmp_path / "mixer.safetensors"), "--network", "SmallMixer", "--network.width", "4"]
+    flags = ["--data", str(tmp_path / "data"), "--size", "12", "--training.epochs", "1"]
+    recipe.main(fi.command_line.parse(recipe.Config, arguments=[*flags, *mixer]))
+    assert fi.encoders.judge(tmp_path / "mixer.safetensors").family == "mixer"
 
 
 def test_a_judge_of_a_second_family_is_a_judge_like_the_first(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 import featinv as fi
 from featinv.assembly import AttackSettings, JudgeSettings, PictureSettings, RunFolder, Term, VictimSettings
 from featinv.configuration import Part
+from featinv.training.classifier_settings import ClassifierTraining
 from featinv.training.settings import Training
 
 
@@ -98,6 +99,24 @@ def test_no_judge_is_refused() -> None:
         fi.assembly.build_judges({}, public)
     with pytest.raises(fi.BadInput, match="scenes-vg"):
         fi.assembly.build_judges({"x": JudgeSettings(Part("judge", {"source": "scenes-vg"}))}, public)
+
+
+def test_a_missing_judge_is_trained_as_asked_and_kept(tmp_path: Path) -> None:
+    public = fi.data.scenes(40, seed=3)
+    training = ClassifierTraining(epochs=1, batch_size=16)
+    source = str(tmp_path / "judge.safetensors")
+    asked = {
+        "x": JudgeSettings(
+            Part("judge", {"source": source}),
+            train=True,
+            network=Part("SmallMixer", {"width": 4, "depth": 1}),
+            training=training,
+        )
+    }
+    (judge,) = fi.assembly.build_judges(asked, public)
+    assert judge.family == "mixer"
+    assert fi.encoders.judge(source).fingerprint == judge.fingerprint
+    assert fi.assembly.build_judges(asked, public)[0].fingerprint == judge.fingerprint, "not trained anew"
 
 
 @dataclass(frozen=True)

@@ -245,6 +245,20 @@ def test_a_judge_can_be_trained_on_the_labelled_public_pictures(
     assert fi.load_scoreboard(tmp_path / "run").leak_level.named is None
 
 
+@pytest.mark.parametrize(("victim", "judge"), [("vgg", "SmallMixer"), ("resnet", "SmallVGG"), (None, "SmallVGG")])
+def test_a_trained_judge_is_never_of_the_victims_family(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str | None, judge: str
+) -> None:
+    from featinv.assembly import RunFolder
+    from featinv.audit import measuring
+
+    monkeypatch.setattr(measuring, "build_judges", lambda asked, public: list(asked.values()))
+    settings = fi.audit.AuditSettings(out=str(tmp_path), victim="tiny", public="a", private="b", train_judge=True)
+    public = fi.data.scenes(2)
+    (asked,) = measuring._judges(settings, RunFolder(tmp_path, settings), public, victim_family=victim)
+    assert (asked.train, asked.network.name) == (True, judge)
+
+
 def test_bad_input_leaves_with_two_and_one_line(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,8 @@ class JudgeSettings:
     """an export of featinv.encoders that returns a judge: `judge` (a packaged name or a file) or `cifar_judge`"""
     train: bool = False
     """train one on the labelled public pictures when the file `judge.args.source` does not exist, and keep it there"""
+    network: Part = Part("SmallVGG")
+    """what to train: SmallVGG, or SmallMixer where the encoder itself is of VGG's family or a second judge is wanted"""
     training: ClassifierTraining = field(default_factory=ClassifierTraining)
     """how to train it"""
 
@@ -41,7 +43,9 @@ def _judge(settings: JudgeSettings, public: "ImageSet", folders: Mapping[str, st
     file = Path(str(part.args.get("source", "")))
     if settings.train and not file.is_file():
         if fi.processes.is_main():
-            judge, _ = fi.training.train_judge(public, settings.training)
+            judge, _ = fi.training.train_judge(
+                public, settings.training, make=lambda heads: build(settings.network, fi.encoders.networks, heads)
+            )
             fi.encoders.save_judge(judge, file)
         fi.processes.barrier()
     return build(part, fi.encoders).to(fi.processes.device())

@@ -33,7 +33,7 @@ def measured(
     release: "fi.Release",
 ) -> "fi.Scoreboard":
     """Train the ladder, score it, and write scoreboard and reports into the run's folder."""
-    judges = _judges(settings, run, public)
+    judges = _judges(settings, run, public, victim_family=release.card.get("family"))
     fi.evaluation.check_judges(judges, {}, release, allow_sibling=False)
     pairs = source.pairs(public, run.path / "features")
     # Whatever was wrong with the flags has been said by now, and has left nothing in the way of a second try.
@@ -71,13 +71,14 @@ def measured(
     return board
 
 
-def _judges(settings: AuditSettings, run: RunFolder, public: "ImageSet") -> "list[Judge]":
+def _judges(settings: AuditSettings, run: RunFolder, public: "ImageSet", *, victim_family: str | None) -> "list[Judge]":
     if settings.train_judge:
         print("Training a judge on the labelled public pictures; it only scores.", flush=True)
         asked = {
             "trained": JudgeSettings(
                 Part("judge", {"source": str(run.path / "judge.safetensors")}),
                 train=True,
+                network=Part("SmallMixer" if victim_family == "vgg" else "SmallVGG"),
                 training=ClassifierTraining(minutes=settings.minutes / 4, seed=settings.seed),
             )
         }

@@ -34,7 +34,7 @@ def _score(job: "Job") -> dict[str, Any]:
     board = fi.compare(
         attacks,
         release,
-        [job.judge],
+        job.judges,
         panel=["memorised"],
         public=job.study.pairs.images,
         overlap=overlap,

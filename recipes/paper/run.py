@@ -40,11 +40,13 @@ class Config:
     upscale: bool = False
     """enlarge pictures smaller than the target size, instead of refusing them"""
     weights: str | None = None
-    """folder of weights, `{weights}` in encoder and judge"""
+    """folder of weights, `{weights}` in encoder and judges"""
     encoder: Part | None = None
     """whose vectors: an export of featinv.encoders with its keywords"""
     judge: Part | None = None
     """who tells how much comes back: an export of featinv.encoders that returns a judge"""
+    second_judge: Part | None = None
+    """another one, of another family still: it stands beside the first in the scoreboard of figure 5"""
     photo_size: int | None = None
     """side of the pictures of figures 1 to 3, in pixels"""
     size: int | None = None

@@ -28,6 +28,7 @@ class Scale:
     distilled: int
     unseen: int
     attacks: tuple[str, ...]
+    second_judge: Part | None = None
 
     def __post_init__(self) -> None:
         if len(self.counts) != len(self.seen):

@@ -49,11 +49,12 @@ class Job:
         return fi.assembly.build_victim(settings, {"weights": self.weights}).to(fi.processes.device())
 
     @cached_property
-    def judge(self) -> "fi.types.Judge":
-        """Who scores figures 4 and 5."""
-        settings = {"judge": JudgeSettings(judge=self.scale.judge)}
-        nothing: Any = None  # a judge that is not trained here needs no pictures
-        return fi.assembly.build_judges(settings, nothing, {"weights": self.weights})[0]
+    def judges(self) -> "list[fi.types.Judge]":
+        """Who scores figures 4 and 5: the first draws the curves, the second stands in the scoreboard only."""
+        parts = [part for part in (self.scale.judge, self.scale.second_judge) if part is not None]
+        settings = {str(place): JudgeSettings(judge=part) for place, part in enumerate(parts)}
+        nothing: Any = None  # judges that are not trained here need no pictures
+        return fi.assembly.build_judges(settings, nothing, {"weights": self.weights})
 
     @cached_property
     def photographs(self) -> "fi.data.ImageSet":
@@ -68,7 +69,7 @@ class Job:
     @cached_property
     def study(self) -> "models.Study":
         """The shared material of figures 4 and 5."""
-        victim, judge = self.victim, self.judge  # weights that are missing are said before pictures are read
+        victim, judge = self.victim, self.judges[0]  # weights that are missing are said before pictures are read
         training, unseen, _ = self.split
         made = models.prepare(self.scale, victim, training, unseen, judge, self.out / "models")
         made.listener = self.told.listener

@@ -12,6 +12,7 @@ from PIL import Image
 from recipe_modules import RECIPES
 
 import featinv as fi
+from featinv.encoders.networks import SmallMixer
 from featinv.evaluation import ranks
 from featinv.files import read_json
 
@@ -103,6 +104,21 @@ def test_an_interrupted_model_goes_on_with_the_rows_it_had(home: Path, monkeypat
     (home / "out" / "figure_4.json").unlink()
     start(*flags)
     assert (home / "out" / "models" / "listik-000004" / "attack" / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_second_judge_stands_beside_the_first_in_the_scoreboard(home: Path) -> None:
+    images = fi.data.scenes(30, size=32, seed=5)
+    training = fi.training.ClassifierTraining(epochs=1, batch_size=10)
+    mixer, _ = fi.training.train_judge(
+        images, training, name="mixer", make=lambda heads: SmallMixer(heads, width=8, depth=1)
+    )
+    fi.encoders.save_judge(mixer, home / "mixer.safetensors")
+    second = ["--weights", ".", "--second_judge", "judge", "--second_judge.source", "{weights}/mixer.safetensors"]
+    start("--figure", "5", *QUICK, "--attacks", "[listik]", *second, "--out", "out")
+    board = fi.load_scoreboard(home / "out")
+    assert [judge["name"] for judge in board.protocol["judges"]] == ["scenes-vgg", "mixer"]
+    row = next(row for row in board.attacks if row.name == "listik, 12 pictures")
+    assert {"reid_top10"} <= set(row.metrics_by["mixer"])
 
 
 # ------------------------------------------------------------------------------------------------ bad input

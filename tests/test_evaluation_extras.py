@@ -14,7 +14,7 @@ from featinv.data import ImageSet
 from featinv.evaluation import Scoreboard, compare, load_scoreboard
 from featinv.evaluation.distribution import _fid, _kid, fid, kid
 from featinv.evaluation.extras import NAMES
-from featinv.evaluation.probes import probe_hits, recites
+from featinv.evaluation.probes import memorisation, probe_hits
 
 FAST: dict[str, Any] = {"resamples": 200, "progress": False}
 
@@ -70,16 +70,27 @@ def test_too_few_pictures_are_refused_in_words() -> None:
 
 def test_reciting_is_being_nearer_to_a_training_picture() -> None:
     public, original = rows(50, 6, 0), rows(40, 6, 1)
-    assert recites(public[:40], original, public).all()
-    assert not recites(original, original, public).any()
+    assert all(answer.all() for answer in memorisation(public[:40], original, public))
+    assert not memorisation(original, original, public)[0].any()
     mixed = original.copy()
     mixed[:10] = public[:10] + 0.01
     centre = original.mean(0)
-    naive = []
-    for made, own in zip(mixed, original, strict=True):
+    naive, of_all = [], []
+    for row, (made, own) in enumerate(zip(mixed, original, strict=True)):
         cosine = [np.dot(made - centre, other - centre) / np.linalg.norm(other - centre) for other in (own, *public)]
         naive.append(max(cosine[1:]) > cosine[0])
-    assert recites(mixed, original, public).tolist() == naive
+        everything = [*public, *np.delete(original, row, axis=0)]
+        cosine = [np.dot(made - centre, other - centre) / np.linalg.norm(other - centre) for other in everything]
+        of_all.append(int(np.argmax(cosine)) < len(public))
+    found = memorisation(mixed, original, public)
+    assert (found[0].tolist(), found[1].tolist()) == (naive, of_all)
+
+
+def test_a_reconstruction_that_recites_nothing_has_a_public_neighbour_by_chance() -> None:
+    """Hand-derived: of M + N - 1 pictures that are alike, the nearest is a public one in M / (M + N - 1) cases."""
+    public, original = rows(700, 8, 0), rows(301, 8, 1)
+    _, found = memorisation(rows(301, 8, 2), original, public)
+    assert abs(found.mean() - 0.7) < 3.5 * np.sqrt(0.7 * 0.3 / 301)
 
 
 @pytest.mark.parametrize(("count", "width"), [(300, 5), (80, 200)])
@@ -120,6 +131,7 @@ def test_everything_is_measured_or_said_why_not(board: Scoreboard) -> None:
 def test_what_is_measured_is_right(board: Scoreboard) -> None:
     assert board["perfect"].metrics["memorised"].mean == 0
     assert board["mean image"].metrics["memorised"].mean > 0.5
+    assert board["blurred"].metrics["nearest_is_public"].chance == pytest.approx(100 / 339)
     assert board["perfect"].metrics["target_cosine"].mean == pytest.approx(1)
     assert board["blurred"].metrics["target_cosine"].mean < 0.999
     assert np.isfinite(board["mean image"].metrics["kid"].mean)

@@ -17,7 +17,7 @@ from featinv.evaluation.independence import shares_network
 from featinv.evaluation.intervals import Clusters, Interval, rate
 from featinv.evaluation.judging import Notebook
 from featinv.evaluation.panel import MAIN, Panel, Pass, PerPicture
-from featinv.evaluation.probes import FOLDS, probe_hits, recites
+from featinv.evaluation.probes import FOLDS, memorisation, probe_hits
 from featinv.metrics.perceptual import NETWORKS, network
 from featinv.metrics.structure import SMALLEST
 from featinv.processes import seeded
@@ -31,6 +31,8 @@ PICTURES: dict[str, Callable[[Images, Images], PerImage]] = {
     "dists": metrics.dists,
 }
 CONSISTENCY, MEMORISATION, ATTRIBUTES = "target_cosine", "memorised", "attributes"
+NEAREST_IS_PUBLIC = "nearest_is_public"
+"""Measured with `memorised`: what that would be by chance is known."""
 NAMES = (*PICTURES, *DISTANCES, MEMORISATION, ATTRIBUTES, CONSISTENCY)
 ATTRIBUTE = "attribute "
 """What the name of a measured attribute begins with."""
@@ -116,7 +118,9 @@ class ExtraMeasures:
         arrays: PerPicture = {}
         seen, original = result.seen[MAIN].features, self.panel.originals[MAIN].features
         if self._public is not None:
-            arrays[MEMORISATION] = recites(seen, original, self._public) & ~result.failed
+            memorised, nearest_is_public = memorisation(seen, original, self._public)
+            arrays[MEMORISATION] = memorised & ~result.failed
+            arrays[NEAREST_IS_PUBLIC] = nearest_is_public & ~result.failed
         if ATTRIBUTES in self.extras.wanted:
             for name, labels in _attributes(self.panel.truth).items():
                 arrays[f"{ATTRIBUTE}{name}"] = probe_hits(seen, labels, self.panel.seed) & ~result.failed
@@ -139,10 +143,14 @@ class ExtraMeasures:
         return found, notes
 
     def priors(self) -> dict[str, float]:
-        """Return the label-free prior of each measured attribute."""
-        if ATTRIBUTES not in self.extras.wanted:
-            return {}
-        return {f"{ATTRIBUTE}{name}": label_free(labels) for name, labels in _attributes(self.panel.truth).items()}
+        """Return what each measured attribute, and a public nearest picture, would be without any knowledge."""
+        known = {}
+        if self._public is not None:
+            known[NEAREST_IS_PUBLIC] = len(self._public) / (len(self._public) + len(self.panel.truth) - 1)
+        if ATTRIBUTES in self.extras.wanted:
+            attributes = _attributes(self.panel.truth)
+            known |= {f"{ATTRIBUTE}{name}": label_free(labels) for name, labels in attributes.items()}
+        return known
 
     def card(self, attacks: Iterable[Attack]) -> dict[str, Any]:
         """Return what the protocol says of the extras: which, which not and why, attributes, and a warning."""

@@ -28,21 +28,35 @@ def probe_hits(
     return hits
 
 
-def recites(
+def memorisation(
     reconstructed: Float[np.ndarray, "N D"], original: Float[np.ndarray, "N D"], public: Float[np.ndarray, "M D"]
-) -> Bool[np.ndarray, " N"]:
-    """Say of every reconstruction whether a training picture is nearer to it than its own original.
+) -> tuple[Bool[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """Say of every reconstruction whether a public picture is nearer than its own original, and than all others.
 
-    Cosines of the judge's features, centred on the mean of the originals. A nearest neighbour recites always, unless
-    the private picture itself is nearer; a reconstruction that recites owes its looks to the training set.
+    Cosines of the judge's features, centred on the mean of the originals. The first answer is yes more often the more
+    public pictures there are, whatever the attack learnt; the second has a chance: where public and private pictures
+    are alike and nothing is recited, the nearest picture, its own original aside, is public in a share M / (M + N - 1)
+    of the cases (compare the test for copies of arXiv:2004.05675). A nearest neighbour always has one nearer.
     """
     centre = original.mean(axis=0, dtype=np.float64)
     ours, own, others = (_directions(rows, centre) for rows in (reconstructed, original, public))
-    nearest = np.full(len(ours), -np.inf)
-    step = max(1, _CELLS // len(ours))
+    training, private = _highest(ours, others), _highest(ours, own, skip_own=True)
+    return training > (ours * own).sum(axis=1), training > private
+
+
+def _highest(
+    rows: Float[np.ndarray, "N D"], others: Float[np.ndarray, "M D"], *, skip_own: bool = False
+) -> Float[np.ndarray, " N"]:
+    """Return each row's highest cosine with the others; with `skip_own` the other of its own number stands aside."""
+    highest = np.full(len(rows), -np.inf)
+    step = max(1, _CELLS // len(rows))
     for start in range(0, len(others), step):
-        nearest = np.maximum(nearest, (ours @ others[start : start + step].T).max(axis=1))
-    return nearest > (ours * own).sum(axis=1)
+        cosines = rows @ others[start : start + step].T
+        if skip_own:
+            places = np.arange(start, start + cosines.shape[1])
+            cosines[places, places - start] = -np.inf
+        highest = np.maximum(highest, cosines.max(axis=1))
+    return highest
 
 
 def _ridge(

@@ -44,6 +44,9 @@ class Config:
     """the attacks by name; controls first"""
     galleries: tuple[int, ...] = ()
     """sizes of smaller galleries in which re-identification is reported as well"""
+    panel: tuple[str, ...] = ("full",)
+    """metrics beside the usual ones: full, default (none) or names (lpips, kid, memorised, attributes, ...); what
+    cannot be measured is named with the reason"""
     flips: bool = True
     """cache the features of mirrored pictures too, so that training can use both"""
     samples: int = 10
@@ -55,6 +58,7 @@ class Config:
 
 
 def main(config: Config) -> None:
+    fi.evaluation.check_panel(config.panel)
     run = RunFolder(config.out, config)
     if run.finished:
         if fi.processes.is_main():
@@ -86,6 +90,7 @@ def main(config: Config) -> None:
             release,
             judges,
             galleries=config.galleries,
+            panel=config.panel,
             seed=config.seed,
             public=public,
             overlap=overlap,

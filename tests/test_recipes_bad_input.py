@@ -96,3 +96,11 @@ def test_no_steps_at_all(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: An
     for name in ("train_pixel", "train_gan"):
         few = ["--public", "20", "--private", "5", "--steps", "0"]
         assert "training.pictures: expected at least 1" in refused(name, few, monkeypatch, capsys)
+
+
+def test_a_metric_that_does_not_exist_is_refused_before_hours_of_training(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    said = refused("compare", ["--panel", "[kid, vmaf]"], monkeypatch, capsys)
+    assert "panel: no metric 'vmaf'; there are ms_ssim, lpips, dists, fid, kid" in said
+    assert not (home / "runs").exists()

@@ -47,6 +47,7 @@ def measured(
         release,
         judges,
         named=named if named in attacks else None,
+        panel="full",
         seed=settings.seed,
         public=public,
         overlap=overlap,

@@ -1,6 +1,7 @@
 from .attack_score import AttackScore as AttackScore
 from .checks import check_judges as check_judges
 from .comparison import compare as compare
+from .extras import check_panel as check_panel
 from .intervals import Interval as Interval
 from .intervals import bootstrap as bootstrap
 from .intervals import excess_risk as excess_risk
@@ -33,6 +34,7 @@ __all__ = [
     "Versus",
     "bootstrap",
     "check_judges",
+    "check_panel",
     "compare",
     "contact_sheet",
     "decile_indices",

@@ -52,15 +52,21 @@ class Extras:
         return {name: PICTURES[name] for name in self.wanted if name in PICTURES}
 
 
+def check_panel(panel: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the extra metrics that a panel asks for, by name. Raises BadInput for a name that is no extra metric."""
+    names = (panel,) if isinstance(panel, str) else tuple(panel)
+    asked = {DEFAULT: (), FULL: NAMES}.get(names[0], names) if len(names) == 1 else names
+    if unknown := [name for name in asked if name not in NAMES]:
+        raise BadInput(f"panel: no metric {unknown[0]!r}; there are {', '.join(NAMES)}, or 'default' or 'full'")
+    return asked
+
+
 def choose(panel: str | Sequence[str], truth: ImageSet, release: Release, public: ImageSet | None) -> Extras:
     """Return what can be measured of what is asked for, and for everything else the reason why not.
 
     Raises BadInput for a name that is no extra metric.
     """
-    names = (panel,) if isinstance(panel, str) else tuple(panel)
-    asked = {DEFAULT: (), FULL: NAMES}.get(names[0], names) if len(names) == 1 else names
-    if unknown := [name for name in asked if name not in NAMES]:
-        raise BadInput(f"panel: no metric {unknown[0]!r}; there are {', '.join(NAMES)}, or 'default' or 'full'")
+    asked = check_panel(panel)
     reasons = {name: f"not asked for: panel='full' or ['{name}'] does" for name in NAMES if name not in asked}
     for name in asked:
         if reason := _obstacle(name, truth, release, public):

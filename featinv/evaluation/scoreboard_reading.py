@@ -30,6 +30,7 @@ def load_scoreboard(path: Path | str) -> Scoreboard:
     try:
         attacks = tuple(_row(row) for row in document["attacks"])
         victim, protocol = dict(document["victim"]), dict(document["protocol"])
+        _check_attributes(protocol.get("attributes") or {})
         level = read_level(document["leak_level"]) if document.get("leak_level") else None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"{file}: expected a scoreboard of schema {SCHEMA}, but it lacks a part ({error!r})") from error
@@ -53,10 +54,11 @@ def _row(row: dict[str, Any]) -> AttackScore:
 
 
 def _metrics(metrics: dict[str, Any]) -> dict[str, Interval]:
-    return {name: _interval(shape) for name, shape in metrics.items()}
+    return {name: read_interval(shape) for name, shape in metrics.items()}
 
 
-def _interval(shape: dict[str, Any]) -> Interval:
+def read_interval(shape: dict[str, Any]) -> Interval:
+    """Return the interval that `interval_json` wrote; raises KeyError, TypeError or ValueError for anything else."""
     chance = shape.get("chance")
     return Interval(
         float(shape["mean"]),
@@ -65,6 +67,13 @@ def _interval(shape: dict[str, Any]) -> Interval:
         int(shape["n"]),
         None if chance is None else float(chance),
     )
+
+
+def _check_attributes(attributes: dict[str, Any]) -> None:
+    for known in attributes.values():
+        read_interval(known["vector"])
+        read_interval(known["original"])
+        float(known["prior"])
 
 
 def _check_finite(value: Any, file: Path) -> None:

@@ -11,6 +11,7 @@ from featinv.report.finished_run import Run
 from featinv.report.identification_figure import EXPLANATION, identification_figure
 from featinv.report.interval_figures import interval_figures
 from featinv.report.learning_figures import learning_figures
+from featinv.report.other_measures import attributes_section, other_measures_section
 from featinv.report.picture_figures import picture_figures
 from featinv.report.protocol_section import protocol_section
 from featinv.report.trade_off_figure import trade_off_figure
@@ -30,6 +31,8 @@ def document(runs: Sequence[Run], *, pictures: bool = True) -> Document:
         _scoreboard(listed),
         versus_section(runs, listed),
         _seen_otherwise(listed),
+        attributes_section(runs, listed),
+        other_measures_section(listed),
         Section("Pictures", (), tuple(sheets)) if sheets else None,
         _identification(listed),
         _trade_off(listed),

@@ -79,10 +79,62 @@ METRICS = {
         "What the attack adds to the best control: of the pictures that the control does not find among ten, the share "
         "found beyond it. At 0 or below, it adds nothing.",
     ),
+    "within class": Meaning(
+        "Rank within the class",
+        "",
+        1,
+        HIGH,
+        "The same rank among pictures of the same class only: of two of a kind, how often the right one is chosen.",
+    ),
+    "kid": Meaning(
+        "KID",
+        "",
+        1,
+        LOW,
+        "How far the reconstructions are from real pictures as a whole: realism, and no leak by itself.",
+    ),
+    "fid": Meaning(
+        "FID", "", 1, LOW, "The same by means and spreads; it compares only between equal numbers of pictures."
+    ),
+    "memorised": Meaning(
+        "Nearer to a public picture",
+        "%",
+        100,
+        LOW,
+        "How often some public picture, of all that the attack learnt from, is more alike than the original.",
+    ),
+    "nearest_is_public": Meaning(
+        "Nearest is public",
+        "%",
+        100,
+        LOW,
+        "How often the most alike picture, the original aside, is a public one. Above chance, the attack recites what "
+        "it learnt from; a row that always shows one picture says nothing here.",
+    ),
+    "target_cosine": Meaning(
+        "Alike to the target",
+        "",
+        1,
+        HIGH,
+        "A diagnostic: how alike the released vector and that of the reconstruction are. An attack can please the "
+        "target with texture in which nobody sees anything.",
+    ),
 }
 
 SCOREBOARD = ("psnr", "ssim", "lpips", "dists", "judge_agreement", "reid_top1", "reid_top10", "attack_strength")
 """Columns of the main table, as far as measured."""
+OTHERS = (
+    "low_pass_psnr",
+    "ms_ssim",
+    "judge_cosine",
+    "within class",
+    "kid",
+    "fid",
+    "memorised",
+    "nearest_is_public",
+    "target_cosine",
+)
+"""Columns of the table of further measures, as far as measured."""
 DRAWN = ("psnr", "ssim", "lpips", "judge_agreement", "reid_top10", "attack_strength")
 """Metrics whose intervals are drawn."""
 
@@ -101,6 +153,11 @@ CONTROLS = (
     "Controls show what anybody gets without training an attack: from the public pictures alone (mean image), from a "
     "vector that belongs to another picture, or by looking up the public picture whose vector is most alike (nearest "
     "neighbour). What an attack finds beyond its best control is what the attack itself adds."
+)
+ATTRIBUTES = (
+    "How often a simple reader (a linear probe) tells an attribute of a private picture: by always naming the "
+    "commonest value, off the released vector, off what an attack made of it, and off the original. What can be read "
+    "off the vector leaks without any reconstruction."
 )
 INTERVALS = "Every number is a mean or a rate over all private pictures, with its 95 % interval."
 PRIVATE = (

@@ -1,0 +1,84 @@
+"""What was measured beside the scoreboard's columns is told in the report too, and a stranger's numbers are checked."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_parts import PoolJudge, blurred, mean_image, perfect, pictures, published
+
+import featinv as fi
+from featinv.evaluation import Scoreboard
+from featinv.evaluation.table import number
+from featinv.report.words import METRICS, OTHERS
+
+
+@pytest.fixture(scope="module")
+def board() -> Scoreboard:
+    plain = pictures(60)
+    brightest = plain.batch(np.arange(60)).mean((2, 3)).argmax(1).numpy()
+    truth = fi.data.ImageSet(plain.uint8(np.arange(60)), ids=plain.ids, labels=brightest)
+    attacks = {"mean image": mean_image(), "blurred": blurred(), "perfect": perfect()}
+    return fi.compare(
+        attacks,
+        published(truth),
+        [PoolJudge()],
+        panel="full",
+        public=pictures(30, seed=9),
+        resamples=100,
+        progress=False,
+    )
+
+
+def tables(board: Scoreboard, tmp_path: Path) -> dict[str, list[list[str]]]:
+    """The report's tables as rows of cells, by the heading above them."""
+    text = fi.report.write(board, tmp_path / "report.md").read_text(encoding="utf-8")
+    found = {}
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        lines = [line for line in section.splitlines() if line.startswith("|")]
+        found[section.splitlines()[0]] = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return found
+
+
+def test_further_measures_stand_in_a_table_with_chance(board: Scoreboard, tmp_path: Path) -> None:
+    head, _, *rows = tables(board, tmp_path)["More measures"]
+    by_name = {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+    measured = {"low_pass_psnr", "judge_cosine", "memorised", "nearest_is_public", "target_cosine"}
+    assert measured <= {metric for metric in OTHERS if METRICS[metric].heading in head}
+    assert METRICS["kid"].heading not in head, "60 pictures are too few for KID"
+    for name in ("blurred", "perfect"):
+        for metric in measured:
+            expected = number(board[name].metrics[metric], METRICS[metric].factor)
+            assert by_name[name][METRICS[metric].heading] == expected
+        within = board[name].metrics_by["within class"]["reid_auc"]
+        assert by_name[name][METRICS["within class"].heading] == number(within)
+    # Of 30 public pictures and 59 others, by hand.
+    assert by_name["chance"][METRICS["nearest_is_public"].heading] == f"{100 * 30 / 89:.1f}"
+
+
+def test_what_the_vector_alone_tells_stands_beside_guessing(board: Scoreboard, tmp_path: Path) -> None:
+    ((name, guessed, vector, made, original),) = tables(board, tmp_path)["What can be read off a vector"][2:]
+    card = board.protocol["attributes"]["label"]
+    assert (name, guessed) == ("label", f"{100 * card['prior']:.1f}")
+    for cell, known in ((vector, card["vector"]), (original, card["original"])):
+        assert cell.startswith(f"{100 * known['mean']:.1f} [")
+    assert made in {number(board[row].metrics["attribute label"], 100) for row in ("blurred", "perfect")}
+
+
+def test_what_was_not_asked_for_has_no_section(board: Scoreboard, tmp_path: Path) -> None:
+    attacks = {"mean image": mean_image(), "blurred": blurred()}
+    plain = fi.compare(attacks, published(pictures(40)), [PoolJudge()], resamples=100, progress=False)
+    found = tables(plain, tmp_path)
+    assert "What can be read off a vector" not in found
+    assert METRICS["memorised"].heading not in found["More measures"][0]
+
+
+@pytest.mark.parametrize("broken", [{"label": {}}, {"label": {"vector": 1, "original": 1, "prior": 0.5}}])
+def test_a_strangers_attributes_are_checked(board: Scoreboard, tmp_path: Path, broken: dict[str, object]) -> None:
+    board.save(tmp_path)
+    document = json.loads((tmp_path / "scoreboard.json").read_text())
+    document["protocol"]["attributes"] = broken
+    (tmp_path / "scoreboard.json").write_text(json.dumps(document))
+    with pytest.raises(fi.BadInput, match=r"scoreboard\.json: expected a scoreboard of schema .*lacks a part"):
+        fi.load_scoreboard(tmp_path)

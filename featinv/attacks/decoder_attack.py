@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from featinv import configuration, processes
 from featinv.attacks.checks import check_features
+from featinv.attacks.decoder_checks import check_pairs, check_parts
 from featinv.attacks.decoder_weights import Remembered, as_shape, assemble, check_weights
 from featinv.attacks.passes import Moments, feature_moments
 from featinv.blocks import Standardise
@@ -48,16 +49,7 @@ class DecoderAttack:
         self.objective = objective
         self.adversary = adversary
         self.training = Training() if training is None else training
-        if not isinstance(objective, Loss | Remembered):
-            raise BadInput(
-                f"objective: expected a featinv.losses.Loss or a sum of them, got {type(objective).__name__}; "
-                "derive your loss from featinv.losses.Loss"
-            )
-        for name in ("feature_shape", "image_size"):
-            if not hasattr(decoder, name):
-                raise BadInput(
-                    f"{type(decoder).__name__}: expected a decoder with an attribute {name!r}, got none; set it"
-                )
+        check_parts(decoder, objective)
         self._description = configuration.describe(decoder)
         self.feature_shape = as_shape(decoder.feature_shape)
         self.image_size = int(decoder.image_size)  # type: ignore[arg-type]
@@ -199,16 +191,7 @@ class DecoderAttack:
             raise BadInput(
                 "DecoderAttack: was loaded from a file, which holds no objective to train with; make a new attack"
             )
-        if tuple(pairs.feature_shape) != self.feature_shape:
-            raise BadInput(
-                f"pairs: expected features of shape {self.feature_shape}, as {type(self.decoder).__name__} takes, got "
-                f"{tuple(pairs.feature_shape)}; build the decoder with feature_shape={tuple(pairs.feature_shape)}"
-            )
-        if int(pairs.image_size) != self.image_size:
-            raise BadInput(
-                f"pairs: expected pictures of {self.image_size} pixels, as {type(self.decoder).__name__} makes, got "
-                f"{pairs.image_size}; build the decoder with image_size={pairs.image_size}"
-            )
+        check_pairs(pairs, self.decoder, self.feature_shape, self.image_size)
         return self.objective
 
     def _fresh(self, pairs: Any) -> tuple[nn.Module, Adversary | None]:

@@ -109,7 +109,12 @@ def board() -> Scoreboard:
     """Classes are the brightest channel, which vectors and good reconstructions show and grey ones do not."""
     plain = pictures(240)
     brightest = plain.batch(np.arange(240)).mean((2, 3)).argmax(1).numpy()
-    truth = ImageSet(plain.uint8(np.arange(240)), ids=plain.ids, labels=brightest, factors={"alone": np.arange(240)})
+    truth = ImageSet(
+        plain.uint8(np.arange(240)),
+        ids=plain.ids,
+        labels=brightest,
+        factors={"alone": np.arange(240), "brightest": brightest},
+    )
     attacks = {"mean image": mean_image(), "blurred": blurred(), "perfect": perfect()}
     return compare(attacks, published(truth), [PoolJudge()], panel="full", public=pictures(100, seed=9), **FAST)
 
@@ -141,7 +146,7 @@ def test_what_is_measured_is_right(board: Scoreboard) -> None:
 
 def test_attributes_stand_beside_the_vector_the_original_and_the_prior(board: Scoreboard) -> None:
     card = board.protocol["attributes"]
-    assert set(card) == {"label"}  # one value a picture is no attribute
+    assert set(card) == {"label"}  # one value a picture is no attribute, and neither are the labels once more
     found = {row: board[row].metrics["attribute label"] for row in ("mean image", "blurred", "perfect")}
     assert {interval.chance for interval in found.values()} == {card["label"]["prior"]}
     assert found["perfect"].mean == card["label"]["original"]["mean"] > 0.6

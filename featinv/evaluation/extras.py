@@ -214,7 +214,9 @@ def label_free(labels: np.ndarray) -> float:
 
 def _attributes(images: ImageSet) -> dict[str, np.ndarray]:
     known = {} if images.labels is None else {"label": np.asarray(images.labels)}
-    known |= {name: np.asarray(values) for name, values in images.factors.items()}
+    for name, values in images.factors.items():
+        if not np.array_equal(values, known.get("label", ())):  # the factor that the labels are made of
+            known[name] = np.asarray(values)
     usable = {}
     for name, values in known.items():
         if 2 <= len(np.unique(values)) <= min(_MOST_LABELS, len(values) // FOLDS):

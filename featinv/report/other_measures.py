@@ -39,7 +39,7 @@ def attributes_section(runs: Sequence[Run], listed: Sequence[Entry]) -> Section 
         made = [entry.row.metrics.get(f"{ATTRIBUTE}{name}") for entry in leading]
         prior = number(_point(known["prior"]), 100).partition(" ")[0]
         sources = [read_interval(known["vector"]), *made, read_interval(known["original"])]
-        rows.append((name, prior, *(number(found, 100) for found in sources)))
+        rows.append((name.replace("_", " "), prior, *(number(found, 100) for found in sources)))
     head = (
         "",
         "guessed, %",

@@ -245,6 +245,18 @@ def test_a_judge_can_be_trained_on_the_labelled_public_pictures(
     assert fi.load_scoreboard(tmp_path / "run").leak_level.named is None
 
 
+def test_what_the_vectors_alone_tell_is_said_beside_the_level() -> None:
+    from featinv.audit.words import readable_attributes
+
+    def card(told: float, low: float, prior: float) -> dict[str, Any]:
+        return {"vector": {"mean": told, "low": low, "high": 1.0, "n": 9}, "original": {}, "prior": prior}
+
+    attributes = {"smile": card(0.6, 0.49, 0.5), "hair": card(0.5, 0.4, 0.3), "label": card(0.909, 0.89, 0.1)}
+    said = readable_attributes({"attributes": attributes})
+    assert said == "label 90.9 % (guessed 10.0 %), hair 50.0 % (guessed 30.0 %)"
+    assert readable_attributes({}) == ""
+
+
 @pytest.mark.parametrize(("victim", "judge"), [("vgg", "SmallMixer"), ("resnet", "SmallVGG"), (None, "SmallVGG")])
 def test_a_trained_judge_is_never_of_the_victims_family(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str | None, judge: str

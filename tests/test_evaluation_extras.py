@@ -155,6 +155,14 @@ def test_attributes_stand_beside_the_vector_the_original_and_the_prior(board: Sc
     assert board.per_image["perfect/attribute label"].dtype == bool
 
 
+def test_what_was_read_off_the_vectors_is_no_longer_untried(board: Scoreboard) -> None:
+    assert board.leak_level is not None
+    assert "reading other attributes than label from the vectors" in board.leak_level.not_tried
+    plain = compare({"mean image": mean_image(), "perfect": perfect()}, published(), [PoolJudge()], **FAST)
+    assert plain.leak_level is not None
+    assert "reading attributes from the vectors without any picture" in plain.leak_level.not_tried
+
+
 def test_the_extras_are_saved_and_read_back(board: Scoreboard, tmp_path: Any) -> None:
     board.save(tmp_path)
     again = load_scoreboard(tmp_path)

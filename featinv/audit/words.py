@@ -63,6 +63,17 @@ def least_seen(protocol: Mapping[str, Any]) -> float:
     return min((view["reid_top1"]["mean"] for view in protocol["ceiling"].values() if "reid_top1" in view), default=1.0)
 
 
+def readable_attributes(protocol: Mapping[str, Any]) -> str:
+    """Return the attributes that a linear probe tells from the vectors more often than by guessing; at most five."""
+    known = {
+        name: (card["vector"]["mean"], card["prior"])
+        for name, card in (protocol.get("attributes") or {}).items()
+        if card["vector"]["low"] > card["prior"]
+    }
+    plainest = sorted(known.items(), key=lambda item: item[1][1] - item[1][0])[:5]
+    return ", ".join(f"{name} {100 * told:.1f} % (guessed {100 * prior:.1f} %)" for name, (told, prior) in plainest)
+
+
 def say_outcome(board: "Scoreboard", folder: Path) -> None:
     """Say the verdict, what it rests on, who judged, and where everything lies."""
     level = board.leak_level
@@ -77,6 +88,8 @@ def say_outcome(board: "Scoreboard", folder: Path) -> None:
         _say("No attack was named beforehand: the level is corrected for all of them.")
     judges = ", ".join(f"{judge['name']} (trained on {judge['trained_on']})" for judge in board.protocol["judges"])
     _say(f"Judged by {judges}.")
+    if readable := readable_attributes(board.protocol):
+        _say(f"Read off the vectors themselves, without any picture: {readable}. The level says nothing of that.")
     if board.protocol.get("warning"):
         _say(f"{board.protocol['warning']}.")
     print(f"\nReport: {folder / 'report.html'}", end="")

@@ -11,7 +11,6 @@ _UNTRIED = (
     "people as judges",
     "more public pictures, more training or other attacks than the budget names",
     "several releases of the same pictures",
-    "reading attributes from the vectors without any picture",
 )
 
 
@@ -41,6 +40,12 @@ def budget(protocol: Mapping[str, Any], rows: Sequence[AttackScore]) -> str:
 def not_tried(protocol: Mapping[str, Any], named: str | None) -> tuple[str, ...]:
     """Return what would have to be tried before anybody could say more."""
     lines = list(_UNTRIED)
+    read = ", ".join(protocol.get("attributes") or ())
+    lines.append(
+        f"reading other attributes than {read} from the vectors"
+        if read
+        else "reading attributes from the vectors without any picture"
+    )
     independent = [judge["name"] for judge in protocol.get("judges", ()) if not judge["sibling"]]
     if len(independent) < 2:
         lines.append("a second independent judge")

@@ -307,7 +307,7 @@ def test_the_adversarial_recipe_on_one_process_and_on_two(tmp_path: Path) -> Non
         board = fi.load_scoreboard(tmp_path / name)
         assert [row.name for row in board.attacks][:2] == ["mean image", "nearest neighbour"]
         assert "gan" in [row.name for row in board.attacks]
-        assert "gan" in json.loads((tmp_path / name / "wandb" / "runs.json").read_text())
+        assert "attack/gan" in json.loads((tmp_path / name / "wandb" / "runs.json").read_text())
     # The pixel recipe must not go on from the checkpoints of another set of networks.
     other = [str(ROOT / "recipes/train_pixel.py"), *few, "--training.holdout", "10", "--out", "one"]
     refused = run([sys.executable, *other], tmp_path)

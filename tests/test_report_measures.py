@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,14 @@ def test_what_was_not_asked_for_has_no_section(board: Scoreboard, tmp_path: Path
     found = tables(plain, tmp_path)
     assert "What can be read off a vector" not in found
     assert METRICS["memorised"].heading not in found["More measures"][0]
+
+
+def test_of_several_runs_the_one_that_read_attributes_tells_them(board: Scoreboard, tmp_path: Path) -> None:
+    silent = replace(board, protocol={name: part for name, part in board.protocol.items() if name != "attributes"})
+    for name, one in (("first", silent), ("second", board)):
+        one.save(tmp_path / name)
+    text = fi.report.write([tmp_path / "first", tmp_path / "second"], tmp_path / "both.md").read_text(encoding="utf-8")
+    assert "## What can be read off a vector" in text
 
 
 @pytest.mark.parametrize("broken", [{"label": {}}, {"label": {"vector": 1, "original": 1, "prior": 0.5}}])

@@ -30,8 +30,9 @@ def other_measures_section(listed: Sequence[Entry]) -> Section | None:
 
 def attributes_section(runs: Sequence[Run], listed: Sequence[Entry]) -> Section | None:
     """Return, for every attribute, how often it is read off the vector, off each leading attack, and off originals."""
-    card = runs[0].board.protocol.get("attributes") or {}
-    if not card:
+    cards = (run.board.protocol.get("attributes") for run in runs)
+    card = next((one for one in cards if one), None)  # the same victim and pictures: any run's will do
+    if card is None:
         return None
     leading = [entry for entry in listed if entry.leads]
     rows = []

@@ -14,6 +14,7 @@ from featinv.data import ImageSet
 from featinv.evaluation import Scoreboard, compare, load_scoreboard
 from featinv.evaluation.distribution import _fid, _kid, fid, kid
 from featinv.evaluation.extras import NAMES
+from featinv.evaluation.level_words import not_tried
 from featinv.evaluation.probes import memorisation, probe_hits
 
 FAST: dict[str, Any] = {"resamples": 200, "progress": False}
@@ -158,6 +159,8 @@ def test_attributes_stand_beside_the_vector_the_original_and_the_prior(board: Sc
 def test_what_was_read_off_the_vectors_is_no_longer_untried(board: Scoreboard) -> None:
     assert board.leak_level is not None
     assert "reading other attributes than label from the vectors" in board.leak_level.not_tried
+    many = not_tried({**board.protocol, "attributes": {name: {} for name in "abcd"}}, None)
+    assert "reading other attributes than the 4 measured ones from the vectors" in many
     plain = compare({"mean image": mean_image(), "perfect": perfect()}, published(), [PoolJudge()], **FAST)
     assert plain.leak_level is not None
     assert "reading attributes from the vectors without any picture" in plain.leak_level.not_tried

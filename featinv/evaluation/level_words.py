@@ -40,12 +40,7 @@ def budget(protocol: Mapping[str, Any], rows: Sequence[AttackScore]) -> str:
 def not_tried(protocol: Mapping[str, Any], named: str | None) -> tuple[str, ...]:
     """Return what would have to be tried before anybody could say more."""
     lines = list(_UNTRIED)
-    read = ", ".join(protocol.get("attributes") or ())
-    lines.append(
-        f"reading other attributes than {read} from the vectors"
-        if read
-        else "reading attributes from the vectors without any picture"
-    )
+    lines.append(_unread(tuple(protocol.get("attributes") or ())))
     independent = [judge["name"] for judge in protocol.get("judges", ()) if not judge["sibling"]]
     if len(independent) < 2:
         lines.append("a second independent judge")
@@ -54,6 +49,13 @@ def not_tried(protocol: Mapping[str, Any], named: str | None) -> tuple[str, ...]
     if named is None:
         lines.append("an attack named beforehand (the level is corrected for all of them)")
     return tuple(lines)
+
+
+def _unread(attributes: Sequence[str]) -> str:
+    if not attributes:
+        return "reading attributes from the vectors without any picture"
+    read = ", ".join(attributes) if len(attributes) <= 3 else f"the {len(attributes)} measured ones"
+    return f"reading other attributes than {read} from the vectors"
 
 
 def _shown(best: Evidence, protocol: Mapping[str, Any]) -> str:

@@ -127,7 +127,8 @@ def fit(
 ) -> "fi.types.Attack":
     """Fit one attack and save it in its folder, or load it from there; a half-trained decoder resumes."""
     folder = run.folder(name)
-    if (folder / "attack.json").is_file():
+    # The main process answers for all: another one may come to look only when this attack has just been saved.
+    if fi.processes.broadcast((folder / "attack.json").is_file()):
         # What the command line named, the caller trusts.
         named = [part.name for one in config.attacks.values() for part in (one.attack, one.decoder)]
         return fi.load_attack(folder, allow=[part for part in named if "." in part])

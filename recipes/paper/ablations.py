@@ -129,7 +129,7 @@ def board_of(
 
 def fit(attack: "Attack", pairs: "fi.Pairs", folder: Path) -> "Attack":
     """Fit one attack and save it in its folder, or load it from there; a half-trained decoder resumes."""
-    if (folder / "attack.json").is_file():
+    if fi.processes.broadcast((folder / "attack.json").is_file()):
         return fi.load_attack(folder)
     checkpoints = folder.with_name(f"{folder.name}-checkpoints")
     if isinstance(attack, fi.attacks.DecoderAttack):

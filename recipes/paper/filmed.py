@@ -44,7 +44,7 @@ def film(
     that of a perfect copy, PSNR in dB. The pictures themselves stand in `folder`, and `shown` reads them. `told` hears
     the learning curve, under the folder's name.
     """
-    if (folder / "attack" / "attack.json").is_file():
+    if fi.processes.broadcast((folder / "attack" / "attack.json").is_file()):
         done = fi.load_attack(folder / "attack")
         assert isinstance(done, fi.attacks.DecoderAttack)
         return done, read_json(folder / "rows.json")

@@ -69,7 +69,8 @@ def models(study: Study) -> "dict[tuple[str, int], fi.types.Attack]":
 
 def _model(study: Study, name: str, count: int, seen: int) -> "fi.types.Attack":
     folder = study.path(name, count)
-    if (folder / "attack" / "attack.json").is_file():
+    # The main process answers for all: another one may come to look only when this model has just been saved.
+    if fi.processes.broadcast((folder / "attack" / "attack.json").is_file()):
         return fi.load_attack(folder / "attack")
     if fi.processes.is_main():
         print(f"{name}, {count} pictures{'' if name in CONTROLS else f', {seen:,} seen'}", flush=True)

@@ -89,7 +89,7 @@ class Job:
 def draw(job: Job, figure: str) -> None:
     """Draw one figure unless it is there, and write its numbers."""
     record = job.out / f"figure_{figure}.json"
-    if record.is_file():
+    if fi.processes.broadcast(record.is_file()):
         if fi.processes.is_main():
             print(f"figure {figure}: is there already ({job.out / f'figure_{figure}.png'})")
         return

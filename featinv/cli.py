@@ -5,9 +5,11 @@ import sys
 from typing import NoReturn
 
 import featinv as fi
+from featinv import environment
 from featinv.audit.flags import EXIT_CODES, add_flags
 from featinv.doctor import examine, healthy
 from featinv.inventory import ROOMS, descriptions
+from featinv.leaving import DONE, REFUSED, keep_output, leave_with
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,7 +46,7 @@ def look(flags: argparse.Namespace) -> int:
     findings = examine()
     for finding in findings:
         print(finding)
-    return 0 if healthy(findings) else 1
+    return DONE if healthy(findings) else REFUSED
 
 
 def audit(flags: argparse.Namespace) -> int:
@@ -96,15 +98,17 @@ def _parser() -> _Parser:
 
 
 def main() -> None:
-    """Run the command; bad input is one line on stderr and exit code 2."""
+    """Run the command in this one process, and leave as `leave_with` does: bad input is one line and exit code 2."""
+    keep_output()
     flags = _parser().parse_args()
-    try:
-        sys.exit(flags.call(flags))
-    except fi.BadInput as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+
+    def checked() -> int:
+        environment.check()
+        environment.no_windows()
+        environment.use_one_process("featinv")
+        return flags.call(flags)
+
+    leave_with(checked)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
-"""From a command line to a frozen dataclass, and from an error to one line: what every recipe ends in.
+"""From a command line to a frozen dataclass: what every recipe begins with.
 
 Nothing here imports torch, so that every `--help` answers at once.
 """
 
 import dataclasses
+import math
 import os
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from types import UnionType
 from typing import Any, TypeVar, get_args
 
+from featinv import environment
 from featinv.configuration import Part
-from featinv.errors import BadInput, Diverged
+from featinv.errors import BadInput
+from featinv.leaving import keep_output, leave_with
+from featinv.outputs import check_out, check_out_file
+from featinv.plain_numbers import check_positive, check_seed
 
 Config = TypeVar("Config")
 
@@ -93,15 +97,46 @@ def _one_line(message: str) -> str:
 
 
 def run(main: Callable[[Config], None], config: type[Config], description: str | None = None) -> None:
-    """Parse the command line and call `main`; bad input is one line on stderr, said once, and exit code 2."""
+    """Parse the command line, check what it and the environment say, call `main`, and leave as `leave_with` does."""
+    keep_output()
     settings = parse(config, description)
-    try:
+
+    def checked() -> None:
+        environment.check()
+        environment.no_windows()
+        check_settings(settings)
         main(settings)
-    except (BadInput, Diverged) as error:
-        if os.environ.get("RANK", "0") != "0":
-            # The main process mostly met the same error, and the launcher ends us with it; ours alone is ours to say.
-            time.sleep(5)
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-        sys.exit(2 if isinstance(error, BadInput) else 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+
+    leave_with(checked)
+
+
+def check_settings(settings: Any, prefix: str = "") -> None:
+    """Raise BadInput for a setting that no work can be done with, in a dataclass and in those inside it.
+
+    Seeds outside 0 to 2**63 - 1, numbers that are not finite, minutes that are none, and an `out` that cannot be
+    written. Other processes of the run leave the last one to the main process.
+    """
+    for item in dataclasses.fields(settings):
+        name, value = f"{prefix}{item.name}", getattr(settings, item.name)
+        if item.name == "seed":
+            check_seed(f"--{name}", value)
+        elif item.name == "minutes" and value is not None:
+            check_positive(f"--{name}", value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise BadInput(f"--{name}: expected a finite number, got {value}")
+        elif name == "out" and value is not None and _speaks():
+            _check_out(value, needed=item.default != "")
+        elif dataclasses.is_dataclass(value) and not isinstance(value, Part):
+            check_settings(value, f"{name}.")
+
+
+def _check_out(out: str, *, needed: bool) -> None:
+    if out.endswith(".safetensors"):
+        check_out_file(out)
+    elif out or needed:
+        check_out(out)
+
+
+def _speaks() -> bool:
+    """Say whether this is the process that writes files, as far as the launcher has told."""
+    return environment.rank("RANK", 0) <= 0

@@ -6,14 +6,15 @@ Nothing here imports torch, so that every `--help` answers at once; `build` and 
 import difflib
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from featinv import environment
 from featinv.errors import BadInput
+from featinv.plain_numbers import plain
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ def find(name: str, room: ModuleType) -> Callable[..., Any]:
     module_name, _, attribute = name.rpartition(".")
     try:
         # `--decoder mine.MyDecoder` means the folder that the script was started from, which sys.path lacks.
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())
+        here = environment.working_folder()
+        if here not in sys.path:
+            sys.path.append(here)
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise BadInput(f"{kind}: cannot import {name!r}: {error}") from error
@@ -109,10 +111,11 @@ def public_path(kind: type) -> str:
 def describe(value: Any) -> Any:
     """Return a JSON-able description from which `rebuild` makes an equal object.
 
-    Numbers, strings and containers describe themselves; an object is its class path and constructor arguments, which
-    it must keep under their own names (`self.width = width`) unless `build` made it. Raises BadInput naming what is
-    missing.
+    Numbers (NumPy scalars as plain ones), strings and containers describe themselves; an object is its class path and
+    constructor arguments, which it must keep under their own names (`self.width = width`) unless `build` made it.
+    Raises BadInput naming what is missing.
     """
+    value = plain(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from featinv.errors import BadInput
+from featinv.plain_numbers import plain
 
 JSON_LIMIT = 64 * 2**20
 """Bytes of JSON that we are willing to parse; a manifest of 1,000,000 pictures stays under it."""
@@ -80,9 +81,9 @@ def publish_folder(final: Path | str) -> Iterator[Path]:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write JSON atomically; NaN and infinity are refused, because JSON has none."""
+    """Write JSON atomically, NumPy scalars as plain numbers; NaN and infinity are refused, because JSON has none."""
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(plain(value), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path | str, limit: int = JSON_LIMIT) -> Any:

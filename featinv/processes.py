@@ -10,16 +10,17 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
+from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
+from featinv import environment
 from featinv.errors import BadInput
 
 
 def _state() -> PartialState:
     # Accelerator honours ACCELERATE_USE_CPU, PartialState alone does not: without this, a library call before the first
     # Accelerator would leave every process alone, each believing itself the main one.
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    return PartialState(cpu=environment.switched_on("ACCELERATE_USE_CPU"))
 
 
 @atexit.register
@@ -95,11 +96,11 @@ def share_threads() -> int:
     """Share the cores among the processes of this machine; returns the number of torch threads of this one.
 
     `accelerate launch` sets OMP_NUM_THREADS=1 where the user set nothing, which would leave half of a 2-core machine
-    idle. FEATINV_THREADS overrides the share.
+    idle. FEATINV_THREADS overrides the share. Raises BadInput where it is no number of threads.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
-    threads = int(os.environ.get("FEATINV_THREADS", max(1, cores // max(1, local))))
+    local = environment.rank("LOCAL_WORLD_SIZE", world_size())
+    threads = environment.threads("FEATINV_THREADS") or max(1, cores // max(1, local))
     torch.set_num_threads(threads)
     return threads
 

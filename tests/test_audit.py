@@ -296,7 +296,7 @@ def test_bad_input_leaves_with_two_and_one_line(
         ],
         "did you mean tiny?": ["--victim", "tinny", *public, *private],
         "--size: expected a power of two": [*tiny, *public, *private, "--size", "33"],
-        "--minutes: expected a number above 0": [*tiny, *public, *private, "--minutes", "0"],
+        "--minutes: expected a finite number above 0": [*tiny, *public, *private, "--minutes", "0"],
         "--max-level": [*tiny, *public, *private, "--max-level", "L5"],
         "no attack 'gan'; there are mean image": [*tiny, *public, *private, "--named", "gan"],
         "names no pictures, so that nobody knows": [*vectors, *public, *private, "--size", "32"],

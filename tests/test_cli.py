@@ -116,7 +116,7 @@ def test_the_doctor_names_a_missing_library(
         return known(name)
 
     monkeypatch.setattr(importlib.metadata, "version", without)
-    assert command(monkeypatch, "doctor") == 1
+    assert command(monkeypatch, "doctor") == 2
     assert "broken  einops: not installed; pip install einops" in capsys.readouterr().out
 
 

@@ -26,6 +26,22 @@ MOST_WEIGHTS = 250_000_000
 RANDOM_FEATURES, NEIGHBOURS = 1000, 16
 
 
+CLOSED = (
+    "mean image",
+    "predicted-class mean",
+    "nearest neighbour",
+    "16 neighbours averaged",
+    "ridge",
+    "random features",
+)
+"""controls and closed forms, in the order in which they are fitted"""
+
+
+def attack_names() -> tuple[str, ...]:
+    """Return every attack that an audit may try, in order; which ones it does try depends on the vectors."""
+    return (*CLOSED, *SHARES)
+
+
 @dataclass(frozen=True)
 class Ladder:
     """What an audit tries: controls and closed forms by name, trained attacks with their minutes, and what it leaves.
@@ -66,16 +82,8 @@ def plan_ladder(
         left_out["through the victim"] = "the attacker has no layers of the victim to look through"
     if numbers > 8192:
         left_out["two surrogates"] = f"vectors of {numbers:,} numbers are too long to distil (8,192 at most)"
-    every = (
-        "mean image",
-        "predicted-class mean",
-        "nearest neighbour",
-        "16 neighbours averaged",
-        "ridge",
-        "random features",
-    )
     return Ladder(
-        closed=tuple(name for name in every if name not in left_out),
+        closed=tuple(name for name in CLOSED if name not in left_out),
         minutes=shared_minutes(minutes, [name for name in SHARES if name not in left_out]),
         left_out=left_out,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import featinv as fi
+from featinv.plain_numbers import check_seed, make_plain
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet, Overlap
@@ -29,6 +30,10 @@ class PictureSettings:
     """drop public pictures that nearly duplicate a private one (they are counted and reported either way)"""
     seed: int = 0
     """draws the split and the subsets"""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        check_seed("pictures.seed", self.seed)
 
 
 def load_pictures(settings: PictureSettings, cache: Path | None = None) -> "tuple[ImageSet, ImageSet, Overlap]":

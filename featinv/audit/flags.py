@@ -4,7 +4,10 @@ import argparse
 
 from featinv.audit.settings import LEVELS
 
-EXIT_CODES = "Exit codes: 0 done, or within --max-level; 1 more leaks than --max-level allows; 2 bad input."
+EXIT_CODES = (
+    "Exit codes: 0 done, or within --max-level; 1 more leaks than --max-level allows, and nothing else; 2 bad input, "
+    "or a pass that cannot be confirmed; 3 an unexpected error, with a traceback file; 130 interrupted."
+)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

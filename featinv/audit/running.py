@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import featinv as fi
 from featinv.assembly import Ladder, RunFolder, plan_ladder
 from featinv.audit import words
+from featinv.audit.early import check_early
 from featinv.audit.measuring import measured
 from featinv.audit.record import Record
 from featinv.audit.settings import NOBODY, AuditSettings
@@ -34,6 +35,7 @@ def run_audit(settings: AuditSettings) -> Outcome:
     """
     if fi.processes.world_size() > 1:
         raise BadInput("audit: runs in one process; for several use accelerate launch recipes/compare.py")
+    check_early(settings)
     # What passes changes no result: a finished audit can be held against another level.
     run = RunFolder(settings.out, replace(settings, max_level=None))
     record = Record(run.path)

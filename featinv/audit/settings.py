@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from featinv.configuration import Part, find
 from featinv.errors import BadInput
+from featinv.plain_numbers import check_positive, check_seed, make_plain
 
 LEVELS = ("none", "L1", "L2", "L3", "L4")
 NOBODY = "none"
@@ -65,25 +66,35 @@ class AuditSettings:
     """what is told to wandb: fields of TrackingSettings"""
 
     def __post_init__(self) -> None:
+        make_plain(self)
+        self._check_texts()
         if (self.victim is None) == (self.features is None):
             got = "neither" if self.victim is None else "both"
             raise BadInput(
                 f"audit: expected --victim (an encoder) or --features (vectors computed elsewhere), got {got}; give one"
             )
-        if not self.public:
+        if self.public is None:
             raise BadInput(
                 f"audit: expected public pictures, got none; {WHY_PUBLIC}. Give --public DIR: a few thousand pictures "
                 "of the same kind that are not private, your own older ones or a public data set"
             )
-        if not self.private:
+        if self.private is None:
             raise BadInput("audit: expected --private DIR, the pictures whose vectors are published; got none")
-        if not self.minutes > 0 or self.minutes == float("inf"):
-            raise BadInput(f"--minutes: expected a number above 0, got {self.minutes}")
+        check_positive("--minutes", self.minutes)
+        check_seed("--seed", self.seed)
         if self.size is not None and self.size not in (8, 16, 32, 64, 128, 256):
             raise BadInput(f"--size: expected a power of two from 8 to 256, as decoders draw, got {self.size}")
         if self.max_level is not None and self.max_level not in LEVELS:
             raise BadInput(f"--max-level: expected one of {', '.join(LEVELS)}, got {self.max_level!r}")
         self._check_flags_that_exclude_others()
+
+    def _check_texts(self) -> None:
+        """Raise BadInput for a path or a name that is empty or holds a NUL byte, which no system takes."""
+        fields = ("out", "public", "private", "victim", "features", "public_features", "layer", "defence", "named")
+        texts = [(name.replace("_", "-"), getattr(self, name)) for name in fields]
+        for name, text in (*texts, *(("judge", judge) for judge in self.judges)):
+            if text is not None and (not text.strip() or "\0" in text):
+                raise BadInput(f"--{name}: expected a path or a name, got {text!r}; leave the flag out, or give one")
 
     def _check_flags_that_exclude_others(self) -> None:
         if self.features is not None and (self.layer is not None or self.defence != "Identity"):

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import SupportsIndex
 
 import torch
 
@@ -21,6 +22,7 @@ from featinv.evaluation.row_scores import row_scores
 from featinv.evaluation.scoreboard import Scoreboard
 from featinv.evaluation.summary import best_control
 from featinv.metrics.value_range import SLACK
+from featinv.plain_numbers import check_seed
 from featinv.types import Attack, Judge
 from featinv.victim import Release
 
@@ -39,7 +41,7 @@ def compare(
     clusters: Sequence[object] | None = None,
     named: str | None = None,
     thresholds: Thresholds | None = None,
-    seed: int = 0,
+    seed: SupportsIndex = 0,
     batch_size: int = 256,
     resamples: int = RESAMPLES,
     progress: bool = True,
@@ -61,8 +63,10 @@ def compare(
 
     Raises BadInput for no judge, a judge that is the victim or serves an attack, a sibling as first judge, no control,
     an attack fitted on another victim, fewer private pictures than a gallery needs, pictures of another shape, a name
-    that is no metric, another number of clusters than pictures, and a named attack that is not among them.
+    that is no metric, another number of clusters than pictures, a named attack that is not among them, and a seed
+    outside 0 to 2**63 - 1.
     """
+    seed = check_seed("compare: seed", seed)
     truth = check_private(release, galleries or ())
     galleries = [size for size in GALLERIES if size < len(truth)] if galleries is None else galleries
     extras = choose(panel, truth, release, public)

@@ -46,9 +46,9 @@ class Notebook:
         self._filled += len(images)
 
     def done(self) -> Seen:
-        """Return all batches as one."""
-        assert self._seen is not None
-        assert self._filled == self._count
+        """Return all batches as one. Raises RuntimeError unless every image was judged exactly once."""
+        if self._seen is None or self._filled != self._count:
+            raise RuntimeError(f"judge: scored {self._filled} of {self._count} images; every image counts exactly once")
         return self._seen
 
 

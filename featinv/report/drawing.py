@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -46,6 +47,7 @@ def drawn(height: float) -> Iterator[tuple[Figure, Axes]]:
     """Yield a figure of the report's width and its axes, in the report's style."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        FigureCanvasAgg(figure)  # whatever backend the caller's own windows have
         yield figure, figure.subplots()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from featinv import files
+from featinv import environment, files
 from featinv.errors import BadInput
 from featinv.tracking.guarded import Guard, one_line, say
 from featinv.tracking.run_record import CURVE_STEP, RunRecord
@@ -15,8 +15,6 @@ from featinv.tracking.tracking_settings import TrackingSettings
 
 IDS = "runs.json"
 Mode = Literal["disabled", "offline", "online"]
-_MODES: tuple[Mode, ...] = ("disabled", "offline", "online")
-_OTHER_WORDS = {"dryrun": "offline", "run": "online", "shared": "online"}
 _SECONDS_BETWEEN_NOTES = 5.0
 
 
@@ -30,7 +28,7 @@ class OpenRuns:
         self.folder = folder
         self.study = study
         self.settings = settings
-        self.mode = more_reserved(settings.mode)
+        self.mode = environment.wandb_mode(settings.mode)
         self._guard = Guard("wandb", silent=self.mode == "disabled")
         self.sweep = bool(os.environ.get("WANDB_SWEEP_ID"))
         self._runs: dict[str, Any] = {}
@@ -86,8 +84,8 @@ class OpenRuns:
 
         known = self._known.setdefault(record.key, {"id": self._new_id(record), "told": -1})
         self._note()
-        if self.mode == "online" and not wandb_runs.logged_in():
-            self._offline("nobody is logged in")
+        if self.mode == "online" and (why := wandb_runs.not_to_be_sent()):
+            self._offline(why)
         with wandb_runs.kept_in(self.folder):
             run = self._started(record, known["id"])
         self._runs[record.key] = run
@@ -128,14 +126,3 @@ class OpenRuns:
     def _note(self) -> None:
         self._noted = time.monotonic()
         files.write_json(self.folder / IDS, self._known)
-
-
-def more_reserved(mode: Mode) -> Mode:
-    """Return the mode, or that of WANDB_MODE where it tells less. Raises BadInput for a WANDB_MODE that is none."""
-    word = os.environ.get("WANDB_MODE", "")
-    other = _OTHER_WORDS.get(word, word)
-    if not other:
-        return mode
-    if other not in _MODES:
-        raise BadInput(f"WANDB_MODE: expected one of {', '.join(_MODES)}, got {word!r}")
-    return min(mode, other, key=_MODES.index)

@@ -18,7 +18,7 @@ class TrackingSettings:
     """group of the runs that are compared with each other; the name of the run's folder when empty"""
     mode: Literal["online", "offline", "disabled"] = "offline"
     """online sends (and falls back to offline without a login), offline writes under OUT/wandb for `wandb sync`; where
-    WANDB_MODE is set too, the more reserved of the two counts"""
+    WANDB_MODE or WANDB_DISABLED is set too, the more private setting wins"""
     tags: tuple[str, ...] = ()
     """tags of every run, beside those that we give"""
     probe: int = 16

@@ -38,6 +38,15 @@ def logged_in() -> bool:
     return False
 
 
+def not_to_be_sent() -> str:
+    """Return why nothing may be sent from here: wandb's own settings files say so, or nobody is logged in; else ""."""
+    settings = wandb.Settings()
+    settings.update_from_system_settings()  # what `wandb offline` and `wandb init --mode` wrote
+    if settings.mode in ("offline", "dryrun", "disabled"):
+        return f"wandb's settings file says mode = {settings.mode}"
+    return "" if logged_in() else "nobody is logged in"
+
+
 @contextlib.contextmanager
 def kept_in(folder: Path) -> Iterator[None]:
     """Keep what wandb stages (pictures of tables among it) under `folder` instead of the home folder."""

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from featinv.errors import BadInput
+from featinv.plain_numbers import check_positive, check_seed, make_plain
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,14 @@ class ClassifierTraining:
     """of the weights, the order of the pictures, their augmentation and the held-out ones"""
 
     def __post_init__(self) -> None:
-        _demand("epochs", self.epochs, self.epochs > 0, "a number above 0 (no learning step would be taken)")
-        _demand("minutes", self.minutes, self.minutes is None or self.minutes > 0, "a number above 0, or null")
+        make_plain(self)
+        check_positive("training.epochs", self.epochs)
+        if self.minutes is not None:
+            check_positive("training.minutes", self.minutes)
         _demand("batch_size", self.batch_size, self.batch_size >= 2, "at least 2, as batch normalisation needs")
         _demand("lr", self.lr, math.isfinite(self.lr) and self.lr > 0, "a finite number above 0")
-        _demand("weight_decay", self.weight_decay, self.weight_decay >= 0, "a number of at least 0")
-        _demand("seed", self.seed, self.seed >= 0, "a number of at least 0")
+        _demand("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "a finite number of at least 0")
+        check_seed("training.seed", self.seed)
         size = self.input_size
         _demand("input_size", size, size is None or 8 <= size <= 1024, "8 to 1024 pixels, or null")
         for name in ("warmup", "label_smoothing", "label_share", "shift", "colour", "cutout", "holdout"):

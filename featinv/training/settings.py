@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from featinv.errors import BadInput
+from featinv.plain_numbers import check_seed, make_plain
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Training:
     """of the order of the pictures, the flips, dropout and the held-out pairs"""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         for name in ("pictures", "batch_size", "accumulation", "validate_every"):
             _at_least_one(name, getattr(self, name))
         for name in ("minutes", "lr", "clip", "eps"):
@@ -73,7 +75,7 @@ class Training:
             _demand(name, value, value is None or 0 <= value < 1, "a number in [0, 1)")
         good = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
         _demand("betas", self.betas, good, "two numbers in [0, 1)")
-        _demand("seed", self.seed, self.seed >= 0, "a number of at least 0")
+        check_seed("training.seed", self.seed)
         whole = self.holdout < 1 or float(self.holdout).is_integer()
         _demand("holdout", self.holdout, whole, "a share below 1 or a whole number of pairs")
         if self.keep == "best" and self.holdout == 0:

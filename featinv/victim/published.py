@@ -1,12 +1,13 @@
 """The published vectors: drawn once, so that every attack faces the same noise."""
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, SupportsIndex, final
 
 import numpy as np
 
 from featinv.data import ImageSet
 from featinv.errors import BadInput
+from featinv.plain_numbers import check_seed
 from featinv.victim.victim import Victim
 
 BLOCK = 4096
@@ -55,12 +56,13 @@ class Release:
         return tuple(self.features.shape[1:])
 
 
-def release(victim: Victim, private: ImageSet, *, seed: int = 0, batch_size: int = 256) -> Release:
+def release(victim: Victim, private: ImageSet, *, seed: SupportsIndex = 0, batch_size: int = 256) -> Release:
     """Publish the vectors of the `private` pictures, once: the same (victim, pictures, seed) gives the same vectors.
 
     The card is the victim's with `seed`, `count` and the fingerprint of the private pictures beside it. Raises BadInput
-    that names the first picture whose features are not finite.
+    that names the first picture whose features are not finite, and for a seed outside 0 to 2**63 - 1.
     """
+    seed = check_seed("release: seed", seed)
     features = np.empty((len(private), *victim.feature_shape), dtype=np.float32)
     for number, start in enumerate(range(0, len(private), BLOCK)):
         block = np.arange(start, min(start + BLOCK, len(private)))

@@ -1,0 +1,53 @@
+"""What can be refused before an audit opens a single image."""
+
+import os
+
+import featinv as fi
+from featinv import environment
+from featinv.assembly.ladder import attack_names
+from featinv.audit.settings import NOBODY, AuditSettings
+from featinv.errors import BadInput
+from featinv.outputs import check_out
+
+
+def check_early(settings: AuditSettings) -> None:
+    """Raise BadInput for inherited settings, folders, files, judges and names with which the audit could only end.
+
+    Nothing is made, and no image is opened: of --public and --private it is asked whether they are there.
+    """
+    environment.check()
+    check_out(settings.out)
+    _check_paths(settings)
+    _check_name(settings.named)
+    _check_tracking(settings)
+    for judge in settings.judges:
+        try:
+            fi.encoders.judge(judge)
+        except BadInput as error:
+            raise BadInput(f"--judge: {error}") from error
+
+
+def _check_tracking(settings: AuditSettings) -> None:
+    from featinv.tracking.other_trackers import check_trackers  # here, because it loads accelerate
+
+    check_trackers(fi.tracking.TrackingSettings(**settings.tracking).also)
+
+
+def _check_paths(settings: AuditSettings) -> None:
+    for name in ("public", "private", "features", "public_features"):
+        path = getattr(settings, name)
+        if path is None:
+            continue
+        try:
+            os.stat(path)
+        except OSError as error:
+            flag = name.replace("_", "-")
+            raise BadInput(
+                f"--{flag}: {path}: expected a file or a folder ({error.strerror}); check the path"
+            ) from error
+
+
+def _check_name(named: str) -> None:
+    """Whether the named attack is tried on these vectors is known later; a name that no audit has, now."""
+    if named != NOBODY and named not in attack_names():
+        raise BadInput(f"--named: no attack {named!r}; there are {', '.join(attack_names())}, or {NOBODY!r}")

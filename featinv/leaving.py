@@ -1,0 +1,127 @@
+"""How every command and recipe leaves: exit codes, one line on stderr, and output that nobody reads any more.
+
+Nothing here imports torch.
+"""
+
+import importlib.metadata
+import io
+import os
+import platform
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from featinv import environment
+from featinv.errors import BadInput, Diverged
+
+DONE, LEAKS, REFUSED, UNEXPECTED, INTERRUPTED = 0, 1, 2, 3, 130
+"""exit codes; LEAKS is "more leaks than --max-level allows" and nothing else"""
+_LONGEST = 2000
+"""letters of an error's own words in a traceback file: an array that is printed whole could hold pixels"""
+_LIBRARIES = ("featinv", "torch", "torchvision", "accelerate", "numpy", "safetensors", "pillow", "wandb")
+
+
+def leave_with(call: Callable[[], int | None]) -> NoReturn:
+    """Call a command and leave with its exit code (none: 0), or with the code of its error and one line on stderr.
+
+    2 for BadInput and Diverged, whose line says what to change; 130 for Ctrl-C; 3 for any other exception, whose
+    traceback goes into a file that the line names.
+    """
+    try:
+        code = call() or DONE
+    except (BadInput, Diverged) as error:
+        _say(str(error))
+        code = REFUSED
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    # Broad on purpose: Python would leave with 1, which a gate reads as "more leaks than allowed".
+    except Exception as error:  # noqa: BLE001
+        _say(f"{_told(error)}; this is a defect of featinv or of code that it was given: {_written(error)}")
+        code = UNEXPECTED
+    sys.exit(code)
+
+
+def keep_output() -> None:
+    """Make standard output and standard error survive what they are connected to.
+
+    A letter that the terminal cannot show is escaped. When the reader of a pipe leaves (`| head`), the rest is dropped:
+    the exit code of the command stands. Streams that were replaced, by a test say, are left alone.
+    """
+    if sys.stdout is not None and sys.stdout is sys.__stdout__:
+        sys.stdout = _kept(sys.stdout)
+    if sys.stderr is not None and sys.stderr is sys.__stderr__:
+        sys.stderr = _kept(sys.stderr)
+
+
+class _Dropping(io.FileIO):
+    """A file whose reader may leave: what nobody reads is dropped."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def _kept(stream: Any) -> io.TextIOWrapper:
+    stream.flush()
+    raw = _Dropping(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def _say(words: str) -> None:
+    """Print an error as one line; where several processes run, mostly only one has to."""
+    if os.environ.get("RANK", "").lstrip("0").isdecimal():
+        # The main process mostly met the same error, and the launcher ends us with it; ours alone is ours to say.
+        time.sleep(5)
+    print(f"error: {' '.join(words.split())}", file=sys.stderr, flush=True)
+
+
+def _told(error: Exception) -> str:
+    """Return the kind of an error and the beginning of its first line."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:300]}".rstrip(": ")
+
+
+def _written(error: Exception) -> str:
+    """Write the traceback to a file in the current folder, else in the one for temporary files, and say where."""
+    text = (
+        "\n".join((*_versions(), "", *(line[:_LONGEST].rstrip() for line in traceback.format_exception(error)))) + "\n"
+    )
+    name = f"featinv-error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    for folder in (_here, tempfile.gettempdir):
+        try:
+            path = Path(folder()) / name
+            # Readable for its owner only: it names folders. "x": never through a link that somebody else put there.
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.write(text)
+        except OSError:
+            continue
+        return f"please report it with the file {path} (a traceback and versions, no image)"
+    return "no file could be written for the traceback"
+
+
+def _here() -> str:
+    try:
+        return environment.working_folder()
+    except BadInput as error:
+        raise FileNotFoundError(str(error)) from error
+
+
+def _versions() -> list[str]:
+    lines = [f"python {platform.python_version()} on {platform.system()} {platform.machine()}"]
+    for name in _LIBRARIES:
+        try:
+            lines.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            lines.append(f"{name} not installed")
+    return lines

@@ -51,7 +51,7 @@ def refused(name: str, flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys
         (["--losses", "[{name: Perceptual, args: {layers: [stage9]}}]"], "Perceptual: "),
         (["--losses", LPIPS], "LPIPS"),
         (["--adversary.weight", "-0.1"], "adversary.weight: expected a finite number of at least 0, got -0.1"),
-        (["--adversary.weight", ".nan"], "adversary.weight: expected a finite number of at least 0, got nan"),
+        (["--adversary.weight", ".nan"], "--adversary.weight: expected a finite number, got nan"),
         (["--losses", "[{name: MSE, weight: -1}]"], "expected a finite weight of at least 0, got -1"),
         (["--losses", "[{name: MSE, weight: .nan}]"], "expected a finite weight of at least 0, got nan"),
         (["--adversary.penalties", R1], "R1: expected a discriminator without batch norm"),

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,12 @@ from featinv.plain_numbers import plain
 
 JSON_LIMIT = 64 * 2**20
 """Bytes of JSON that we are willing to parse; a manifest of 1,000,000 pictures stays under it."""
+
+_PLAIN = re.compile(r"[a-z0-9]+( [a-z0-9]+)*")
+_READABLE = 100
+"""Bytes of a folder's name that are for the reader: with a digest and a temporary suffix it stays under 255."""
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+_RESERVED = _DEVICES | {"checkpoints", "features", "pictures", "surrogates", "trackers", "wandb"}
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -100,8 +107,29 @@ def read_json(path: Path | str, limit: int = JSON_LIMIT) -> Any:
 
 
 def folder_name(name: str) -> str:
-    """Return the name of the folder for something with this name: in lower case, with dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    """Return a folder name for `name`, at most 112 bytes long; different names get different folders.
+
+    Lower-case words [a-z0-9] joined by single spaces keep their letters, with dashes for the spaces. Every other name
+    keeps its letters, marks and digits in lower case (NFC), and gets `_` and 8 hexadecimal digits of the SHA-256 of
+    the exact name: so do names that Windows reserves, names over 100 bytes, and folders that a run itself makes.
+    The result is safe on file systems that ignore case or normalise Unicode.
+    """
+    plain = name.replace(" ", "-")
+    if _PLAIN.fullmatch(name) and len(plain) <= _READABLE and plain not in _RESERVED:
+        return plain
+    # surrogatepass: a name from the command line may hold bytes that are no text.
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    lower = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).lower())
+    kept = "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in lower)
+    readable = "-".join(kept.split()).encode()[:_READABLE].decode(errors="ignore")
+    # No plain name holds "_", so that no plain name equals one with a digest.
+    return f"{readable}_{digest}"
+
+
+def likeness_key(name: str) -> str:
+    """Return what two names share that a reader cannot tell apart: equal but for case, spaces or invisible letters."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join("".join(letter for letter in folded if unicodedata.category(letter) != "Cf").split())
 
 
 def sha256_file(path: Path | str) -> str:

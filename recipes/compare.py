@@ -6,7 +6,8 @@
 Leaves in --out: report.html (open it first; report_pictures.npz holds its pictures), scoreboard.json, per_image.npz,
 samples.png (originals above each attack's reconstructions), run.json,
 wandb/ (docs/wandb.md), and one folder an attack (attack.json, weights.safetensors), ready for recipes/reconstruct.py.
-Called again it shows the finished run; after a kill it goes on where it was.
+Called again it shows the finished run (not where images, victim, judges or featinv have changed since); after a kill it
+goes on where it was.
 """
 
 import shutil
@@ -59,21 +60,25 @@ class Config:
 
 def main(config: Config) -> None:
     fi.evaluation.check_panel(config.panel)
+    fi.evaluation.check_attack_names(config.attacks)
     run = RunFolder(config.out, config)
-    if run.finished:
-        if fi.processes.is_main():
-            print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
-            print(fi.load_scoreboard(run.path))
-        return
-    announce(config)
+    if not run.finished:
+        announce(config)
     fi.processes.share_threads()
     pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
     folders = {"weights": config.weights, "judges": config.judge_folder or config.out}
 
-    public, private, overlap = fi.assembly.load_pictures(pictures, cache=run.path / "pictures")
+    # Of a finished run the files themselves are compared, not what was cached of them.
+    cache = None if run.finished else run.path / "pictures"
+    public, private, overlap = fi.assembly.load_pictures(pictures, cache=cache)
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
+    run.must_be_of(fi.assembly.inputs_of(public, private, victim))
+    if run.finished:
+        show_again(run, config, folders)
+        return
     attacks = fi.assembly.build_attacks(config.attacks, victim, public.size, config.minutes, folders)
     judges = fi.assembly.build_judges(config.judges, public, folders)
+    run.must_be_of(fi.assembly.judges_of(judge.fingerprint for judge in judges))
     release = fi.release(victim, private, seed=config.seed)
     fi.evaluation.check_judges(judges, attacks, release, allow_sibling=False)
     pairs = fi.extract(victim, public, to=run.path / "features", flips=config.flips)
@@ -109,6 +114,14 @@ def main(config: Config) -> None:
     run.complete()
     if fi.processes.is_main():
         print(f"Report: {fi.report.write(run.path)} (it shows private pictures; `featinv report` can leave them out).")
+
+
+def show_again(run: RunFolder, config: Config, folders: "dict[str, str | None]") -> None:
+    """Print the scoreboard of a finished run whose images and victim are the same, once its judges are, too."""
+    run.must_be_of(fi.assembly.judges_of(fi.assembly.judge_fingerprints(config.judges, folders)))
+    if fi.processes.is_main():
+        print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
+        print(fi.load_scoreboard(run.path))
 
 
 def announce(config: Config) -> None:

@@ -59,22 +59,27 @@ class Config:
 
 def main(config: Config) -> None:
     run = RunFolder(config.out, config)
+    fi.processes.share_threads()
+    pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
+    folders = {"weights": config.weights, "judges": config.out}
+    # Of a finished run the files themselves are compared, not what was cached of them.
+    cache = None if run.finished else run.path / "pictures"
+    public, private, overlap = fi.assembly.load_pictures(pictures, cache=cache)
+    victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
+    run.must_be_of(fi.assembly.inputs_of(public, private, victim))
     if run.finished:
+        run.must_be_of(fi.assembly.judges_of(fi.assembly.judge_fingerprints(config.judges, folders)))
         if fi.processes.is_main():
             print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
             print(fi.load_scoreboard(run.path))
         return
-    fi.processes.share_threads()
-    pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
-    folders = {"weights": config.weights, "judges": config.out}
-    public, private, overlap = fi.assembly.load_pictures(pictures, cache=run.path / "pictures")
-    victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
     one = AttackSettings(
         decoder=config.decoder, losses=config.losses, training=config.training, adversary=config.adversary
     )
     attack = fi.assembly.build_attacks({"attack": one}, victim, public.size, folders=folders)["attack"]
     assert isinstance(attack, fi.attacks.DecoderAttack)
     judges = fi.assembly.build_judges(config.judges, public, folders)
+    run.must_be_of(fi.assembly.judges_of(judge.fingerprint for judge in judges))
     release = fi.release(victim, private, seed=config.seed)
     fi.evaluation.check_judges(judges, {"attack": attack}, release, allow_sibling=False)
 

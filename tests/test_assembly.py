@@ -137,7 +137,7 @@ def test_a_run_folder_belongs_to_one_configuration(tmp_path: Path) -> None:
     with pytest.raises(fi.BadInput, match=r"rate: 0\.1 there, 0\.2 here"):
         RunFolder(other.out, other)
     assert (tmp_path / "run" / "run.json").read_bytes() == before
-    assert run.folder("Listik (paper)").name == "listik-paper"
+    assert run.folder("listik paper").name == "listik-paper"
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -422,13 +422,13 @@ def test_other_trackers_of_accelerate_get_numbers_and_pictures_even_without_wand
     settings = TrackingSettings(mode="disabled", study="s", also=("noted",))
     assert Study(tmp_path, settings, config=CONFIG).log(board, attacks) == {}
     runs = {run.title: run for run in Noted.runs}
-    assert set(runs) == {"s/mean image", "s/perfect", "s/comparison"}
-    learnt = runs["s/perfect"]
+    assert set(runs) == {"s/control/mean-image", "s/attack/perfect", "s/comparison/comparison"}
+    learnt = runs["s/attack/perfect"]
     assert [step for _, step in learnt.logged[:-1]] == [row["pictures"] for row in HISTORY]
     assert learnt.logged[-1][0]["attack/psnr"] == board["perfect"].metrics["psnr"].mean
     assert learnt.settings["settings.attacks.perfect.lr"] == 0.1
     assert learnt.settings["settings.data"] == ".../photos"
-    assert runs["s/comparison"].pictures["scoreboard/bars"].dtype == np.uint8
+    assert runs["s/comparison/comparison"].pictures["scoreboard/bars"].dtype == np.uint8
     assert {run.state for run in runs.values()} == {"finished"}
 
 

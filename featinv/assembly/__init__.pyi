@@ -6,6 +6,7 @@ from .attack_settings import build_attacks as build_attacks
 from .attack_settings import build_objective as build_objective
 from .judge_settings import JudgeSettings as JudgeSettings
 from .judge_settings import build_judges as build_judges
+from .judge_settings import judge_fingerprints as judge_fingerprints
 from .ladder import Ladder as Ladder
 from .ladder import closed_attack as closed_attack
 from .ladder import distillation as distillation
@@ -15,6 +16,8 @@ from .ladder import trained_attack as trained_attack
 from .picture_settings import PictureSettings as PictureSettings
 from .picture_settings import load_pictures as load_pictures
 from .run_folder import RunFolder as RunFolder
+from .run_inputs import inputs_of as inputs_of
+from .run_inputs import judges_of as judges_of
 from .victim_settings import VictimSettings as VictimSettings
 from .victim_settings import build_victim as build_victim
 
@@ -34,6 +37,9 @@ __all__ = [
     "build_victim",
     "closed_attack",
     "distillation",
+    "inputs_of",
+    "judge_fingerprints",
+    "judges_of",
     "load_pictures",
     "plan_ladder",
     "shared_minutes",

@@ -38,6 +38,18 @@ def build_judges(
     return [_judge(one, public, folders) for one in settings.values()]
 
 
+def judge_fingerprints(
+    settings: Mapping[str, JudgeSettings], folders: Mapping[str, str | None] | None = None
+) -> list[str]:
+    """Return the fingerprints of the judges as they are now; empty for one that would have to be trained first."""
+    parts = [fill(one.judge, folders) for one in settings.values()]
+    missing = [
+        one.train and not Path(str(part.args.get("source", ""))).is_file()
+        for one, part in zip(settings.values(), parts, strict=True)
+    ]
+    return ["" if absent else build(part, fi.encoders).fingerprint for part, absent in zip(parts, missing, strict=True)]
+
+
 def _judge(settings: JudgeSettings, public: "ImageSet", folders: Mapping[str, str | None] | None) -> "Judge":
     part = fill(settings.judge, folders)
     file = Path(str(part.args.get("source", "")))

@@ -19,10 +19,10 @@ class Record:
         self.content: dict[str, Any] = read_json(self.file) if self.file.is_file() else {}
 
     def must_be_of(self, inputs: dict[str, Any]) -> None:
-        """Raise BadInput where the folder holds an audit of other vectors or pictures."""
-        known = self.content.get("inputs", inputs)
+        """Raise BadInput where the folder holds an audit of other inputs, or does not say of which."""
+        known = self.content.get("inputs", {}) if self.content else inputs
         if known != inputs:
-            other = next(key for key in inputs if known.get(key) != inputs[key])
+            other = next((key for key in inputs if known.get(key) != inputs[key]), "some")
             raise BadInput(
                 f"{self.file.parent}: holds an audit of other inputs ({other} differ now); choose another --out, or "
                 "remove that folder"

@@ -6,10 +6,11 @@ import featinv as fi
 from featinv.assembly import Ladder, RunFolder, plan_ladder
 from featinv.audit import words
 from featinv.audit.early import check_early
+from featinv.audit.inputs import inputs_of
 from featinv.audit.measuring import measured
 from featinv.audit.record import Record
 from featinv.audit.settings import NOBODY, AuditSettings
-from featinv.audit.sources import card_of, open_private, open_public, open_source
+from featinv.audit.sources import open_private, open_public, open_source
 from featinv.errors import BadInput
 
 
@@ -56,11 +57,7 @@ def run_audit(settings: AuditSettings) -> Outcome:
     assert settings.private is not None
     public, overlap, release = open_private(settings, source, public)
     assert release.truth is not None
-    inputs = {
-        "the vectors or what makes them": source.fingerprint,
-        "the public pictures": card_of(public),
-        "the private pictures": card_of(release.truth),
-    }
+    inputs = inputs_of(settings, source, public, release.truth)
     record.must_be_of(inputs)
     if run.finished:
         print(f"{run.path}: this audit has run already; remove the folder to run it again.\n")

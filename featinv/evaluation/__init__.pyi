@@ -1,4 +1,5 @@
 from .attack_score import AttackScore as AttackScore
+from .checks import check_attack_names as check_attack_names
 from .checks import check_judges as check_judges
 from .comparison import compare as compare
 from .extras import check_panel as check_panel
@@ -33,6 +34,7 @@ __all__ = [
     "Thresholds",
     "Versus",
     "bootstrap",
+    "check_attack_names",
     "check_judges",
     "check_panel",
     "compare",

@@ -1,12 +1,15 @@
 """What a comparison refuses before it measures anything."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from featinv import files
 from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.evaluation.attack_score import KINDS, WRONG_VECTOR
+from featinv.evaluation.columns import WITHIN_CLASS
 from featinv.evaluation.independence import barred_by, shares_network
+from featinv.evaluation.measuring import DIRECT_MATCH
 from featinv.evaluation.panel import gallery_view
 from featinv.evaluation.reidentification import check_gallery
 from featinv.evaluation.treatments import TREATMENTS
@@ -18,9 +21,8 @@ def check_attacks(attacks: Mapping[str, Attack], release: Release) -> None:
     """Raise BadInput unless there are controls and attacks with usable names, fitted on this release's victim."""
     if not attacks:
         raise BadInput("attacks: expected at least one, got none")
+    check_attack_names(attacks)
     for name, attack in attacks.items():
-        if not name.strip() or "/" in name or not name.isprintable():
-            raise BadInput(f"attacks: expected a printable name without '/', got {name!r}; rename it")
         if attack.kind not in KINDS:
             raise BadInput(f"{name}: expected kind 'control' or 'attack', got {attack.kind!r}")
         seen = getattr(attack, "victim", None)
@@ -34,6 +36,28 @@ def check_attacks(attacks: Mapping[str, Attack], release: Release) -> None:
             "attacks: no control among them, so that a leak cannot be told from what anybody knows; "
             "add at least 'mean image': featinv.attacks.MeanImage()"
         )
+
+
+def check_attack_names(names: Iterable[str]) -> None:
+    """Raise BadInput for an empty or unprintable name, one with '/', and one that means a row of the scorer's own.
+
+    Two names that differ only in case, spaces or letters that look alike are refused too: they would be told apart
+    neither in a table nor by every file system.
+    """
+    seen: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for name in names:
+        if not name.strip() or "/" in name or not name.isprintable():
+            raise BadInput(f"attacks: expected a printable name without '/', got {name!r}; rename it")
+        key = files.likeness_key(name)
+        if key == files.likeness_key(DIRECT_MATCH) or key.startswith(f"{WRONG_VECTOR} ("):
+            raise BadInput(f"attacks: the name {name!r} means a row that the scorer makes; rename the attack")
+        other = seen.get(key) or folders.get(files.folder_name(name))
+        if other is not None:
+            raise BadInput(
+                f"attacks: {other!r} and {name!r} cannot be told apart by a reader or by a file system; rename one"
+            )
+        seen[key] = folders[files.folder_name(name)] = name
 
 
 def check_private(release: Release, galleries: Sequence[int]) -> ImageSet:
@@ -97,9 +121,14 @@ def is_sibling(judge: Judge, card: Mapping[str, Any]) -> bool:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    reserved = {*TREATMENTS, WRONG_VECTOR, ""}
-    for position, name in enumerate(names):
-        if name in names[:position]:
-            raise BadInput(f"judges: two are called {name!r}; rename one")
-        if name in reserved or name.startswith(gallery_view(0)[:-1]):
+    reserved = {*TREATMENTS, ""}
+    beginnings = (gallery_view(0)[:-1], WITHIN_CLASS, WRONG_VECTOR)
+    seen: dict[str, str] = {}
+    for name in names:
+        key = files.likeness_key(name)
+        if key in seen:
+            alike = "called" if seen[key] == name else f"called {seen[key]!r} and"
+            raise BadInput(f"judges: two are {alike} {name!r}; rename one")
+        seen[key] = name
+        if name in reserved or name.startswith(beginnings):
             raise BadInput(f"judges: the name {name!r} means another view of the scoreboard; rename the judge")

@@ -1,5 +1,6 @@
 """Several runs in one report: only where their numbers compare."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -53,9 +54,14 @@ def _shown(fact: Any) -> str:
 
 
 def _renamed(runs: Sequence[Run]) -> list[Run]:
-    """Number the runs whose folders have the same name."""
+    """Number the runs whose folders have the same name, so that all names differ."""
     names = [run.name for run in runs]
-    return [
-        replace(run, name=f"{run.name} ({place})") if names.count(run.name) > 1 else run
-        for place, run in enumerate(runs, start=1)
-    ]
+    taken = {name for name in names if names.count(name) == 1}
+    renamed = []
+    for run in runs:
+        name = run.name
+        if names.count(run.name) > 1:
+            name = next(one for k in itertools.count(1) if (one := f"{run.name} ({k})") not in taken)
+            taken.add(name)
+        renamed.append(replace(run, name=name))
+    return renamed

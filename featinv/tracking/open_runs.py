@@ -114,7 +114,7 @@ class OpenRuns:
     def _new_id(self, record: RunRecord) -> str:
         given = os.environ.get("WANDB_RUN_ID") if self.sweep and record.job_type == "attack" else None
         taken = {known["id"] for known in self._known.values()}
-        return given if given and given not in taken else secrets.token_hex(4)
+        return given if given and given not in taken else secrets.token_hex(8)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:

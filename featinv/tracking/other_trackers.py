@@ -6,6 +6,7 @@ from typing import Any
 
 from accelerate import tracking
 
+from featinv import files
 from featinv.errors import BadInput
 from featinv.tracking.places import without_places
 from featinv.tracking.run_record import CURVE_STEP, RunRecord
@@ -24,9 +25,12 @@ def check_trackers(names: tuple[str, ...]) -> None:
 
 
 def tell(name: str, record: RunRecord, *, study: str, folder: Path, keep_places: bool) -> None:
-    """Write one record to one tracker as a run called "STUDY/NAME": settings, curves, final numbers, pictures."""
+    """Write one record to one tracker as "STUDY/KIND/NAME": settings, curves, final numbers, images.
+
+    NAME is that of the attack's folder, because tensorboard makes folders of it.
+    """
     kind = tracking.LOGGER_TYPE_TO_CLASS[name]
-    title = f"{study}/{record.name}"
+    title = f"{study}/{record.job_type}/{files.folder_name(record.name)}"
     folder.mkdir(parents=True, exist_ok=True)
     tracker = kind(title, str(folder)) if kind.requires_logging_directory else kind(title)
     tracker.start()

@@ -1,5 +1,7 @@
 """The runs of one study in a tracker: one an attack, one for the comparison."""
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -108,13 +110,16 @@ class Study:
 
     def _saved(self, name: str, folder: Path, board: Scoreboard) -> Reference:
         facts = {"victim": board.victim.get("fingerprint"), "study": self.name}
-        return Reference(f"{_slug(self.name)}-{_slug(name)}", "attack", folder, facts, made=True)
+        return Reference(_artifact_name(self.name, "attack", name), "attack", folder, facts, made=True)
 
     def _store(self, board: Scoreboard, folder: Path) -> Reference:
         public = board.protocol.get("public") or {}
         facts = {"victim": board.victim.get("fingerprint"), "public": public.get("fingerprint"), "study": self.name}
-        return Reference(f"{_slug(self.name)}-features", "features", folder, facts, made=False)
+        return Reference(_artifact_name(self.name, "features"), "features", folder, facts, made=False)
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60]
+def _artifact_name(*names: str) -> str:
+    """Return a name that wandb takes (letters, digits, dashes; 128 of them), and that other names do not get."""
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(names)).strip("-")[:100]
+    digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]
+    return f"{readable}-{digest}"

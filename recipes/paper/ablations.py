@@ -37,23 +37,24 @@ LISTIK: dict[str, dict[str, Any]] = {PAPER: {}, "listik 4x4": {"kernel": 4}, "li
 def main(config: Config) -> None:
     scale = settle(config)
     run = RunFolder(config.out, config)
-    if run.finished:
-        if fi.processes.is_main():
-            print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
-            print((run.path / "table.md").read_text())
-        return
     fi.processes.share_threads()
     layers = list(dict.fromkeys([config.pooled, *config.layers]))
     victims = {layer: victim_at(config, layer) for layer in layers}  # a wrong layer is said before anything is trained
     cases = [Case(size, layer) for size in scale.sizes for layer in (layers if size == scale.sizes[0] else layers[:1])]
     attacks = {case: attacks_on(case, victims[case.layer].feature_shape, config, scale) for case in cases}
-    if fi.processes.is_main():
+    if fi.processes.is_main() and not run.finished:
         trained = sum(
             isinstance(one, fi.attacks.DecoderAttack) for several in attacks.values() for one in several.values()
         )
         print(f"{trained} decoders, {scale.pictures} training pictures each. {scale.time}", flush=True)
     # Pictures too small for a size are said before anything is trained, too.
     pictures = {size: pictures_of(size, config, scale, run) for size in scale.sizes}
+    confirm_inputs(run, config, victims, pictures)
+    if run.finished:
+        if fi.processes.is_main():
+            print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
+            print((run.path / "table.md").read_text())
+        return
     boards = {}
     for case in cases:
         board = board_of(case, attacks.pop(case), victims[case.layer], pictures[case.size], config, run)
@@ -65,6 +66,20 @@ def main(config: Config) -> None:
         fi.files.write_json(run.path / "table.json", {"schema": 1, "command": command, "rows": rows})
         print(written(run.path / "table.md", rows, boards, f"{scale.pictures} training pictures each", command))
     run.complete()
+
+
+def confirm_inputs(
+    run: RunFolder, config: Config, victims: "dict[str, fi.Victim]", pictures: "dict[int, Pictures]"
+) -> None:
+    """Raise BadInput where images, victims or judges differ from those that the run began with."""
+    inputs: dict[str, Any] = {"the version of featinv": fi.__version__}
+    inputs |= {f"the victim at {layer}": victim.fingerprint for layer, victim in victims.items()}
+    inputs |= {f"the images of {size} px": [public.fingerprint, private.fingerprint]
+               for size, (public, private, _) in pictures.items()}  # fmt: skip
+    run.must_be_of(inputs)
+    if not run.finished:  # judges that are missing are trained now
+        fi.assembly.build_judges(config.judges, next(iter(pictures.values()))[0], folders(config))
+    run.must_be_of(fi.assembly.judges_of(fi.assembly.judge_fingerprints(config.judges, folders(config))))
 
 
 def folders(config: Config) -> dict[str, str | None]:
@@ -100,7 +115,8 @@ def pictures_of(size: int, config: Config, scale: Scale, run: RunFolder) -> "Pic
     """Public pictures, private ones, and which of them nearly coincide."""
     source = config.data or "scenes"
     settings = PictureSettings(source, size, scale.public, scale.private, config.smaller, seed=config.seed)
-    return fi.assembly.load_pictures(settings, cache=run.path / "pictures")
+    # Of a finished run the files themselves are compared, not what was cached of them.
+    return fi.assembly.load_pictures(settings, cache=None if run.finished else run.path / "pictures")
 
 
 def board_of(

@@ -84,7 +84,7 @@ def main(config: Config) -> None:
 
     import work  # what needs torch, so that --help does not
 
-    job = work.Job(scale, out, config.data, config.upscale, config.weights, config.tracking, config)
+    job = work.Job(scale, out, config.data, config.upscale, config.weights, config.tracking, config, run.must_be_of)
     for figure in figures:
         work.draw(job, figure)
     if all((out / f"figure_{figure}.json").is_file() for figure in FIGURES):

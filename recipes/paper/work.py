@@ -1,5 +1,6 @@
 """One run of the reproduction: what the figures share, and which function draws which."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,12 +42,16 @@ class Job:
     weights: str | None
     tracking: TrackingSettings
     config: Any
+    confirm: Callable[[dict[str, Any]], None] = lambda inputs: None
+    """compares fingerprints of inputs with those that the run began with"""
 
     @cached_property
     def victim(self) -> "fi.Victim":
         """The encoder, without a defence. Raises BadInput with the ways to get weights where they are missing."""
         settings = VictimSettings(encoder=self.scale.encoder, defence=Part("Identity"))
-        return fi.assembly.build_victim(settings, {"weights": self.weights}).to(fi.processes.device())
+        victim = fi.assembly.build_victim(settings, {"weights": self.weights}).to(fi.processes.device())
+        self.confirm({"the victim": victim.fingerprint, "the version of featinv": fi.__version__})
+        return victim
 
     @cached_property
     def judges(self) -> "list[fi.types.Judge]":
@@ -54,17 +59,23 @@ class Job:
         parts = [part for part in (self.scale.judge, self.scale.second_judge) if part is not None]
         settings = {str(place): JudgeSettings(judge=part) for place, part in enumerate(parts)}
         nothing: Any = None  # judges that are not trained here need no pictures
-        return fi.assembly.build_judges(settings, nothing, {"weights": self.weights})
+        judges = fi.assembly.build_judges(settings, nothing, {"weights": self.weights})
+        self.confirm(fi.assembly.judges_of(judge.fingerprint for judge in judges))
+        return judges
 
     @cached_property
     def photographs(self) -> "fi.data.ImageSet":
         """The pictures of figures 1 to 3."""
-        return pictures.photographs(self.scale, self.data, self.upscale)
+        found = pictures.photographs(self.scale, self.data, self.upscale)
+        self.confirm({"the photographs": found.fingerprint})
+        return found
 
     @cached_property
     def split(self) -> Any:
         """(training, unseen, overlap) of figures 4 and 5."""
-        return pictures.many(self.scale, self.data, self.upscale, self.out / "pictures")
+        training, unseen, overlap = pictures.many(self.scale, self.data, self.upscale, self.out / "pictures")
+        self.confirm({"the training images": training.fingerprint, "the unseen images": unseen.fingerprint})
+        return training, unseen, overlap
 
     @cached_property
     def study(self) -> "models.Study":
@@ -91,7 +102,8 @@ def draw(job: Job, figure: str) -> None:
     record = job.out / f"figure_{figure}.json"
     if fi.processes.broadcast(record.is_file()):
         if fi.processes.is_main():
-            print(f"figure {figure}: is there already ({job.out / f'figure_{figure}.png'})")
+            drawn = job.out / f"figure_{figure}.png"
+            print(f"figure {figure}: is there already ({drawn}; its images were not read again)")
         return
     numbers = FIGURES[figure](job)
     if fi.processes.is_main():

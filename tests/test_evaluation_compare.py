@@ -376,7 +376,8 @@ def test_large_pictures_come_in_smaller_batches() -> None:
 def test_refuses_no_judges_and_judges_of_one_name() -> None:
     refuse("at least one, of another family", judges=[])
     refuse("two are called 'pool'", judges=[PoolJudge(), PoolJudge()])
-    for name in ("low-pass", "gallery 100", "wrong vector", ""):
+    refuse("two are called 'pool' and 'Pool'", judges=[PoolJudge(), PoolJudge("Pool")])
+    for name in ("low-pass", "gallery 100", "wrong vector", "within class, x", "wrong vector, x", ""):
         refuse("another view of the scoreboard", judges=[PoolJudge(), PoolJudge(name)])
 
 

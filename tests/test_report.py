@@ -292,6 +292,22 @@ def test_several_runs_stand_in_one_table(folder: Path, board: Scoreboard, tmp_pa
     assert "blurred (run one (2))" in twins
 
 
+def test_runs_and_anchors_never_share_a_name(folder: Path, board: Scoreboard, tmp_path: Path) -> None:
+    """Two folders called "run one", and a third with the name that numbering would give to one of them."""
+    others = [tmp_path / "elsewhere" / "run one", tmp_path / "run one (1)"]
+    for other in others:
+        other.mkdir(parents=True)
+        board.save(other)
+    text = fi.report.write([folder, *others], tmp_path / "all.html").read_text(encoding="utf-8")
+    table = text.partition("Controls first, then attacks")[2].partition("</table>")[0]
+    labels = re.findall(r"mean image \(run one[ ()\d]*\)", table)
+    assert sorted(set(labels)) == [f"mean image (run one ({k}))" for k in (1, 2, 3)]
+    identifiers = re.findall(r'\bid="([^"]*)"', text)
+    assert identifiers
+    assert len(set(identifiers)) == len(identifiers)
+    assert {link[1:] for link in re.findall(r'href="(#[^"]*)"', text)} <= set(identifiers)
+
+
 def _other_victim(board: Scoreboard) -> Scoreboard:
     return replace(board, victim={**board.victim, "fingerprint": "another"})
 

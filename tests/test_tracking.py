@@ -20,6 +20,7 @@ from featinv import processes
 from featinv.tracking import Study, TrackingSettings, log
 from featinv.tracking.places import without_places
 from featinv.tracking.probe_table import draw_probe
+from featinv.tracking.study import _artifact_name
 
 HISTORY = [
     {"step": k, "pictures": 64 * k, "seconds": 0.1 * k, "lr": 0.1, "train/loss": 1 / k, "val/psnr": 20.0 - abs(k - 7)}
@@ -410,6 +411,26 @@ class Noted:
 
     def finish(self) -> None:
         self.state = "finished"
+
+
+def test_ids_and_artifacts_of_different_studies_and_attacks_differ(tmp_path: Path, board: fi.Scoreboard) -> None:
+    """Two folders of one name; names that lose letters; a boundary between names that could lie elsewhere."""
+    logged = [Study(tmp_path / parent / "run", TrackingSettings(mode="offline")).log(board) for parent in ("a", "b")]
+    ids = [one for found in logged for one in found.values()]
+    assert len(ids) == 2 * 3
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z0-9]{1,128}", one) for one in ids)
+    names = [
+        ("s", "ridge λ=1"),
+        ("s", "ridge (1)"),
+        ("s", "ridge 1"),
+        ("s-ridge", "1"),
+        ("s", "x" * 300),
+        ("s", "x" * 301),
+    ]
+    artifacts = [_artifact_name(*one) for one in names]
+    assert len(set(artifacts)) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,128}", one) for one in artifacts)
 
 
 def test_other_trackers_of_accelerate_get_numbers_and_pictures_even_without_wandb(

@@ -32,7 +32,7 @@ class LiveSource:
     def encoder(self) -> "Encoder | None":
         """The encoder, where an attacker can look through its layers."""
         encoder = self.victim.encoder
-        return encoder if isinstance(encoder, fi.encoders.Encoder) and encoder.stages else None
+        return encoder if isinstance(encoder, fi.encoders.Encoder) and not why_black_box(encoder) else None
 
     @property
     def fingerprint(self) -> str:
@@ -69,6 +69,8 @@ def open_victim(settings: AuditSettings) -> LiveSource:
             "featinv.encoders.wrap(network, ...) makes one of any network"
         )
     victim = fi.Victim(made, fi.configuration.build(defence, fi.defences)).to(fi.processes.device())
+    if reason := why_black_box(made):
+        notes.append(f"No attack looked through the victim's layers, because {reason}")
     size = settings.size or _power_of_two(made.image_size)
     if size < made.image_size:
         notes.append(
@@ -76,6 +78,15 @@ def open_victim(settings: AuditSettings) -> LiveSource:
             "originals may leak more"
         )
     return LiveSource(victim, size, tuple(notes))
+
+
+def why_black_box(encoder: object) -> str:
+    """Return why no attacker can look through the layers of an encoder, and "" where one can."""
+    if not isinstance(encoder, fi.encoders.Encoder):
+        return f"it is a {type(encoder).__name__}, which shows none"
+    if encoder.gradient_stop:
+        return f"no gradient passes through it: {encoder.gradient_stop}"
+    return "" if encoder.stages else "none of them gives maps of the image"
 
 
 def _power_of_two(side: int) -> int:

@@ -14,8 +14,15 @@ from featinv.errors import BadInput
 _UNTRACEABLE = (ValueError, TypeError, RuntimeError, AttributeError, NotImplementedError, KeyError, IndexError)
 
 
+def compiled(network: nn.Module) -> bool:
+    """Say whether TorchScript runs a part of the network: it takes no hooks, and torch.fx does not see inside."""
+    return any(isinstance(module, torch.jit.ScriptModule) for module in network.modules())
+
+
 def layer_names(network: nn.Module) -> list[str]:
     """Return every name a network can be cut at, in order of evaluation (in order of definition if untraceable)."""
+    if compiled(network):
+        return []
     try:
         nodes = get_graph_node_names(network, suppress_diff_warning=True)[1]
     except _UNTRACEABLE:
@@ -27,8 +34,13 @@ def layer_names(network: nn.Module) -> list[str]:
 def cut(network: nn.Module, layers: Sequence[str], *, name: str) -> nn.Module:
     """Return a module images -> {layer: output} that shares the network's weights and stops after the last layer.
 
-    Raises BadInput for an unknown layer, with the nearest names and all top-level ones.
+    Raises BadInput for an unknown layer, with the nearest names and all top-level ones, and for a scripted network.
     """
+    if compiled(network):
+        raise BadInput(
+            f"layer: expected None for {name}, a scripted or traced network, which has no layers to cut at, got "
+            f"{', '.join(layers)}; give the nn.Module that it was made of, or use its output"
+        )
     try:
         nodes = get_graph_node_names(network, suppress_diff_warning=True)[1]
     except _UNTRACEABLE:
@@ -99,19 +111,3 @@ class _Hooked(nn.Module):
 def _copy(output: Any) -> Any:
     """Return a copy that no later layer can change in place."""
     return output.clone() if isinstance(output, Tensor) else output
-
-
-def as_features(output: Any, *, name: str, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return a layer's output as features: (B, D) or (B, C, h, w), float32 unless another precision is asked for.
-
-    (B, C, 1, 1) is squeezed to (B, C), a token sequence (B, T, C) is flattened to (B, T * C) and (B,) becomes (B, 1).
-    Raises BadInput for anything but one floating-point tensor.
-    """
-    if not isinstance(output, Tensor) or not output.is_floating_point() or output.ndim not in (1, 2, 3, 4):
-        got = f"{output.dtype} of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
-        raise BadInput(f"{name}: expected one floating-point tensor of 1 to 4 axes, got {got}; cut it at another layer")
-    if output.ndim == 1:
-        output = output[:, None]
-    if output.ndim == 3 or output.shape[2:] == (1, 1):
-        output = output.flatten(1)
-    return output.to(dtype)

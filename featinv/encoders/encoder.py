@@ -6,12 +6,15 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from featinv.errors import BadInput
 from featinv.processes import seeded
 from featinv.types import Features, Images
 
-from .cuts import as_features, cut, layer_names
+from .cuts import compiled, cut, layer_names
+from .feature_tensors import as_features, check_channels_first, what_failed
 from .fingerprints import network_fingerprint, output_fingerprint, probe_pictures
 from .frozen import FrozenNetwork, check_pictures
+from .gradients import why_no_gradient
 from .stages import last_at_each_size
 
 
@@ -19,11 +22,13 @@ from .stages import last_at_each_size
 class Encoder(FrozenNetwork):
     """images (B, 3, H, W) in [0, 1] -> features (B, D) or (B, C, h, w), float32, of a frozen network cut at a layer.
 
-    Differentiable in the images. (B, C, 1, 1) is squeezed to (B, C), tokens (B, T, C) are flattened; `layer=None` keeps
-    the network's own output. `fingerprint` covers the weights, the layer, the input size and the normalisation; a
-    network without weights gets it from its outputs. Raises BadInput for an unknown layer, for pixels outside [0, 1]
-    and for an output that is not one tensor. Layers are those of torchvision's `create_feature_extractor`; a network
-    that torch.fx cannot trace is cut at the names of its modules instead.
+    Differentiable in the images where the network is (`differentiable`); fed in the precision of the network's first
+    weights. (B, C, 1, 1) is squeezed to (B, C), tokens (B, T, C) are flattened; `layer=None` keeps the network's own
+    output. `fingerprint` covers the weights, the layer, the input size and the normalisation; a network without weights
+    gets it from its outputs. Raises BadInput for an unknown layer, for pixels outside [0, 1], for a network that cannot
+    be fed, and for an output that is not one tensor or has its channels last. Layers are those of torchvision's
+    `create_feature_extractor`; a network that torch.fx cannot trace is cut at the names of its modules instead, and a
+    scripted one has none.
     """
 
     def __init__(
@@ -47,8 +52,10 @@ class Encoder(FrozenNetwork):
         # Filled by `taps`, which cuts once a tuple of layers.
         self.extractors = nn.ModuleList()
         self.extracted: dict[tuple[str, ...], int] = {}
+        self._stopped: str | None = None
         self._freeze()
         probed = self._probe()
+        check_channels_first(probed, name=name)
         self.feature_shape = tuple(probed.shape[1:])
         setting = {"layer": layer, "input_size": input_size, **self.normalisation}
         if fingerprint is not None:
@@ -60,8 +67,27 @@ class Encoder(FrozenNetwork):
 
     def _probe(self) -> Tensor:
         # The network may draw random numbers: seeded for the fingerprint, and the caller's generator left as it was.
-        with seeded(0), torch.no_grad():
-            return self(probe_pictures(self.image_size).to(self.mean.device))
+        images = probe_pictures(self.image_size).to(self.mean.device)
+        try:
+            with seeded(0), torch.no_grad():
+                return self(images)
+        except (BadInput, torch.OutOfMemoryError):
+            raise
+        except (RuntimeError, ValueError, TypeError, AssertionError) as error:  # what networks raise when fed wrongly
+            raise BadInput(what_failed(error, name=self.name, shape=tuple(images.shape))) from error
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether a gradient passes from the features to the images; tried once, on two images, when first asked."""
+        return not self.gradient_stop
+
+    @property
+    def gradient_stop(self) -> str:
+        """Why no gradient passes, as in "it computes under no_grad, or detaches"; empty where one does."""
+        if self._stopped is None:
+            images = probe_pictures(self.image_size).to(self.mean.device)
+            self._stopped = why_no_gradient(self.unchecked, images)
+        return self._stopped
 
     def forward(self, images: Images) -> Features:
         """Return the features of pictures in [0, 1]; raises BadInput for others."""
@@ -80,10 +106,6 @@ class Encoder(FrozenNetwork):
             return as_features(output, name=self.name, dtype=self._precision)
 
     @property
-    def _precision(self) -> torch.dtype:
-        return torch.promote_types(self.mean.dtype, torch.float32)
-
-    @property
     def layers(self) -> list[str]:
         """Every layer this network can be cut at."""
         return layer_names(self.network)
@@ -92,8 +114,11 @@ class Encoder(FrozenNetwork):
     def stages(self) -> list[str]:
         """The last layer at each resolution above one pixel, up to this encoder's own cut: what a loss looks at.
 
-        Found by a pass over one picture. Empty where no layer gives maps (B, C, h, w), as in a plain callable.
+        Found by a pass over one picture. Empty where no layer gives maps (B, C, h, w), as in a plain callable or a
+        scripted network.
         """
+        if compiled(self.network):
+            return []
         with seeded(0), torch.no_grad(), self._exact(self.mean.device):
             picture = self._fed(probe_pictures(self.image_size)[:1].to(self.mean.device))
             return last_at_each_size(self.network, picture, self.layer)

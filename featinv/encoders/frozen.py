@@ -1,6 +1,7 @@
 """What encoders and judges share: frozen, always in eval mode, resizing and normalising inside themselves."""
 
 import copy
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -94,10 +95,15 @@ class FrozenNetwork(nn.Module, ABC):
     def _fed(self, images: Images, size: tuple[int, int] | None = None) -> Tensor:
         """Return what the network is fed: stretched to a size (its own, unless another is given), and normalised."""
         size = size or (self.image_size, self.image_size)
-        x = images.to(self.mean.dtype)
+        x = images.to(self._precision)
         if x.shape[-2:] != size:
             x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
-        return (x - self.mean) / self.std
+        return ((x - self.mean) / self.std).to(_precision_of(self.network, self._precision))
+
+    @property
+    def _precision(self) -> torch.dtype:
+        """What images are resized and normalised in, and features returned in: float32, of a double encoder float64."""
+        return torch.promote_types(self.mean.dtype, torch.float32)
 
     def _exact(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, enabled=False)
@@ -106,12 +112,17 @@ class FrozenNetwork(nn.Module, ABC):
     def forward(self, images: Images) -> Any: ...
 
 
+def _precision_of(network: nn.Module, otherwise: torch.dtype) -> torch.dtype:
+    """Return the precision of a network's first weights, which are those that meet the images."""
+    tensors = itertools.chain(network.parameters(), network.buffers())
+    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), otherwise)
+
+
 def check_pictures(images: Tensor, *, name: str) -> None:
     """Raise BadInput unless images is (B, 3, H, W), floating point, inside [0, 1] (to 1e-3) and finite."""
     if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point() or images.numel() == 0:
         raise BadInput(
-            f"{name}: expected float pictures (B, 3, H, W), got {images.dtype} {tuple(images.shape)}; "
-            "convert uint8 NHWC by x.permute(0, 3, 1, 2) / 255"
+            f"{name}: expected float pictures (B, 3, H, W), got {images.dtype} {tuple(images.shape)}; {_fix(images)}"
         )
     low, high = (float(x) for x in images.detach().aminmax())
     # Written so that NaN fails too.
@@ -119,3 +130,33 @@ def check_pictures(images: Tensor, *, name: str) -> None:
         raise BadInput(
             f"{name}: expected pixels in [0, 1], got {low:.4g} to {high:.4g}; give RGB in [0, 1], not normalised"
         )
+
+
+def _fix(images: Tensor) -> str:
+    """Return the expression that makes (B, 3, H, W), floating point, of these images, as far as their shape tells."""
+    shape = tuple(images.shape)
+    if images.numel() == 0:
+        return "give at least one image"
+    match shape:
+        case (_, 3, _, _):
+            layout = "x"
+        case (_, 1, _, _):
+            layout = "x.expand(-1, 3, -1, -1)"  # gray
+        case (_, 4, _, _):
+            layout = "x[:, :3]"  # RGB and opacity
+        case (_, _, _, 3):
+            layout = "x.permute(0, 3, 1, 2)"
+        case (_, _, _, 1):
+            layout = "x.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)"
+        case (_, _, _, 4):
+            layout = "x[..., :3].permute(0, 3, 1, 2)"
+        case (3, _, _):
+            layout = "x[None]"  # one image
+        case (_, _, 3):
+            layout = "x.permute(2, 0, 1)[None]"
+        case (_, _, _):
+            layout = "x[:, None].expand(-1, 3, -1, -1)"  # gray images without an axis for channels
+        case _:
+            return "give RGB images, channels first"
+    whole = "" if images.is_floating_point() else " / 255"
+    return f"convert them by {layout}{whole}"

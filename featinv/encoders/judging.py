@@ -11,7 +11,8 @@ from featinv.errors import BadInput
 from featinv.processes import seeded
 from featinv.types import Images
 
-from .cuts import as_features, cut
+from .cuts import cut
+from .feature_tensors import as_features
 from .fingerprints import network_fingerprint, probe_pictures
 from .frozen import FrozenNetwork
 

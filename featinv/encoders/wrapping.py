@@ -25,8 +25,10 @@ def wrap(
     """Return an Encoder around your own network: called with (B, 3, input_size, input_size), (pixels - mean) / std.
 
     A module is frozen and put into eval mode in place; a plain callable has no layers, and its fingerprint comes from
-    its outputs unless you give one; whatever it calls must be in eval mode already. Raises BadInput for what is not
-    callable and for a layer of a plain callable.
+    its outputs unless you give one; whatever it calls must be in eval mode already. A module is fed in the precision of
+    its first weights. A scripted or traced module has no layers either. Raises BadInput for what is not callable, for a
+    layer where there are none, and for a network that fails or returns anything but one tensor of floating-point
+    numbers, saying what to write instead.
     """
     if not callable(network):
         raise BadInput(f"network: expected an nn.Module or a callable, got {type(network).__name__}; wrap a function")

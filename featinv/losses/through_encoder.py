@@ -17,7 +17,7 @@ class ThroughEncoder(Loss):
     The encoder is held, not owned: it is in neither `parameters()` nor `state_dict()`, a copy of the loss looks through
     the same, and `.to()` moves it to another device but never to another precision. It runs outside autocast. What
     learns to please it may not be judged by it: `fingerprints` bars its weights. Raises BadInput for what is not an
-    encoder.
+    encoder, and for an encoder through which no gradient passes.
     """
 
     def __init__(self, encoder: nn.Module, fingerprint: str | None = None) -> None:
@@ -26,6 +26,11 @@ class ThroughEncoder(Loss):
             raise BadInput(
                 f"{type(self).__name__}: expected an encoder, got {type(encoder).__name__}; give victim.encoder, one "
                 "of featinv.encoders, or a network of yours through featinv.encoders.wrap (a judge only ever scores)"
+            )
+        if encoder.gradient_stop:
+            raise BadInput(
+                f"{type(self).__name__}: expected an encoder that passes gradients to the images, but {encoder.name} "
+                f"does not: {encoder.gradient_stop}; wrap the network without that, or look through a surrogate of it"
             )
         self._held = Held(encoder)
         self.whole = fingerprint or encoder.weights_fingerprint

@@ -308,6 +308,8 @@ def test_without_a_server_it_goes_offline_and_says_so(
         ("offline", "online", "offline"),
         ("online", "", "online"),
         ("online", "dryrun", "offline"),
+        ("online", "disabled", "disabled"),
+        ("disabled", "online", "disabled"),
     ],
 )
 def test_the_more_reserved_of_setting_and_environment_counts(
@@ -317,6 +319,10 @@ def test_the_more_reserved_of_setting_and_environment_counts(
     runs = Study(tmp_path, TrackingSettings(mode=setting)).runs
     assert runs is not None
     assert runs.mode == expected
+    monkeypatch.setenv("WANDB_DISABLED", "true")
+    runs = Study(tmp_path, TrackingSettings(mode=setting)).runs
+    assert runs is not None
+    assert runs.silent
 
 
 def test_an_agent_gets_one_run_under_its_own_id(

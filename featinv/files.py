@@ -102,7 +102,7 @@ def read_json(path: Path | str, limit: int = JSON_LIMIT) -> Any:
         raise BadInput(f"{path}: expected at most {limit} bytes of JSON, got {size}")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: expected JSON, but it is truncated or something else ({error})") from error
 
 

@@ -299,10 +299,10 @@ def test_bad_input_leaves_with_two_and_one_line(
         "--minutes: expected a finite number above 0": [*tiny, *public, *private, "--minutes", "0"],
         "--max-level": [*tiny, *public, *private, "--max-level", "L5"],
         "no attack 'gan'; there are mean image": [*tiny, *public, *private, "--named", "gan"],
-        "names no pictures, so that nobody knows": [*vectors, *public, *private, "--size", "32"],
-        "40 vectors for 90 pictures": [*vectors, "--public-features", str(tmp_path / "v.npy"), *public, *private,
-                                       "--size", "32"],
-        "89 vectors for 90 pictures": [*vectors, *short, *public, *private, "--size", "32"],
+        "names no images, so that nobody knows": [*vectors, *public, *private, "--size", "32"],
+        "names no images, so that": [*vectors, "--public-features", str(tmp_path / "v.npy"), *public, *private,
+                                   "--size", "32"],
+        "89 vectors for 90 images": [*vectors, *short, *public, *private, "--size", "32"],
         "those of --features are made already": [*vectors, *public, *private, "--layer", "avgpool"],
         "without family": ["--victim", "featinv.testing.synthetic_pairs", *public, *private],
         "GaussianNoise": [*tiny, *public, *private, "--defence", "GaussianNoise:strength=1"],
@@ -338,9 +338,9 @@ def test_a_vector_is_of_one_picture_only(tmp_path: Path) -> None:
     assert full.pairs(public, tmp_path).features([0, 1]).tolist() == features[[1, 2]].tolist()
     bare = source("a.png", "b.png")
     bare.release(private, 0)
-    with pytest.raises(fi.BadInput, match="would be of a public and of a private picture; write .* as in old/a.png"):
+    with pytest.raises(fi.BadInput, match="would be of a public and of a private image .* as in old/a.png"):
         bare.pairs(public, tmp_path)
-    with pytest.raises(fi.BadInput, match=r"has no vector of 1 of 2 pictures in new \(the first: b.png\)"):
+    with pytest.raises(fi.BadInput, match=r"has no vector of 1 of 2 images in x/new \(the first: 'b.png'\)"):
         source("a.png", "c.png").release(private, 0)
 
 

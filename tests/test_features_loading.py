@@ -1,5 +1,6 @@
 """Vectors of strangers: every format round-trips, every bad file is refused in one line, nothing in it is executed."""
 
+import json
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -261,23 +262,35 @@ OTHER: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "sparse": (".pt", lambda p: torch.save(torch.eye(3).to_sparse(), p), "dense floating-point features"),
     "meta": (".pt", lambda p: torch.save(torch.empty(3, 2, device="meta"), p), "dense floating-point features"),
     "a list": (".pt", lambda p: torch.save([torch.ones(2, 2)], p), "a tensor or a dict of tensors, got list"),
-    "two arrays": (".npz", lambda p: np.savez(p, a=np.ones(2), b=np.ones(2)), "named features.*got 2: a, b"),
-    "two tensors": (".pt", lambda p: torch.save({"a": torch.ones(2), "b": torch.ones(2)}, p), "got 2: a, b"),
+    "two arrays": (".npz", lambda p: np.savez(p, a=np.ones(2), b=np.ones(2)), "named features.*got 2: 'a' .*, 'b' "),
+    "two tensors": (
+        ".pt",
+        lambda p: torch.save({"a": torch.ones(2, 2), "b": torch.ones(2, 2)}, p),
+        "got 2: 'a' .*, 'b'",
+    ),
     "no tensor": (".pt", lambda p: torch.save({"a": 1}, p), "got 0: none"),
     "no tensor at all": (".safetensors", lambda p: save_file({}, p), "got 0: none"),
     "beyond float32": (".npy", lambda p: np.save(p, np.array([[1.0], [1e300]])), "NaN or infinity in row 1"),
-    "ids that are numbers": (".npz", lambda p: np.savez(p, features=np.ones((2, 2)), ids=np.arange(2)), "ids as an"),
+    "ids that are numbers": (
+        ".npz",
+        lambda p: np.savez(p, features=np.ones((2, 2)), ids=np.arange(2)),
+        "'ids' to hold names",
+    ),
     "too few ids": (".npz", lambda p: np.savez(p, features=np.ones((2, 2)), ids=np.array(["a"])), "one id for each"),
     "a text": (".npy", lambda p: p.write_text("1.0, 2.0"), r"expected a \.npy file of numbers"),
     "another suffix": (".csv", lambda p: p.write_text("1.0, 2.0"), r"expected \.npy, \.npz.*got \.csv"),
     "no suffix": ("", lambda p: p.write_text("1.0, 2.0"), "got a file without a suffix"),
-    "parquet without numbers": (".parquet", lambda p: pq.write_table(pa.table({"a": ["x"]}), p), r"got: a \(string\)"),
+    "parquet without numbers": (
+        ".parquet",
+        lambda p: pq.write_table(pa.table({"a": ["x"]}), p),
+        r"got 1: 'a' \(string\)",
+    ),
     "parquet without rows": (
         ".parquet",
-        lambda p: pq.write_table(pa.table({"a": pa.array([], pa.float32())}), p),
+        lambda p: pq.write_table(pa.table({"f0": pa.array([], pa.float32())}), p),
         "expected at least one vector",
     ),
-    "parquet, null": (".parquet", lambda p: pq.write_table(pa.table({"a": [1.0, None]}), p), "nulls in column a"),
+    "parquet, null": (".parquet", lambda p: pq.write_table(pa.table({"f0": [1.0, None]}), p), "nulls in column f0"),
     "parquet, null in list": (
         ".parquet",
         lambda p: pq.write_table(pa.table({"features": [[1.0, None], [1.0, 2.0]]}), p),
@@ -349,14 +362,17 @@ def test_bare_vectors_can_be_a_release(tmp_path: Path) -> None:
 
 def test_another_count_than_the_pictures_is_refused() -> None:
     vectors = Vectors(np.ones((900, 2), dtype=np.float32), "vectors.npy")
-    with pytest.raises(BadInput, match=r"^vectors\.npy: 900 vectors for 1000 pictures; give the pictures that"):
+    with pytest.raises(BadInput, match=r"^vectors\.npy: 900 vectors for 1000 images; give the images that"):
         pair(vectors, pictures(1000))
 
 
-def test_pictures_in_another_order_are_refused() -> None:
+def test_names_in_another_order_are_put_in_the_order_of_the_images() -> None:
     vectors = Vectors(GOOD[:4], "vectors.npz", ids=["p0", "p2", "p1", "p3"])
-    with pytest.raises(BadInput, match=r"^vectors\.npz: row 1 is of picture 'p2', but picture 1 is 'p1'"):
-        pair(vectors, pictures())
+    assert np.array_equal(pair(vectors, pictures()).features(range(4)), GOOD[[0, 2, 1, 3]])
+    with pytest.raises(BadInput, match=r"^vectors\.npz: has no vector of 1 of 4 images \(the first: 'p3'\).* 'q3'"):
+        pair(Vectors(GOOD[:4], "vectors.npz", ids=["p0", "p2", "p1", "q3"]), pictures())
+    with pytest.raises(BadInput, match=r"^vectors\.npz: expected every id once, got 'p0' in row 3 and 'p0' in row 0"):
+        pair(Vectors(GOOD[:4], "vectors.npz", ids=["p0", "p2", "p1", "p0"]), pictures())
 
 
 def test_vectors_of_another_width_than_the_attack_are_refused() -> None:
@@ -370,3 +386,199 @@ def test_vectors_of_another_width_than_the_attack_are_refused() -> None:
 def test_vectors_made_by_hand_are_held_to_float32() -> None:
     with pytest.raises(BadInput, match=r"^here: expected float32, got float64"):
         Vectors(np.ones((3, 2)), "here")
+
+
+def test_the_vectors_are_chosen_by_rule_and_that_is_said(tmp_path: Path) -> None:
+    """A guess that ignores the obvious column would audit two numbers in place of a vector."""
+    table = {"id": ["a", "b"], "similarity": [0.5, 0.1], "aspect_ratio": [1.0, 1.0], "embedding": [[1.0, 2.0, 3.0]] * 2}
+    pq.write_table(pa.table(table), tmp_path / "v.parquet")
+    loaded = load_features(tmp_path / "v.parquet")
+    assert loaded.features.tolist() == [[1, 2, 3]] * 2
+    assert loaded.notes == ("vectors from 'embedding' of 4 in the file; ids from 'id'",)
+    np.savez(tmp_path / "v.npz", scores=np.ones(2), labels=np.arange(2), vector=np.full((2, 3), 7.0))
+    assert load_features(tmp_path / "v.npz").features.tolist() == [[7, 7, 7]] * 2
+    assert load_features(tmp_path / "v.npz").notes == ("vectors from 'vector' of 3 in the file; no ids",)
+
+
+ONE_LIST, FLAGS = [[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [1.0, 0.0]]
+CHOSEN: dict[str, dict[str, Any]] = {
+    "a name before another list": {"boxes": FLAGS, "embeddings": ONE_LIST},
+    "features before all names": {"embedding": FLAGS, "features": ONE_LIST},
+    "the only list": {"clip": ONE_LIST, "score": [0.1, 0.2], "tags": [["x"], ["y", "z"]]},
+    "large lists": {"clip": pa.array(ONE_LIST, pa.large_list(pa.float64()))},
+    "half precision": {"clip": pa.array(np.array(ONE_LIST, np.float16).tolist(), pa.list_(pa.float16()))},
+    "lists of one size": {"clip": pa.array(ONE_LIST, pa.list_(pa.float32(), 2))},
+    "numbered columns, in the order of numbers": {"f1": [2.0, 4.0], "f0": [1.0, 3.0], "year": [1, 2]},
+}
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_parquet_columns_that_can_be_meant(tmp_path: Path, name: str) -> None:
+    pq.write_table(pa.table(CHOSEN[name]), tmp_path / "v.parquet")
+    assert load_features(tmp_path / "v.parquet").features.tolist() == ONE_LIST
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "two lists": {"clip": ONE_LIST, "boxes": FLAGS},
+    "two names": {"embedding": ONE_LIST, "vector": FLAGS},
+    "a list of whole numbers beside": {"int8": [[1, 2], [3, 4]], "box": FLAGS},
+    "numbers that are no vector": {"similarity": [0.1, 0.2], "aspect_ratio": [1.0, 1.0]},
+    "one number": {"score": [0.1, 0.2]},
+    "numbered columns and others": {"f0": [0.1, 0.2], "f1": [1.0, 1.0], "score": [1.0, 1.0]},
+    "a number missing": {"f0": [0.1, 0.2], "f2": [1.0, 1.0]},
+    "two families": {"f0": [0.1, 0.2], "g1": [1.0, 1.0]},
+    "a nested list": {"tokens": [[[1.0]], [[2.0]]], "pooled": ONE_LIST},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_columns_that_are_no_obvious_choice_are_refused_and_listed(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "v.parquet"
+    pq.write_table(pa.table({**REFUSED[name]}), path)
+    with pytest.raises(BadInput, match=r"expected vectors named features.*say which with --column") as caught:
+        load_features(path)
+    assert all(repr(column) in str(caught.value) for column in REFUSED[name])
+
+
+def test_a_column_can_be_said(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"clip": ONE_LIST, "boxes": FLAGS}), tmp_path / "v.parquet")
+    np.savez(tmp_path / "v.npz", clip=ONE_LIST, boxes=FLAGS)
+    save_file({"clip": torch.tensor(ONE_LIST), "boxes": torch.tensor(FLAGS)}, tmp_path / "v.safetensors")
+    torch.save({"clip": torch.tensor(ONE_LIST), "boxes": torch.tensor(FLAGS)}, tmp_path / "v.pt")
+    for suffix in ("parquet", "npz", "safetensors", "pt"):
+        assert load_features(tmp_path / f"v.{suffix}", column="clip").features.tolist() == ONE_LIST
+        with pytest.raises(BadInput, match=rf"v\.{suffix}: expected vectors in 'dino' as asked, got 2: '"):
+            load_features(tmp_path / f"v.{suffix}", column="dino")
+    np.save(tmp_path / "v.npy", ONE_LIST)
+    with pytest.raises(BadInput, match=r"v\.npy: expected no --column or --id-column, got 'clip'"):
+        load_features(tmp_path / "v.npy", column="clip")
+
+
+@pytest.mark.parametrize(("pattern", "first"), [("part_{}.npy", 0), ("img_emb_{:04d}.npy", 1), ("{}.npy", 0)])
+def test_numbered_files_are_one_array_in_the_order_of_numbers(tmp_path: Path, pattern: str, first: int) -> None:
+    """As text, part_10 comes before part_2."""
+    whole = np.random.default_rng(0).normal(size=(36, 3)).astype(np.float16)
+    for number in range(12):
+        np.save(tmp_path / pattern.format(number + first), whole[3 * number : 3 * number + 3])
+    loaded = load_features(tmp_path)
+    assert np.array_equal(loaded.features, whole.astype(np.float32))
+    assert loaded.ids is None
+    assert "12 files in the order of their numbers" in loaded.notes[0]
+    (tmp_path / "ids.json").write_text(str([f"{row}.png" for row in range(36)]).replace("'", '"'))
+    assert load_features(tmp_path).ids == [f"{row}.png" for row in range(36)]
+    with pytest.raises(BadInput, match="expected at most 200 bytes, got 216"):
+        load_features(tmp_path, limit_bytes=200)
+
+
+def test_one_numbered_file_stays_mapped(tmp_path: Path) -> None:
+    np.save(tmp_path / "part_0.npy", np.ones((4, 3), dtype=np.float32))
+    assert isinstance(load_features(tmp_path).features, np.memmap)
+
+
+FOLDERS: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
+    "a number is missing": ({"p_0": (2, 3), "p_2": (2, 3)}, "every number from 0 on, .* without 1"),
+    "the first is missing": ({"p_2": (2, 3), "p_3": (2, 3)}, "every number from 1 on, .* without 1"),
+    "a huge number": ({"p_0": (2, 3), "p_99999999999999999": (2, 3)}, "without 1"),
+    "a number is there twice": ({"p_1": (2, 3), "p_01": (2, 3)}, "each number once, got 'p_01.npy' and 'p_1.npy'"),
+    "two prefixes": ({"img_0": (2, 3), "text_1": (2, 3)}, "files of one prefix, got 'img_0.npy' and 'text_1.npy'"),
+    "two widths": ({"p_0": (2, 3), "p_1": (2, 4)}, r"vectors of shape \(N, 3\) as in p_0.npy, got float64 of shape"),
+    "one axis": ({"p_0": (2,), "p_1": (2,)}, r"got float64 of shape \(2,\)"),
+    "another file": ({"p_0": (2, 3), "names": (2, 3)}, "numbered .npy files and ids.json only, got 'names.npy'"),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_folders_that_are_no_array_in_parts_are_refused(tmp_path: Path, name: str) -> None:
+    files, complaint = FOLDERS[name]
+    for file, shape in files.items():
+        np.save(tmp_path / f"{file}.npy", np.ones(shape))
+    with pytest.raises(BadInput, match=complaint) as caught:
+        load_features(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def _store(path: Path, array: np.ndarray) -> None:
+    """A feature store of two shards, written by hand as docs say that it looks."""
+    path.mkdir()
+    np.save(path / "view0-00000.npy", array[:4])
+    np.save(path / "view0-00001.npy", array[4:])
+    (path / "ids.json").write_text(json.dumps([f"p{row}" for row in range(len(array))]))
+    manifest = {"schema": 1, "victim": {"name": "x"}, "dtype": "float32", "feature_shape": [array.shape[1]]}
+    manifest |= {"views": 1, "block": 4, "seed": 0, "count": len(array), "image_size": 8}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _parts(path: Path, array: np.ndarray) -> None:
+    path.mkdir()
+    np.save(path / "part_0.npy", array[:4])
+    np.save(path / "part_1.npy", array[4:])
+    (path / "ids.json").write_text(json.dumps([f"p{row}" for row in range(len(array))]))
+
+
+def _named_npz(path: Path, array: np.ndarray) -> None:
+    np.savez(path, features=array, ids=np.array([f"p{row}" for row in range(len(array))]))
+
+
+def _named_torch(path: Path, array: np.ndarray) -> None:
+    torch.save({f"p{row}": torch.from_numpy(vector.copy()) for row, vector in enumerate(array)}, path)
+
+
+def _named_safetensors(path: Path, array: np.ndarray) -> None:
+    ids = json.dumps([f"p{row}" for row in range(len(array))])
+    save_file({"features": torch.from_numpy(array)}, path, metadata={"ids": ids})
+
+
+NAMED: dict[str, Save] = {
+    "store": _store,
+    "parts": _parts,
+    "v.npz": _named_npz,
+    "v.pt": _named_torch,
+    "v.safetensors": _named_safetensors,
+    "v.parquet": _parquet_columns,
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_files_with_names_are_read_or_refused_in_one_line(
+    tmp_path: Path, name: str, data: st.DataObject
+) -> None:
+    path = tmp_path / name
+    if not path.exists():
+        NAMED[name](path, GOOD)
+        assert load_features(path).ids == [f"p{row}" for row in range(len(GOOD))]
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    file = data.draw(st.sampled_from(files))
+    whole = file.read_bytes()
+    damaged = bytearray(whole)
+    # The first hundred bytes are headers, which numbers outnumber.
+    last = data.draw(st.sampled_from([min(100, len(damaged)) - 1, len(damaged) - 1]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, last))] = data.draw(st.integers(0, 255))
+    file.write_bytes(damaged)
+    loaded, refusal = _read_or_refused(path)
+    file.write_bytes(whole)
+    if loaded is None:
+        assert len(refusal.splitlines()) == 1
+    else:
+        assert np.isfinite(loaded.features).all()
+        assert loaded.ids is None or len(loaded.ids) == len(loaded.features)
+
+
+def _read_or_refused(path: Path) -> tuple[Vectors | None, str]:
+    try:
+        return load_features(path), ""
+    except BadInput as error:
+        return None, str(error)
+
+
+@pytest.mark.parametrize("header", ["{'descr': '<f4", "{'descr': (((((", "{'descr'\\\n", "{" * 110, "\x00" * 110])
+def test_a_shard_whose_header_is_no_header_is_named(tmp_path: Path, header: str) -> None:
+    """What numpy's parser raises for these is no ValueError: tokenize.TokenError, SyntaxError, MemoryError, ..."""
+    _store(tmp_path / "store", GOOD)
+    shard = tmp_path / "store" / "view0-00001.npy"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:10] + header.encode().ljust(118)[:118] + whole[128:])
+    with pytest.raises(BadInput, match=r"view0-00001\.npy: expected features of .*missing or damaged file"):
+        load_features(tmp_path / "store")

@@ -1,6 +1,6 @@
-"""Vectors of an audit that were computed elsewhere, and which of them belongs to which picture."""
+"""Vectors of an audit that were computed elsewhere, and which of them belongs to which image."""
 
-from collections.abc import Sequence
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,18 +10,27 @@ import numpy as np
 import featinv as fi
 from featinv.audit.settings import AuditSettings
 from featinv.errors import BadInput
-from featinv.files import sha256_file
+from featinv.features.digests import content_digest
+from featinv.features.matching import Match, match, parts_of, plain_order_differs
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet
 
 SIZE = 64
-"""side of the pictures where nobody says what the encoder saw"""
+"""side of the images where nobody says what the encoder saw"""
+
+NO_ENCODER = (
+    "The encoder was not at hand: no attack looked through its layers, and that it is no relative of the judge is for "
+    "you to know"
+)
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """Vectors computed elsewhere; which one is of which picture is found by names, or else by order."""
+    """Vectors computed elsewhere; which one is of which image is found by names, or by order where there are none.
+
+    The folders are those of the images. `fingerprint` is a digest of the content of the files.
+    """
 
     private_vectors: "fi.Vectors"
     public_vectors: "fi.Vectors"
@@ -29,39 +38,90 @@ class FileSource:
     private_folder: str
     size: int
     fingerprint: str
-    notes: tuple[str, ...]
     encoder: None = None
-    _rows: dict[str, np.ndarray] = field(default_factory=dict)
+    _matches: dict[str, Match] = field(default_factory=dict)
+    _by_order: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
         return self.private_vectors.feature_shape
 
+    @property
+    def named(self) -> bool:
+        """Whether the vectors of both sides are matched with their images by names."""
+        return self.private_vectors.ids is not None and self.public_vectors.ids is not None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know: what was read by rule, what was paired by order, and how many vectors belong to no image."""
+        files = {id(vectors): vectors for vectors in (self.private_vectors, self.public_vectors)}.values()
+        read = [f"{vectors.source}: {note}" for vectors in files for note in vectors.notes]
+        by_order = [note for notes in self._by_order.values() for note in notes]
+        return (NO_ENCODER, *read, *by_order, *self._unused())
+
     def pairs(self, public: "ImageSet", store: Path) -> "fi.Pairs":
         del store
-        return fi.pair(self._of(public, self.public_vectors, self.public_folder), public)
+        return fi.pair(self._of(public, "public"), public)
 
     def release(self, private: "ImageSet", seed: int) -> "fi.Release":
         del seed
-        vectors = self._of(private, self.private_vectors, self.private_folder)
+        vectors = self._of(private, "private")
         fi.pair(vectors, private)
         card = {**vectors.card, "count": len(private), "private_fingerprint": private.fingerprint}
         # A copy: a file that is memory-mapped cannot be written to, which torch warns of.
         return fi.Release(np.array(vectors.features), card, private)
 
-    def _of(self, images: "ImageSet", vectors: "fi.Vectors", folder: str) -> "fi.Vectors":
-        if self.public_vectors is not self.private_vectors:
+    def _of(self, images: "ImageSet", side: str) -> "fi.Vectors":
+        vectors = self.public_vectors if side == "public" else self.private_vectors
+        together = self.public_vectors is self.private_vectors
+        if vectors.ids is None and not together:
+            self._by_order[side] = _order_notes(vectors, images, side)
             return vectors
-        rows = rows_of(vectors, images.ids, folder)
-        self._rows[folder] = rows
-        others = [other for name, other in self._rows.items() if name != folder]
-        both = [images.ids[place] for place in np.flatnonzero(np.isin(rows, others))]
-        if both:
+        if vectors.ids is None:
             raise BadInput(
-                f"{vectors.source}: the vector of {both[0]} would be of a public and of a private picture; write the "
-                f"folder's name before the ids, as in {folder}/{both[0]}"
+                f"{vectors.source}: names no images, so that nobody knows which vectors are public; give those of the "
+                "public images as --public-features FILE (each file in the order of its images), or save the vectors "
+                "as .npz, .parquet or a feature store with ids"
             )
-        return fi.Vectors(vectors.features[rows], vectors.source, list(images.ids), vectors.card)
+        self._matches[side] = found = match(vectors, images.ids, self._folder(side))
+        if together:
+            self._must_be_of_one_side(found, images, side)
+        return fi.Vectors(vectors.features[found.rows], vectors.source, list(images.ids), vectors.card)
+
+    def _folder(self, side: str) -> str:
+        return self.public_folder if side == "public" else self.private_folder
+
+    def _must_be_of_one_side(self, found: Match, images: "ImageSet", side: str) -> None:
+        """Raise BadInput where a row would be of a public and of a private image, or has the other folder's name."""
+        other = "private" if side == "public" else "public"
+        advice = (
+            f"write the folder's name before the ids, as in {_told_apart(self._folder(side), self._folder(other))}/"
+            f"{images.ids[0]}, or give two files (--features for the private images, --public-features)"
+        )
+        theirs = self._matches.get(other)
+        shared = np.flatnonzero(np.isin(found.rows, theirs.rows)) if theirs is not None else np.zeros(0, dtype=np.int64)
+        source = self.private_vectors.source
+        if len(shared):
+            raise BadInput(
+                f"{source}: the vector of {images.ids[shared[0]]!r} would be of a public and of a private image "
+                f"({len(shared)} such), so that the {side} or the {other} vectors are missing; {advice}"
+            )
+        names = parts_of(os.path.abspath(self._folder(other)))[-1:]
+        if found.prefix[-1:] == names and names:
+            raise BadInput(
+                f"{source}: expected vectors of the {side} images in {self._folder(side)}, got ids of the {other} "
+                f"ones ({'/'.join(found.prefix)}/...); {advice}"
+            )
+
+    def _unused(self) -> list[str]:
+        sides = (("private", self.private_vectors), ("public", self.public_vectors))
+        notes: dict[int, str] = {}
+        for _, vectors in sides:
+            rows = [self._matches[side].rows for side, held in sides if held is vectors and side in self._matches]
+            expected = sum(held is vectors for _, held in sides)
+            if len(rows) == expected and (left := len(vectors) - len(np.unique(np.concatenate(rows)))):
+                notes[id(vectors)] = f"{vectors.source}: {left} of {len(vectors)} vectors belong to no image given here"
+        return list(notes.values())
 
 
 def open_files(settings: AuditSettings) -> FileSource:
@@ -69,50 +129,46 @@ def open_files(settings: AuditSettings) -> FileSource:
     assert settings.features is not None
     assert settings.public is not None
     assert settings.private is not None
-    private = fi.load_features(settings.features)
-    public = private if settings.public_features is None else fi.load_features(settings.public_features)
+    columns = {"column": settings.column, "id_column": settings.id_column}
+    private = _load(settings.features, settings)
+    digests = [content_digest(settings.features)]
+    public = private
+    if settings.public_features is not None:
+        digests.append(content_digest(settings.public_features))
+        # The same file for both sides holds both, as if it had been named once.
+        public = private if digests[0] == digests[1] else _load(settings.public_features, settings)
     if public.feature_shape != private.feature_shape:
         raise BadInput(
             f"{public.source}: expected vectors of shape {private.feature_shape} as in {private.source}, got "
             f"{public.feature_shape}; an attack learns from vectors of the same encoder and layer"
         )
-    files = [Path(name) for name in (settings.features, settings.public_features) if name is not None]
+    asked = [f"{key}={value}" for key, value in columns.items() if value is not None]
     return FileSource(
-        private,
-        public,
-        Path(settings.public).name,
-        Path(settings.private).name,
-        settings.size or SIZE,
-        "+".join(_digest(file) for file in files),
-        (
-            "The encoder was not at hand: no attack looked through its layers, and that it is no relative of the judge "
-            "is for you to know",
-        ),
+        private, public, settings.public, settings.private, settings.size or SIZE, "+".join([*digests, *asked])
     )
 
 
-def rows_of(vectors: "fi.Vectors", ids: Sequence[str], folder: str) -> np.ndarray:
-    """Return the rows of these pictures' vectors: those named FOLDER/ID in the vectors' file, else ID alone.
-
-    Raises BadInput where the file names no pictures, or where one of these is not among them.
-    """
-    if vectors.ids is None:
-        raise BadInput(
-            f"{vectors.source}: names no pictures, so that nobody knows which vectors are public; give those of the "
-            "public pictures as --public-features FILE (each file in the order of its pictures), or save the vectors "
-            "as .npz, .parquet or a feature store with ids"
-        )
-    rows = {name: row for row, name in enumerate(vectors.ids)}
-    found = [rows.get(f"{folder}/{name}", rows.get(name)) for name in ids]
-    absent = [name for name, row in zip(ids, found, strict=True) if row is None]
-    if absent:
-        raise BadInput(
-            f"{vectors.source}: has no vector of {len(absent)} of {len(ids)} pictures in {folder} (the first: "
-            f"{absent[0]}); its ids are paths inside the folder, with or without the folder's name before them, such "
-            f"as {vectors.ids[0]!r}"
-        )
-    return np.array(found, dtype=np.int64)
+def _load(path: str, settings: AuditSettings) -> "fi.Vectors":
+    return fi.load_features(path, column=settings.column, id_column=settings.id_column)
 
 
-def _digest(path: Path) -> str:
-    return sha256_file(path if path.is_file() else next(path.glob("*.json")))
+def _order_notes(vectors: "fi.Vectors", images: "ImageSet", side: str) -> tuple[str, ...]:
+    note = f"The {side} vectors are paired by order; {vectors.source} names no images"
+    differs = plain_order_differs(images.ids)
+    if differs is None:
+        return (note,)
+    return (
+        note,
+        f"WARNING: the order of the {side} images is not that of their paths sorted as plain text ({differs[0]!r} "
+        f"comes where plain text has {differs[1]!r}); if {vectors.source} was written in another order, every pair is "
+        "wrong: save the vectors with ids",
+    )
+
+
+def _told_apart(folder: str, other: str) -> str:
+    """Return as many last parts of the folder's path as tell it from the other folder."""
+    ours, theirs = parts_of(os.path.abspath(folder)), parts_of(os.path.abspath(other))
+    parts = 1
+    while parts < len(ours) and ours[-parts:] == theirs[-parts:]:
+        parts += 1
+    return "/".join(ours[-parts:])

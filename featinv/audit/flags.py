@@ -23,10 +23,20 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--features",
         metavar="FILE",
-        help="vectors computed elsewhere (.npy, .npz, .safetensors, .pt, .parquet, a feature store), in place of "
-        "--victim; with ids, those of the public pictures may lie in the same file",
+        help="vectors computed elsewhere (.npy, .npz, .safetensors, .pt, .parquet, a feature store, a folder of "
+        "numbered .npy files), in place of --victim; with ids, those of the public pictures may lie in the same file",
     )
-    what.add_argument("--public-features", metavar="FILE", help="vectors of the public pictures, in their order")
+    what.add_argument(
+        "--public-features", metavar="FILE", help="vectors of the public images, with ids or in their order"
+    )
+    what.add_argument(
+        "--column", metavar="NAME", help="which column, array or tensor holds the vectors (features, embedding, ...)"
+    )
+    what.add_argument(
+        "--id-column",
+        metavar="NAME",
+        help="which one names the images (ids, path, ...); none: the rows are in the order of the images",
+    )
     what.add_argument("--layer", help="where the encoder is cut (its own default)")
     what.add_argument(
         "--defence",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import featinv as fi
 from featinv.audit.settings import AuditSettings, spoken_part
@@ -23,6 +23,8 @@ class LiveSource:
     victim: "fi.Victim"
     size: int
     notes: tuple[str, ...]
+    named: ClassVar[bool] = True
+    """the vectors are made of the images, one by one"""
 
     @property
     def feature_shape(self) -> tuple[int, ...]:

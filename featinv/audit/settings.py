@@ -38,6 +38,10 @@ class AuditSettings:
     """vectors computed elsewhere, in place of a victim"""
     public_features: str | None = None
     """the vectors of the public pictures, where `features` holds those of the private ones only"""
+    column: str | None = None
+    """which column, array or tensor of these files holds the vectors; null: chosen by rule"""
+    id_column: str | None = None
+    """which one names the images; "none": the rows are in the order of the images; null: chosen by rule"""
     layer: str | None = None
     """where the encoder is cut; its own default when not given"""
     defence: str = "Identity"
@@ -103,6 +107,9 @@ class AuditSettings:
             )
         if self.features is None and self.public_features is not None:
             raise BadInput("--public-features: belongs to --features, the vectors of the private pictures; give both")
+        for flag, value in (("--column", self.column), ("--id-column", self.id_column)):
+            if self.features is None and value is not None:
+                raise BadInput(f"{flag}: says what a file of --features holds; give both, or leave it out")
         if self.judges and self.train_judge:
             raise BadInput("--train-judge: a judge is either trained or given by --judge; leave one out")
 

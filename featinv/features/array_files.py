@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from featinv.errors import BadInput
+from featinv.features.choosing import Content, Entry, as_names, choose_features, choose_ids, said
 
 BROKEN = (ValueError, TypeError, OSError, EOFError, SyntaxError, RecursionError, tokenize.TokenError)
 """What numpy raises for a file that is truncated, something else or a pickle (found by damaging files at random)."""
@@ -26,31 +27,24 @@ def read_npy(path: Path) -> np.ndarray:
         raise unreadable(path, "a .npy file of numbers", error) from error
 
 
-def read_npz(path: Path, limit: int) -> tuple[np.ndarray, list[str] | None]:
-    """Read `features` (or the only array) of a .npz file, and its `ids` where there are any."""
+def read_npz(path: Path, limit: int, column: str | None = None, id_column: str | None = None) -> Content:
+    """Read the array of vectors of a .npz file, and its array of names where there is one."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy"): name for name in archive.namelist()}
-            chosen = the_one(path, [name for name in names if name != "ids"])
-            features = _member(path, archive, names[chosen], limit)
-            ids = _member(path, archive, names["ids"], limit) if "ids" in names else None
+            if len(names) < len(archive.namelist()):
+                raise BadInput(f"{path}: expected arrays of different names, got a name twice; save the file again")
+            entries = [_entry(name, archive, member) for name, member in names.items()]
+            chosen = choose_features(path, entries, column)
+            features = _member(path, archive, names[chosen.name], limit)
+            named = choose_ids(path, entries, [chosen.name], id_column, len(features) if features.ndim else None)
+            ids = None if named is None else _member(path, archive, names[named.name], limit).tolist()
     except BadInput:
         raise
-    except (*BROKEN, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except (*BROKEN, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, LookupError) as error:
         raise unreadable(path, "a .npz file of arrays of numbers", error) from error
-    if ids is not None and (ids.ndim != 1 or ids.dtype.kind != "U"):
-        raise BadInput(f"{path}: expected ids as an array of strings, got {ids.dtype} of shape {ids.shape}")
-    return features, None if ids is None else [str(name) for name in ids]
-
-
-def the_one(path: Path, names: list[str]) -> str:
-    """Choose `features` among the names of arrays, or the only one. Raises BadInput that lists them."""
-    if "features" in names:
-        return "features"
-    if len(names) != 1:
-        listed = ", ".join(sorted(names)[:8]) or "none"
-        raise BadInput(f"{path}: expected an array named features, or only one array, got {len(names)}: {listed}")
-    return names[0]
+    words = said(entries, repr(chosen.name), named)
+    return Content(features, None if ids is None or named is None else as_names(path, named.name, ids), words)
 
 
 def within(path: Path, size: int, limit: int) -> None:
@@ -68,6 +62,8 @@ def unreadable(path: Path, expected: str, error: Exception) -> BadInput:
 def _member(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> np.ndarray:
     with archive.open(name) as file:
         shape, dtype = _header(file)
+        if dtype.hasobject:
+            raise ValueError(f"{name} is an array of Python objects, which only a pickle can hold")
         # The header is held against the directory before anything of that size is allocated.
         size = math.prod(shape) * dtype.itemsize
         within(path, size, limit)
@@ -83,6 +79,22 @@ def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
     if version not in readers:
         raise ValueError(f"unknown version {version}")
     shape, _, dtype = readers[version](file)
-    if dtype.hasobject:
-        raise ValueError("an array of Python objects, which only a pickle can hold")
     return shape, dtype
+
+
+def _entry(name: str, archive: zipfile.ZipFile, member: str) -> Entry:
+    try:
+        with archive.open(member) as file:
+            shape, dtype = _header(file)
+    except (*BROKEN, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
+        # Only refused where it is the one to be read: archives hold other things, too.
+        return Entry(name, "other", "no array")
+    count = shape[0] if shape else None
+    what = f"{dtype} {shape}"
+    if dtype.hasobject:
+        return Entry(name, "other", f"objects {shape}", count)
+    if len(shape) == 1 and dtype.kind in "US":
+        return Entry(name, "text", what, count)
+    if len(shape) == 1 and dtype.kind in "iu":
+        return Entry(name, "integers", what, count)
+    return Entry(name, "vectors" if len(shape) > 1 and dtype.kind in "fiuc" else "other", what, count)

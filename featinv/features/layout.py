@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from featinv.features.array_files import BROKEN
 from featinv.files import atomic_file
 
 DTYPE = np.dtype("<f4")
@@ -59,7 +60,7 @@ class Layout:
         with open(path, "rb") as file:
             try:
                 header = _header(file)
-            except ValueError:
+            except BROKEN:
                 return False
             size = file.tell() + DTYPE.itemsize * int(np.prod(shape))
         return header == (shape, False, DTYPE) and path.stat().st_size == size

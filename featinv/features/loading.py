@@ -1,76 +1,109 @@
 """Loading vectors that somebody already has, whatever the format."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from featinv.errors import BadInput
 from featinv.features.array_files import read_npy, read_npz, within
+from featinv.features.choosing import NO_IDS, Content
 from featinv.features.filling import IDS, must_be_complete
-from featinv.features.manifest import MANIFEST, layout_of, read_manifest
+from featinv.features.manifest import MANIFEST, UNFINISHED, layout_of, read_manifest
+from featinv.features.numbered_files import read_id_list, read_numbered
 from featinv.features.parquet_files import read_parquet
+from featinv.features.rows import unknown_card
 from featinv.features.shard_rows import ShardRows
 from featinv.features.tensor_files import read_safetensors, read_torch
 from featinv.features.vectors import Vectors
-from featinv.files import read_json
 
 LIMIT = 64 * 2**30
 """Bytes of a file, and of the numbers in it, that are read without asking."""
 
-FORMATS = ".npy, .npz, .safetensors, .pt, .pth, .parquet or the folder of a feature store"
+FORMATS = ".npy, .npz, .safetensors, .pt, .pth, .parquet, the folder of a feature store or of numbered .npy files"
 
 
-def load_features(path: Path | str, *, limit_bytes: int = LIMIT) -> Vectors:
-    """Load vectors (N, D) or (N, C, h, w) of any floating-point type as float32.
+def load_features(
+    path: Path | str, *, column: str | None = None, id_column: str | None = None, limit_bytes: int = LIMIT
+) -> Vectors:
+    """Load vectors (N, D) or (N, C, h, w) of any floating-point type as float32, with the images' names if there.
 
-    From .npy (memory-mapped when it is float32), .npz, .safetensors, .pt, .pth or .parquet: the array, tensor or column
-    named `features`, or the only one; or from the folder of a feature store. Nothing in the file is executed. Raises
-    BadInput when the file is missing, larger than `limit_bytes`, truncated, a pickle, not of floating-point numbers, of
-    another number of axes, empty, or not finite (naming the first row).
+    From .npy (memory-mapped when it is float32), .npz, .safetensors, .pt, .pth or .parquet, the folder of a feature
+    store, or a folder of numbered .npy files. The vectors are `column`, else the entry named `features`, `embedding`,
+    `embeddings`, `vector` or `vectors`, else the only one; the names are `id_column`, else the entry named `ids` (or
+    `path`, `filename`, ...), else the only text; "none" leaves them out. `notes` of the result say what was chosen.
+    Nothing in the file is executed. Raises BadInput when the file is missing, larger than `limit_bytes`, truncated, a
+    pickle, ambiguous, not of floating-point numbers, of another number of axes, empty, or not finite (naming the first
+    row), and when it holds names that cannot be read.
     """
     path = Path(path)
     if path.is_dir():
-        return _of_store(path, limit_bytes)
+        return _of_folder(path, column, id_column, limit_bytes)
     if not path.is_file():
         raise BadInput(f"{path}: expected a file of vectors, found none; give {FORMATS}")
     within(path, path.stat().st_size, limit_bytes)
-    features, ids = _read(path, limit_bytes)
-    if features.dtype.kind != "f":
-        raise BadInput(f"{path}: expected floating-point features, got {features.dtype}; convert them to float32")
-    return Vectors(_float32(features), str(path), ids)
+    content = _read(path, column, id_column, limit_bytes)
+    return _vectors(path, content)
 
 
-def _read(path: Path, limit: int) -> tuple[np.ndarray, list[str] | None]:
+def _vectors(path: Path, content: Content) -> Vectors:
+    if content.features.dtype.kind != "f":
+        raise BadInput(
+            f"{path}: expected floating-point features, got {content.features.dtype}; convert them to float32"
+        )
+    return Vectors(_float32(content.features), str(path), content.ids, notes=content.notes)
+
+
+def _read(path: Path, column: str | None, id_column: str | None, limit: int) -> Content:
     match path.suffix.lower():
         case ".npy":
-            return read_npy(path), None
+            _has_no_columns(path, column, id_column)
+            return Content(read_npy(path))
         case ".npz":
-            return read_npz(path, limit)
+            return read_npz(path, limit, column, id_column)
         case ".safetensors":
-            return read_safetensors(path), None
+            return read_safetensors(path, column, id_column)
         case ".pt" | ".pth":
-            return read_torch(path, limit), None
+            return read_torch(path, limit, column, id_column)
         case ".parquet":
-            return read_parquet(path, limit)
+            return read_parquet(path, limit, column, id_column)
         case ".pkl" | ".pickle" | ".joblib":
             raise BadInput(f"{path}: a pickle runs code when it is read; save the vectors as one of {FORMATS}")
     raise BadInput(f"{path}: expected {FORMATS}, got {path.suffix or 'a file without a suffix'}")
 
 
+def _of_folder(folder: Path, column: str | None, id_column: str | None, limit: int) -> Vectors:
+    _has_no_columns(folder, column, id_column)
+    is_store = any((folder / name).exists() for name in (MANIFEST, UNFINISHED))
+    if is_store or not any(folder.glob("*.npy")):
+        vectors = _of_store(folder, limit)
+    else:
+        vectors = _vectors(folder, read_numbered(folder, limit))
+    return replace(vectors, ids=None) if id_column == NO_IDS else vectors
+
+
 def _of_store(folder: Path, limit: int) -> Vectors:
+    if not (folder / MANIFEST).is_file() and (folder / UNFINISHED).is_file():
+        raise BadInput(f"{folder}: expected a finished store, got an interrupted one; run the same extraction again")
     manifest = read_manifest(folder / MANIFEST)
     layout = layout_of(manifest)
     must_be_complete(folder, layout)
-    ids = read_json(folder / IDS)
-    if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
-        raise BadInput(f"{folder / IDS}: expected a list of strings, got {json.dumps(ids)[:40]}; extract again")
-    first = next(layout.shards())
+    ids = read_id_list(folder / IDS)
+    card = {**unknown_card(str(folder), layout.feature_shape, None), **manifest["victim"]}
+    notes = (f"a feature store; ids from {IDS!r}",)
     if layout.blocks == 1:
-        return Vectors(read_npy(folder / first.name), str(folder), ids, manifest["victim"])
+        return Vectors(read_npy(folder / next(layout.shards()).name), str(folder), ids, card, notes)
     within(folder, 4 * layout.count * int(np.prod(layout.feature_shape)), limit)
     rows = ShardRows(folder, layout).gather(np.arange(layout.count), None)
-    return Vectors(rows, str(folder), ids, manifest["victim"])
+    return Vectors(rows, str(folder), ids, card, notes)
+
+
+def _has_no_columns(path: Path, column: str | None, id_column: str | None) -> None:
+    if column is not None or id_column not in (None, NO_IDS):
+        raise BadInput(
+            f"{path}: expected no --column or --id-column, got {column or id_column!r}; a .npy file and a folder hold "
+            "one array"
+        )
 
 
 def _float32(features: np.ndarray) -> np.ndarray:

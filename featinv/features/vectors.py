@@ -1,4 +1,4 @@
-"""Vectors that somebody already has, and the pictures they belong to."""
+"""Vectors that somebody already has, and the images they belong to."""
 
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -7,6 +7,7 @@ import numpy as np
 
 from featinv.data import ImageSet
 from featinv.errors import BadInput
+from featinv.features.matching import match_ids
 from featinv.features.pairs import Pairs
 from featinv.features.rows import ArrayRows, unknown_card
 
@@ -19,13 +20,15 @@ class Vectors:
     """N feature vectors, float32 (N, D) or (N, C, h, w), finite, perhaps memory-mapped, without their pictures.
 
     `source` is the file they come from, `ids` name their pictures where the file does, `card` describes the victim that
-    made them (all unknown for bare vectors). Raises BadInput that names `source` and the first row that is not finite.
+    made them (all unknown for bare vectors), `notes` say what was chosen by rule where the file held more. Raises
+    BadInput that names `source` and the first row that is not finite.
     """
 
     features: np.ndarray
     source: str
     ids: list[str] | None = None
     card: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         features = self.features
@@ -58,22 +61,20 @@ class Vectors:
 
 
 def pair(vectors: Vectors, images: ImageSet) -> Pairs:
-    """Put vectors and the pictures that they were made of together, row by row.
+    """Put vectors and the images that they were made of together: by names where the file has them, else by order.
 
-    Raises BadInput when the counts differ or, where the vectors' file names its pictures, the ids or their order do.
+    Names in another order are put in the order of the images (the vectors are then copied). Raises BadInput when the
+    counts differ, when a name is there twice or when an image has none.
     """
     if len(vectors) != len(images):
         raise BadInput(
-            f"{vectors.source}: {len(vectors)} vectors for {len(images)} pictures; "
-            "give the pictures that the vectors were made of, in the same order"
+            f"{vectors.source}: {len(vectors)} vectors for {len(images)} images; "
+            "give the images that the vectors were made of, in the same order"
         )
-    for row, (ours, theirs) in enumerate(zip(vectors.ids or (), images.ids, strict=False)):
-        if ours != theirs:
-            raise BadInput(
-                f"{vectors.source}: row {row} is of picture {ours!r}, but picture {row} is {theirs!r}; "
-                "give the pictures in the order of the vectors"
-            )
-    return Pairs(ArrayRows(vectors.features), images, card=vectors.card)
+    features = vectors.features
+    if vectors.ids is not None and list(vectors.ids) != list(images.ids):
+        features = features[match_ids(vectors, images.ids)]
+    return Pairs(ArrayRows(features), images, card=vectors.card)
 
 
 def first_row_not_finite(features: np.ndarray) -> int | None:

@@ -50,9 +50,11 @@ def look(flags: argparse.Namespace) -> int:
 
 
 def audit(flags: argparse.Namespace) -> int:
-    """Train the ladder of attacks on vectors, say which level of leak is shown, and write the report."""
-    given = {name: value for name, value in vars(flags).items() if name not in ("call", "wandb", "judges")}
-    settings = fi.audit.AuditSettings(**given, judges=tuple(flags.judges), tracking={"mode": flags.wandb})
+    """Train a suite of attacks on vectors, say which level of leak is shown, and write the report."""
+    given = {name: value for name, value in vars(flags).items() if name not in ("call", "wandb", "judges", "attacks")}
+    settings = fi.audit.AuditSettings(
+        **given, judges=tuple(flags.judges), attacks=tuple(flags.attacks), tracking={"mode": flags.wandb}
+    )
     return fi.audit.run_audit(settings).exit_code
 
 

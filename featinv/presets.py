@@ -221,10 +221,18 @@ def two_distilled(pairs: Any, distillation: ClassifierTraining | None = None) ->
     `distillation`, the second the one after it, and each has its `minutes` if there are any. Raises BadInput as
     `two_surrogates` does. Ours (recipes/configs/cifar10_surrogate.yaml); distillation is from arXiv:1503.02531.
     """
+    (one, _), (other, _) = distil_two(pairs, distillation)
+    return one, other
+
+
+def distil_two(
+    pairs: Any, distillation: ClassifierTraining | None = None
+) -> tuple[tuple[Encoder, list[dict[str, float]]], tuple[Encoder, list[dict[str, float]]]]:
+    """Return the two networks of `two_distilled`, each with the history of its distillation (a row an epoch)."""
     first = distillation or ClassifierTraining(epochs=20, blur=0.35, cutout=0.25, bf16=True)
     second = replace(first, seed=first.seed + 1)
-    one, _ = train_surrogate(pairs, first)
-    other, _ = train_surrogate(pairs, second, name="surrogate_b", widths=(24, 48, 96, 192), blocks=(1, 1, 1, 1))
+    one = train_surrogate(pairs, first)
+    other = train_surrogate(pairs, second, name="surrogate_b", widths=(24, 48, 96, 192), blocks=(1, 1, 1, 1))
     return one, other
 
 

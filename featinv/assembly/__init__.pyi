@@ -7,12 +7,6 @@ from .attack_settings import build_objective as build_objective
 from .judge_settings import JudgeSettings as JudgeSettings
 from .judge_settings import build_judges as build_judges
 from .judge_settings import judge_fingerprints as judge_fingerprints
-from .ladder import Ladder as Ladder
-from .ladder import closed_attack as closed_attack
-from .ladder import distillation as distillation
-from .ladder import plan_ladder as plan_ladder
-from .ladder import shared_minutes as shared_minutes
-from .ladder import trained_attack as trained_attack
 from .picture_settings import PictureSettings as PictureSettings
 from .picture_settings import load_pictures as load_pictures
 from .run_folder import RunFolder as RunFolder
@@ -25,7 +19,6 @@ __all__ = [
     "AdversarySettings",
     "AttackSettings",
     "JudgeSettings",
-    "Ladder",
     "PictureSettings",
     "RunFolder",
     "Term",
@@ -35,13 +28,8 @@ __all__ = [
     "build_judges",
     "build_objective",
     "build_victim",
-    "closed_attack",
-    "distillation",
     "inputs_of",
     "judge_fingerprints",
     "judges_of",
     "load_pictures",
-    "plan_ladder",
-    "shared_minutes",
-    "trained_attack",
 ]

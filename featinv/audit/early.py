@@ -4,8 +4,8 @@ import os
 
 import featinv as fi
 from featinv import environment
-from featinv.assembly.ladder import attack_names
 from featinv.audit.settings import NOBODY, AuditSettings
+from featinv.audit.suite import SUITE
 from featinv.errors import BadInput
 from featinv.outputs import check_out
 
@@ -18,7 +18,7 @@ def check_early(settings: AuditSettings) -> None:
     environment.check()
     check_out(settings.out)
     _check_paths(settings)
-    _check_name(settings.named)
+    _check_name(settings)
     _check_tracking(settings)
     for judge in settings.judges:
         try:
@@ -47,7 +47,9 @@ def _check_paths(settings: AuditSettings) -> None:
             ) from error
 
 
-def _check_name(named: str) -> None:
+def _check_name(settings: AuditSettings) -> None:
     """Whether the named attack is tried on these vectors is known later; a name that no audit has, now."""
-    if named != NOBODY and named not in attack_names():
-        raise BadInput(f"--named: no attack {named!r}; there are {', '.join(attack_names())}, or {NOBODY!r}")
+    own = (given.partition("=")[0].strip() for given in settings.attacks)
+    names = [*(entry.name for entry in SUITE), *own, NOBODY]
+    if settings.named not in names:
+        raise BadInput(f"--named: no attack {settings.named!r}; there are {', '.join(names[:-1])}, or {NOBODY!r}")

@@ -1,17 +1,27 @@
-"""Training the ladder: one attack after the other, saved as soon as it is fitted, within the minutes that are left."""
+"""Fitting the suite: images planned from a measured throughput, one attack after the other, each saved at once."""
 
 import shutil
 import time
-from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import featinv as fi
-from featinv.assembly import Ladder, RunFolder, closed_attack, distillation, shared_minutes, trained_attack
+from featinv.assembly import RunFolder
 from featinv.audit.record import Record
 from featinv.audit.settings import AuditSettings
-from featinv.audit.words import duration
+from featinv.audit.suite import (
+    MOST_EPOCHS,
+    SUITE,
+    Materials,
+    SuiteEntry,
+    SuitePlan,
+    distillation,
+    most_images,
+    shared_minutes,
+    whole_batches,
+)
+from featinv.audit.text import duration
 from featinv.errors import BadInput, Diverged
 
 if TYPE_CHECKING:
@@ -20,98 +30,171 @@ if TYPE_CHECKING:
     from featinv.types import Attack
 
 LEAST = 0.25
-"""share of its planned minutes that a trained attack has at least, however long those before it took"""
+"""share of the minutes that trained attacks have at least, however long the closed forms took"""
+PILOT, PILOT_SECONDS = 0.03, 2.0
+"""share of an attack's minutes in which its throughput is measured, and the least (or 15 % of its minutes)"""
+FILLED = 0.9
+"""share of its minutes that an attack's images are planned to take"""
+GRACE = 1.5
+"""times its planned minutes at which a training is cut, because the machine has become slower than it was"""
 
 
-class Climb:
-    """Fits every rung of a ladder on the attacker's pairs; what is in the folder already is loaded."""
+class SuiteFitter:
+    """Fits every entry of the plan on the attacker's pairs; what is in the folder already is loaded."""
 
     def __init__(
         self,
         run: RunFolder,
         record: Record,
         settings: AuditSettings,
-        ladder: Ladder,
+        plan: SuitePlan,
         pairs: "fi.Pairs",
         encoder: "Encoder | None",
         study: "Study",
     ) -> None:
-        self.run, self.record, self.settings, self.ladder = run, record, settings, ladder
-        self.pairs, self.encoder, self.study = pairs, encoder, study
+        self.run, self.record, self.settings, self.plan, self.study = run, record, settings, plan, study
+        self.materials = Materials(pairs, encoder, seed=settings.seed)
 
     def fit(self) -> "dict[str, Attack]":
         """Return the fitted attacks by name; what cannot be fitted is left out, with the reason in the record."""
         attacks: dict[str, Attack] = {}
-        for name in self.ladder.closed:
-            self._say(name, "closed form")
-            self._one(attacks, name, partial(self._closed, name))
-        for name in self.ladder.minutes:
-            minutes = self._minutes(name)
-            self._say(name, f"trained for at most {duration(minutes)}")
-            self._one(attacks, name, partial(self._trained, name, minutes))
+        trained = [entry for entry in self.plan.entries if entry.share]
+        for entry in self.plan.entries:
+            if entry.share:
+                self._plan_images(trained)
+            self._say(entry)
+            self._one(attacks, entry)
         shutil.rmtree(self.run.path / "checkpoints", ignore_errors=True)
         return attacks
 
-    def _minutes(self, name: str) -> float:
-        """The minutes of a trained attack: its share of what those before it have left, as it was when it began."""
-        if name not in self.record.minutes:
-            to_come = list(self.ladder.minutes)[list(self.ladder.minutes).index(name) :]
-            planned = sum(self.ladder.minutes[one] for one in to_come)
-            left = float(self.settings.minutes) - sum(self.record.seconds.values()) / 60
-            self.record.minutes[name] = shared_minutes(max(left, LEAST * planned), to_come)[name]
-            self.record.write()
-        return self.record.minutes[name]
+    # ------------------------------------------------------------------------------------------ images from minutes
 
-    def _one(self, attacks: "dict[str, Attack]", name: str, fit: "Callable[[], Attack]") -> None:
-        folder = self.run.folder(name)
-        if (folder / "attack.json").is_file():
-            attacks[name] = fi.load_attack(folder)
+    def _plan_images(self, trained: list[SuiteEntry]) -> None:
+        """Fix, once, how many images each training sees: as many as fill its minutes at the speed measured now."""
+        if self.record.images:
             return
+        left = float(self.settings.minutes) - sum(self.record.seconds.values()) / 60
+        minutes = shared_minutes(max(left, LEAST * float(self.settings.minutes)), trained)
+        for entry in trained:
+            try:
+                self._plan_one(entry, minutes[entry.name])
+            except (BadInput, Diverged) as error:
+                self.record.failed[entry.name] = " ".join(str(error).split())
+        self.record.write()
+        listed = "; ".join(f"{name}: {count:,}" for name, count in self.record.images.items())
+        print(f"Images to train on: {listed}.", flush=True)
+
+    def _plan_one(self, entry: SuiteEntry, minutes: float) -> None:
+        pairs, asked = self.materials.pairs, self.settings.images
+        own = minutes * (1 - entry.distilling)
+        surrogates = None
+        if entry.distilling:
+            each = minutes * entry.distilling / 2
+            if asked is None:
+                pilot = distillation(MOST_EPOCHS * len(pairs), len(pairs), _pilot(each), seed=self.settings.seed)
+                first, second = fi.presets.distil_two(pairs, pilot)
+                surrogates = (first[0], second[0])
+                speed = min(history[-1]["pictures"] / history[-1]["seconds"] for _, history in (first, second))
+                planned = min(MOST_EPOCHS * len(pairs), max(2, round(speed * 60 * FILLED * each)))
+            wanted = asked if asked is not None else planned
+            self.record.images[_surrogates_of(entry.name)] = whole_batches(wanted, len(pairs))
+            self.record.minutes[_surrogates_of(entry.name)] = each
+        if asked is None:
+            speed = self._speed(entry, _pilot(own), replace(self.materials, surrogates=surrogates))
+            asked = min(most_images(len(pairs)), max(1, round(speed * 60 * FILLED * own)))
+        self.record.images[entry.name] = asked
+        self.record.minutes[entry.name] = own
+
+    def _speed(self, entry: SuiteEntry, minutes: float, materials: Materials) -> float:
+        """Train for a moment and return the images a second; the start of a training counts, so that it is no more."""
+        training = replace(entry.settings(materials.pairs, None, minutes, self.settings.seed), holdout=0, keep="last")
+        started = time.monotonic()
+        attack: Any = entry.build(materials, training)
+        attack.fit(materials.pairs, progress=False)
+        return float(attack.history[-1]["pictures"]) / (time.monotonic() - started)
+
+    def _bound(self, name: str) -> float | None:
+        """Minutes after which a training is cut; images that the caller fixed are trained to the end."""
+        return None if self.settings.images is not None else GRACE * self.record.minutes[name]
+
+    # ------------------------------------------------------------------------------------------ one attack
+
+    def _one(self, attacks: "dict[str, Attack]", entry: SuiteEntry) -> None:
+        name, folder = entry.name, self.run.folder(entry.name)
         if name in self.record.failed:
+            return
+        if (folder / "attack.json").is_file():
+            attacks[name] = fi.load_attack(folder, allow=self._trusted(entry))
             return
         started = time.monotonic()
         try:
-            fitted = fit()
+            fitted = self._fitted(entry)
         except (BadInput, Diverged) as error:
             self.record.failed[name] = " ".join(str(error).split())
             self.record.write()
             return
         # An attack that went on after a kill knows the time of both.
-        spent = max(time.monotonic() - started, float(getattr(fitted, "seconds", 0.0)))
-        self.record.seconds[name] = spent
+        self.record.seconds[name] = max(time.monotonic() - started, float(getattr(fitted, "seconds", 0.0)))
+        if history := getattr(fitted, "history", None):
+            self.record.seen[name] = int(history[-1].get("pictures", 0))
         self.record.write()
-        fi.save_attack(fitted, folder)
+        if callable(getattr(fitted, "state", None)):  # an attack of the caller's may know no files; it is fitted anew
+            fi.save_attack(fitted, folder)
         shutil.rmtree(self._checkpoints(name), ignore_errors=True)
         attacks[name] = fitted
 
-    def _closed(self, name: str) -> "Attack":
-        attack = closed_attack(name)
-        attack.fit(self.pairs)
-        return attack
+    def _fitted(self, entry: SuiteEntry) -> "Attack":
+        materials = replace(self.materials, surrogates=self._surrogates(entry) if entry.distilling else None)
+        images, bound = (self.record.images[entry.name], self._bound(entry.name)) if entry.share else (None, None)
+        attack = entry.build(materials, entry.settings(materials.pairs, images, bound, self.settings.seed))
+        if not isinstance(attack, fi.attacks.DecoderAttack):
+            attack.fit(materials.pairs)
+            return attack
+        if not entry.share:
+            self.record.images[entry.name] = attack.training.pictures
+        checkpoints = fi.training.Checkpoints(self._checkpoints(entry.name), every_seconds=120)
+        return attack.fit(materials.pairs, checkpoints=checkpoints, listener=self.study.listener(entry.name, attack))
 
-    def _trained(self, name: str, minutes: float) -> "Attack":
-        surrogates = self._surrogates(minutes) if name == "two surrogates" else None
-        attack = trained_attack(
-            name, self.pairs, minutes, encoder=self.encoder, surrogates=surrogates, seed=self.settings.seed
-        )
-        checkpoints = fi.training.Checkpoints(self._checkpoints(name), every_seconds=120)
-        return attack.fit(self.pairs, checkpoints=checkpoints, listener=self.study.listener(name, attack))
+    def _trusted(self, entry: SuiteEntry) -> list[type]:
+        """What the command line named, the caller trusts: the classes that it builds."""
+        if entry in SUITE:
+            return []
+        attack = entry.build(self.materials, entry.settings(self.materials.pairs, None, None, self.settings.seed))
+        return [type(attack), *([type(attack.decoder)] if isinstance(attack, fi.attacks.DecoderAttack) else [])]
 
-    def _surrogates(self, minutes: float) -> "tuple[Encoder, Encoder]":
+    def _surrogates(self, entry: SuiteEntry) -> "tuple[Encoder, Encoder]":
         """Distil both, or load them: an audit that was killed must go on with the same two."""
         files = [self.run.path / "surrogates" / f"{name}.safetensors" for name in ("a", "b")]
-        if not all(file.is_file() for file in files):
+        name = _surrogates_of(entry.name)
+        if not all(file.is_file() for file in files) or name not in self.record.seen:
             print("  distilling two surrogates from the public pairs first", flush=True)
-            made = fi.presets.two_distilled(self.pairs, distillation(minutes, seed=self.settings.seed))
+            pairs = self.materials.pairs
+            settings = distillation(self.record.images[name], len(pairs), self._bound(name), seed=self.settings.seed)
+            made = fi.presets.distil_two(pairs, settings)
             files[0].parent.mkdir(exist_ok=True)
-            for encoder, file in zip(made, files, strict=True):
+            for (encoder, _), file in zip(made, files, strict=True):
                 fi.encoders.save_encoder(encoder, file)
+            self.record.seen[name] = min(int(history[-1]["pictures"]) for _, history in made)
+            self.record.write()
         first, second = (fi.encoders.saved(file, layer="norm") for file in files)
         return first, second
 
     def _checkpoints(self, name: str) -> Path:
         return self.run.path / "checkpoints" / fi.files.folder_name(name)
 
-    def _say(self, name: str, how: str) -> None:
-        names = self.ladder.names
-        print(f"[{names.index(name) + 1}/{len(names)}] {name}: {how}", flush=True)
+    def _say(self, entry: SuiteEntry) -> None:
+        names = self.plan.names
+        how = "fitted at once"
+        if entry.share and entry.name in self.record.images:
+            how = f"trained on {self.record.images[entry.name]:,} images"
+            if self.settings.images is None:
+                how += f", about {duration(self.record.minutes[entry.name])}"
+        print(f"[{names.index(entry.name) + 1}/{len(names)}] {entry.name}: {how}", flush=True)
+
+
+def _pilot(minutes: float) -> float:
+    return max(PILOT * minutes, min(PILOT_SECONDS / 60, 0.15 * minutes))
+
+
+def _surrogates_of(name: str) -> str:
+    return f"{name}: each surrogate"

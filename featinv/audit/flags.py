@@ -56,6 +56,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--minutes", type=float, default=30, help="of training, all attacks together (30)")
     how.add_argument(
+        "--images", type=int, metavar="N", help="images on which each training is done, in place of --minutes"
+    )
+    how.add_argument(
+        "--attack",
+        dest="attacks",
+        metavar="NAME=PATH",
+        action="append",
+        default=[],
+        help="an attack of yours, NAME=my_package.build, a function of the public pairs; its code is run; repeatable",
+    )
+    how.add_argument(
         "--judge", dest="judges", metavar="FILE", action="append", default=[], help="who scores; repeatable"
     )
     how.add_argument("--train-judge", action="store_true", help="train one on the labelled public pictures")

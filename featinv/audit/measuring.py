@@ -4,12 +4,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import featinv as fi
-from featinv.assembly import JudgeSettings, Ladder, RunFolder, build_judges
-from featinv.audit import words
-from featinv.audit.fitting import Climb
+from featinv.assembly import JudgeSettings, RunFolder, build_judges
+from featinv.audit import checklist, text
+from featinv.audit.fitting import SuiteFitter
 from featinv.audit.record import Record
 from featinv.audit.settings import AuditSettings
 from featinv.audit.sources import Source
+from featinv.audit.suite import SuitePlan
 from featinv.configuration import Part
 from featinv.training.classifier_settings import ClassifierTraining
 
@@ -26,22 +27,28 @@ def measured(
     record: Record,
     inputs: dict[str, Any],
     source: Source,
-    ladder: Ladder,
+    plan: SuitePlan,
     named: str | None,
     public: "ImageSet",
     overlap: "Overlap",
     release: "fi.Release",
 ) -> "fi.Scoreboard":
-    """Train the ladder, score it, and write scoreboard and reports into the run's folder."""
+    """Train the suite, score it, and write scoreboard and reports into the run's folder."""
     judges = _judges(settings, run, public, victim_family=release.card.get("family"))
     fi.evaluation.check_judges(judges, {}, release, allow_sibling=False)
     pairs = source.pairs(public, run.path / "features")
+    assert release.truth is not None
+    checks = [
+        *checklist.check_inputs(source, pairs, release, seed=settings.seed),
+        checklist.check_images(release.truth),
+    ]
+    text.say_checks(checks)
     # Whatever was wrong with the flags has been said by now, and has left nothing in the way of a second try.
-    record.begin(inputs, ladder, named)
+    record.begin(inputs, plan, named)
     study = fi.tracking.Study(
         run.path, fi.tracking.TrackingSettings(**settings.tracking), config=replace(settings, max_level=None)
     )
-    attacks = Climb(run, record, settings, ladder, pairs, source.encoder, study).fit()
+    attacks = SuiteFitter(run, record, settings, plan, pairs, source.encoder, study).fit()
     board = fi.compare(
         attacks,
         release,
@@ -53,7 +60,12 @@ def measured(
         overlap=overlap,
         fit_seconds=record.seconds,
     )
-    board = _with_notes(board, settings, source, ladder, record, words.about_passes(_passes(attacks, len(public))))
+    checks.append(checklist.check_attacks(plan, record, named))
+    checks.append(checklist.check_judges(judges, board.protocol, release.truth))
+    text.say_checks(checks[-2:])
+    starved = text.about_passes(_passes(attacks, len(public)))
+    board = _with_checks(board, checks, [*checklist.attack_faults(plan, record), *starved])
+    board = _with_notes(board, settings, source, plan, record)
     board.save(run.path)
     shown = fi.report.choose_pictures(board, attacks, release, seed=settings.seed) if settings.pictures else None
     if shown is not None:
@@ -96,23 +108,32 @@ def _passes(attacks: "dict[str, Attack]", public: int) -> dict[str, float]:
     return {name: rows[-1].get("pictures", 0.0) / public for name, rows in histories.items() if rows}
 
 
+def _with_checks(board: "fi.Scoreboard", checks: "list[fi.evaluation.Check]", faults: list[str]) -> "fi.Scoreboard":
+    """Return the board with the checks, and a first sentence of the verdict that names what failed or was starved."""
+    level = board.leak_level
+    assert level is not None
+    if faults:
+        level = replace(level, sentence=f"This may be too low: {'; '.join(faults)}. {level.sentence}")
+    protocol = {**board.protocol, "checks": [check.as_json() for check in checks]}
+    return replace(board, leak_level=level, protocol=protocol)
+
+
 def _with_notes(
     board: "fi.Scoreboard",
     settings: AuditSettings,
     source: Source,
-    ladder: Ladder,
+    plan: SuitePlan,
     record: Record,
-    short: list[str],
 ) -> "fi.Scoreboard":
     """Return the board with what this audit did not try, its budget, and what to know about judge and victim."""
     level = board.leak_level
     assert level is not None
-    untried = [f"{name}: {why}" for name, why in (ladder.left_out | record.failed).items()]
+    untried = [f"{name}: {why}" for name, why in (plan.left_out | record.failed).items()]
     untried.append("attacks with an adversary (recipes/compare.py has them)")
     spent = sum(record.seconds.values()) / 60
     budget = f"{level.budget}; {spent:.1f} minutes of training, of {settings.minutes:g} allowed"
     level = replace(level, not_tried=(*untried, *level.not_tried), budget=budget)
-    notes = [*words.about_judges(settings, board.protocol), *short, *source.notes]
+    notes = [*text.about_judges(settings), *source.notes]
     protocol: dict[str, Any] = dict(board.protocol)
     if protocol.get("warning"):
         notes.insert(0, str(protocol["warning"]))

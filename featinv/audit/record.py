@@ -1,10 +1,9 @@
 """What an audit writes down before it scores: the plan, who was named, the inputs, and the time that was spent."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from featinv.assembly import Ladder
+from featinv.audit.suite import SuitePlan
 from featinv.errors import BadInput
 from featinv.files import read_json, write_json
 
@@ -28,11 +27,11 @@ class Record:
                 "remove that folder"
             )
 
-    def begin(self, inputs: dict[str, Any], ladder: Ladder, named: str | None) -> None:
+    def begin(self, inputs: dict[str, Any], plan: SuitePlan, named: str | None) -> None:
         """Write the plan down, unless a killed audit has done so."""
         if not self.content:
-            self.content = {"inputs": inputs, "plan": asdict(ladder), "named": named}
-            self.content |= {"minutes": {}, "seconds": {}, "failed": {}}
+            self.content = {"inputs": inputs, "plan": plan.as_json(), "named": named}
+            self.content |= {"minutes": {}, "images": {}, "seen": {}, "seconds": {}, "failed": {}}
             self.write()
 
     @property
@@ -47,8 +46,18 @@ class Record:
 
     @property
     def minutes(self) -> dict[str, float]:
-        """The minutes that each trained attack was given when it began; a killed one goes on with the same."""
+        """The minutes for which each training was planned; a killed audit goes on with the same."""
         return self.content["minutes"]
+
+    @property
+    def images(self) -> dict[str, int]:
+        """How many images each training is planned to see."""
+        return self.content["images"]
+
+    @property
+    def seen(self) -> dict[str, int]:
+        """How many images each training has seen."""
+        return self.content["seen"]
 
     def write(self) -> None:
         write_json(self.file, self.content)

@@ -3,14 +3,16 @@
 from dataclasses import dataclass, replace
 
 import featinv as fi
-from featinv.assembly import Ladder, RunFolder, plan_ladder
-from featinv.audit import words
+from featinv.assembly import RunFolder
+from featinv.audit import text
+from featinv.audit.checklist import gate_checks
 from featinv.audit.early import check_early
 from featinv.audit.inputs import inputs_of
 from featinv.audit.measuring import measured
 from featinv.audit.record import Record
 from featinv.audit.settings import NOBODY, AuditSettings
 from featinv.audit.sources import open_private, open_public, open_source
+from featinv.audit.suite import Situation, SuiteEntry, SuitePlan, own_entry, plan_suite
 from featinv.errors import BadInput
 
 
@@ -28,7 +30,7 @@ class Outcome:
 
 
 def run_audit(settings: AuditSettings) -> Outcome:
-    """Train the ladder on the public pictures within the budget, score it on the private ones, and write the report.
+    """Train the attack suite on the public images, score it on the private ones, and write the report.
 
     Leaves scoreboard.json, report.html, report.md, audit.json (plan, named attack, times) and a folder an attack.
     Called again it shows the finished audit; after a kill it goes on. Raises BadInput for pictures, vectors or judges
@@ -41,18 +43,19 @@ def run_audit(settings: AuditSettings) -> Outcome:
     run = RunFolder(settings.out, replace(settings, max_level=None))
     record = Record(run.path)
     fi.processes.share_threads()
+    extra = own_entries(settings)
     source = open_source(settings)
     public = open_public(settings, source)
-    ladder = plan_ladder(
-        settings.minutes,
+    situation = Situation(
         public=len(public),
         feature_shape=source.feature_shape,
         image_size=source.size,
         labelled=public.labels is not None and len(set(public.labels.tolist())) > 1,
         white_box=source.encoder is not None,
     )
-    named = _named(settings, ladder)
-    words.say_plan(settings, ladder, named, len(public), source.size)
+    plan = plan_suite(settings.minutes, situation, extra)
+    named = _named(settings, plan)
+    text.say_plan(settings, plan, named, len(public), source.size)
 
     assert settings.private is not None
     public, overlap, release = open_private(settings, source, public)
@@ -63,33 +66,50 @@ def run_audit(settings: AuditSettings) -> Outcome:
         print(f"{run.path}: this audit has run already; remove the folder to run it again.\n")
         board = fi.load_scoreboard(run.path)
     else:
-        board = measured(settings, run, record, inputs, source, ladder, named, public, overlap, release)
-    words.say_outcome(board, run.path)
-    return Outcome(board, _passed(board, settings.max_level))
+        board = measured(settings, run, record, inputs, source, plan, named, public, overlap, release)
+    text.say_outcome(board, run.path)
+    if settings.max_level is None:
+        return Outcome(board, None)
+    passed = gate(board, settings.max_level)
+    text.say_gate(board, settings.max_level, passed=passed)
+    return Outcome(board, passed)
 
 
-def _passed(board: "fi.Scoreboard", max_level: str | None) -> bool | None:
-    """Hold the level against the one that is allowed. Raises BadInput where a pass would mean nothing."""
-    if max_level is None:
-        return None
-    assert board.leak_level is not None
-    passed = not board.leak_level.exceeds("not shown" if max_level == "none" else max_level)
-    if passed and (seen := words.least_seen(board.protocol)) < words.BLIND:
-        raise BadInput(
-            f"--max-level: nothing can pass before this judge, which finds only {100 * seen:.0f} % of the originals "
-            "themselves again once they are softened, compressed or moved; give a judge of such pictures "
-            "(--judge FILE), or labelled public pictures and --train-judge"
-        )
-    words.say_gate(board, max_level, passed=passed)
-    return passed
+def gate(board: "fi.Scoreboard", max_level: str) -> bool:
+    """Say whether a board passes `max_level` ("none" or "L1" to "L4"); False where more leaks than that.
+
+    A pass has to be earned: raises BadInput, naming what was not confirmed, where no leak was shown but a positive
+    control does not hold (`featinv.audit.checklist`), for a board without a level, and for one that no audit made.
+    """
+    allowed = "not shown" if max_level == "none" else max_level
+    if board.leak_level is None:
+        raise BadInput("--max-level: this scoreboard has no level, so that nothing can pass; run the audit")
+    if board.leak_level.exceeds(allowed):
+        return False
+    failed = [check for check in gate_checks(board, allowed) if not check.passed]
+    if failed:
+        listed = "; ".join(f"{check.name}: {check.text}" for check in failed)
+        raise BadInput(f"--max-level: nothing can pass, because not everything was confirmed: {listed}")
+    return True
 
 
-def _named(settings: AuditSettings, ladder: Ladder) -> str | None:
+def own_entries(settings: AuditSettings) -> list[SuiteEntry]:
+    """Import the caller's own attacks, NAME=my_package.build each. Raises BadInput for what cannot be imported."""
+    entries = []
+    for given in settings.attacks:
+        name, equals, path = given.partition("=")
+        if not equals or not name.strip() or "." not in path:
+            raise BadInput(f"--attack: expected NAME=my_package.build, got {given!r}")
+        entries.append(own_entry(name.strip(), fi.configuration.find(path, fi.attacks)))
+    return entries
+
+
+def _named(settings: AuditSettings, plan: SuitePlan) -> str | None:
     if settings.named == NOBODY:
         return None
-    if settings.named in ladder.names:
+    if settings.named in plan.names:
         return settings.named
-    if settings.named in ladder.left_out:
-        reason = ladder.left_out[settings.named]
+    if settings.named in plan.left_out:
+        reason = plan.left_out[settings.named]
         raise BadInput(f"--named: {settings.named!r} is not tried here, because {reason}; name another, or 'none'")
-    raise BadInput(f"--named: no attack {settings.named!r}; there are {', '.join(ladder.names)}, or 'none'")
+    raise BadInput(f"--named: no attack {settings.named!r}; there are {', '.join(plan.names)}, or 'none'")

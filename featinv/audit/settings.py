@@ -53,6 +53,10 @@ class AuditSettings:
     """what to do with a picture smaller than `size`"""
     minutes: int | float = 30
     """budget: minutes of training, all attacks together; reading, encoding and scoring come on top"""
+    images: int | None = None
+    """images on which each training is done, in place of minutes: the same numbers on slow and fast machines"""
+    attacks: tuple[str, ...] = ()
+    """attacks of yours, NAME=my_package.build each: a function that takes the public pairs and returns an attack"""
     judges: tuple[str, ...] = ()
     """files of judges, the first one counts; none: the packaged one, which knows made-up scenes only"""
     train_judge: bool = False
@@ -86,6 +90,8 @@ class AuditSettings:
             raise BadInput("audit: expected --private DIR, the pictures whose vectors are published; got none")
         check_positive("--minutes", self.minutes)
         check_seed("--seed", self.seed)
+        if self.images is not None and self.images < 1:
+            raise BadInput(f"--images: expected at least 1, got {self.images}")
         if self.size is not None and self.size not in (8, 16, 32, 64, 128, 256):
             raise BadInput(f"--size: expected a power of two from 8 to 256, as decoders draw, got {self.size}")
         if self.max_level is not None and self.max_level not in LEVELS:

@@ -6,5 +6,6 @@ from .duplicates import overlap as overlap
 from .imageset import ImageSet as ImageSet
 from .picture_folder import folder as folder
 from .scene_pictures import scenes as scenes
+from .scenes_likeness import unlike_scenes as unlike_scenes
 
-__all__ = ["ImageSet", "Overlap", "arrays", "cifar10", "disjoint", "folder", "overlap", "scenes"]
+__all__ = ["ImageSet", "Overlap", "arrays", "cifar10", "disjoint", "folder", "overlap", "scenes", "unlike_scenes"]

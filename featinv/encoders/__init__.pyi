@@ -2,6 +2,7 @@ from . import networks as networks
 from .cifar_files import cifar_judge as cifar_judge
 from .cifar_files import cifar_resnet as cifar_resnet
 from .encoder import Encoder as Encoder
+from .function_check import check_function as check_function
 from .judge_files import judge as judge
 from .judge_files import save_encoder as save_encoder
 from .judge_files import save_judge as save_judge
@@ -14,6 +15,7 @@ from .wrapping import wrap as wrap
 __all__ = [
     "Encoder",
     "Judge",
+    "check_function",
     "cifar_judge",
     "cifar_resnet",
     "judge",

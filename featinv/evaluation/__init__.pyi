@@ -12,11 +12,14 @@ from .intervals import wilson as wilson
 from .leak_level import Evidence as Evidence
 from .leak_level import LeakLevel as LeakLevel
 from .leak_level import Thresholds as Thresholds
+from .pairing import Pairing as Pairing
+from .pairing import check_pairing as check_pairing
 from .pictures import contact_sheet as contact_sheet
 from .pictures import decile_indices as decile_indices
 from .pictures import grid as grid
 from .pictures import sample as sample
 from .pictures import samples as samples
+from .positive_controls import Check as Check
 from .reidentification import ranks as ranks
 from .scoreboard import Scoreboard as Scoreboard
 from .scoreboard_reading import load_scoreboard as load_scoreboard
@@ -27,15 +30,18 @@ from .versus import Versus as Versus
 
 __all__ = [
     "AttackScore",
+    "Check",
     "Evidence",
     "Interval",
     "LeakLevel",
+    "Pairing",
     "Scoreboard",
     "Thresholds",
     "Versus",
     "bootstrap",
     "check_attack_names",
     "check_judges",
+    "check_pairing",
     "check_panel",
     "compare",
     "contact_sheet",

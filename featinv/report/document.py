@@ -80,14 +80,27 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Confirmation:
+    """One line of the checklist: what was checked, whether it holds, and the evidence."""
+
+    name: str
+    passed: bool
+    text: str
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What one run says in one sentence, where it stands on the scale of levels, and what its best control finds."""
+    """What one run says in one sentence, where it stands on the scale of levels, and what its best control finds.
+
+    `checks` are the positive controls of an audit: without all of them a low level means little.
+    """
 
     run: str
     level: str
     sentence: str
     steps: tuple[Step, ...] = ()
     beside: str = ""
+    checks: tuple[Confirmation, ...] = ()
 
 
 @dataclass(frozen=True)

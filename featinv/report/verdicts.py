@@ -2,8 +2,9 @@
 
 from featinv.evaluation import AttackScore, Interval
 from featinv.evaluation.attack_score import WRONG_VECTOR
-from featinv.evaluation.leak_level import LEVELS
-from featinv.report.document import Step, Verdict
+from featinv.evaluation.leak_level import LEVELS, NOT_SHOWN, LeakLevel
+from featinv.evaluation.positive_controls import check_power, read_checks
+from featinv.report.document import Confirmation, Step, Verdict
 from featinv.report.finished_run import Run
 from featinv.report.leading import leading_attack, named_control
 from featinv.report.words import LEVEL_MEANINGS
@@ -21,7 +22,16 @@ def verdict(run: Run) -> Verdict:
     steps = tuple(Step(name, LEVELS[name], LEVEL_MEANINGS[name], name in held) for name in LEVELS)
     reached = level.level
     title = f"{reached} ({LEVELS[reached]})" if reached in LEVELS else reached
-    return Verdict(run.name, title, level.sentence, steps, beside_the_control(run))
+    return Verdict(run.name, title, level.sentence, steps, beside_the_control(run), confirmations(run, level))
+
+
+def confirmations(run: Run, level: LeakLevel) -> tuple[Confirmation, ...]:
+    """Return the checklist of an audit: its positive controls, and the power to show more than was shown."""
+    checks = read_checks(run.board.protocol)
+    if not checks:
+        return ()
+    reached = level.level if level.level in LEVELS else NOT_SHOWN
+    return tuple(Confirmation(check.name, check.passed, check.text) for check in (*checks, check_power(level, reached)))
 
 
 def beside_the_control(run: Run) -> str:

@@ -1,47 +1,47 @@
-"""What an audit says while it runs and when it ends."""
+"""What an audit prints while it runs and when it ends."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featinv.audit.settings import AuditSettings
 
 if TYPE_CHECKING:
-    from featinv.assembly import Ladder
-    from featinv.evaluation import Scoreboard
+    from featinv.audit.suite import SuitePlan
+    from featinv.evaluation import Check, Scoreboard
 
 WIDTH = 120
-BLIND = 0.5
-"""share of softened, compressed or moved originals that a judge should find first; one that finds fewer sees little"""
-
 FEW_PASSES = 5
 """times that a trained attack should see each public picture; with fewer it has hardly begun"""
 
 
-def say_plan(settings: AuditSettings, ladder: "Ladder", named: str | None, public: int, size: int) -> None:
-    """Say what will be tried and for how long, and who was named, before any private picture is opened."""
-    print(f"Audit of {settings.victim or settings.features}: {public:,} public pictures of {size} px.")
-    trained = ", ".join(f"{name} ({duration(minutes)})" for name, minutes in ladder.minutes.items())
-    _say(f"Ladder: {', '.join(ladder.closed)}; then, trained within {duration(settings.minutes)}: {trained}.")
-    for name, why in ladder.left_out.items():
+def say_plan(settings: AuditSettings, plan: "SuitePlan", named: str | None, public: int, size: int) -> None:
+    """Print what will be tried and for how long, and the named attack, before any private image is opened."""
+    print(f"Audit of {settings.victim or settings.features}: {public:,} public images of {size} px.")
+    bound = duration(settings.minutes) if settings.images is None else f"{settings.images:,} images each"
+    trained = ", ".join(f"{name} ({duration(minutes)})" for name, minutes in plan.minutes.items())
+    trained = trained if settings.images is None else ", ".join(plan.minutes)
+    _say(f"Attack suite: {', '.join(plan.closed)}; then, trained within {bound}: {trained}.")
+    for name, why in plan.left_out.items():
         print(f"Left out: {name}, because {why}.")
     rests = f"rests on {named!r}, named now" if named else "is corrected for all attacks; none is named"
-    print(f"The level {rests}, before the private pictures are opened.", flush=True)
+    print(f"The level {rests}, before the private images are opened.", flush=True)
 
 
-def about_judges(settings: AuditSettings, protocol: Mapping[str, Any]) -> list[str]:
+def say_checks(checks: "Sequence[Check]") -> None:
+    """Print what was confirmed, and what was not."""
+    for check in checks:
+        _say(f"{'Confirmed' if check.passed else 'NOT CONFIRMED'}: {check.name}: {check.text}.")
+
+
+def about_judges(settings: AuditSettings) -> list[str]:
     """Return what has to be known of the judges for the level to mean something, in sentences without a full stop."""
     said = []
     if not settings.judges and not settings.train_judge:
         said.append(
             "The packaged judge scenes-vgg scored: it was trained on made-up scenes and knows nothing of photographs; "
             "for those give a judge of their kind (--judge FILE), or labelled public pictures and --train-judge"
-        )
-    if (seen := least_seen(protocol)) < BLIND:
-        said.append(
-            f"The first judge finds only {100 * seen:.0f} % of the originals themselves again once they are softened, "
-            "compressed or moved: what it does not find in reconstructions proves little"
         )
     return said
 
@@ -51,16 +51,11 @@ def about_passes(passes: Mapping[str, float]) -> list[str]:
     short = {name: count for name, count in passes.items() if count < FEW_PASSES}
     if not short:
         return []
-    listed = ", ".join(f"{name} {count:.1f}" for name, count in short.items())
+    listed = ", ".join(f"{name} {count:.1f} times" for name, count in short.items())
     return [
-        f"Too little time: an attack should see every public picture {FEW_PASSES} times or more in its minutes, but "
-        f"some saw them less often ({listed}); what these did not find says little: give more --minutes"
+        f"too little time: some attacks saw the public images fewer than {FEW_PASSES} times ({listed}; give more "
+        "--minutes)"
     ]
-
-
-def least_seen(protocol: Mapping[str, Any]) -> float:
-    """Return the share of originals that the first judge finds first in the treatment that is hardest for it."""
-    return min((view["reid_top1"]["mean"] for view in protocol["ceiling"].values() if "reid_top1" in view), default=1.0)
 
 
 def readable_attributes(protocol: Mapping[str, Any]) -> str:
@@ -100,15 +95,15 @@ def say_outcome(board: "Scoreboard", folder: Path) -> None:
 
 
 def say_gate(board: "Scoreboard", max_level: str, *, passed: bool) -> None:
-    """Say what a gate makes of the level."""
+    """Print what a gate makes of the level."""
     level = board.leak_level
     assert level is not None
     if not passed:
-        print(f"FAILED: level {level.level}, where --max-level allows {max_level}.")
+        print(f"FAILED: level {level.level}, where --max-level allows {max_level}.", flush=True)
         return
     _say(
         f"PASSED: level {level.level}, where --max-level allows {max_level}. That is no proof of safety: more time, "
-        "more public pictures or what was not tried may show more."
+        "more public images or what was not tried may show more."
     )
 
 

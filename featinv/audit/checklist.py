@@ -1,0 +1,166 @@
+"""What an audit confirmed before it may pass: the positive controls, put together from what was measured."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+import featinv as fi
+from featinv.audit.record import Record
+from featinv.audit.sources import Source
+from featinv.audit.suite import SuitePlan
+from featinv.evaluation.pairing import ALPHA, Pairing
+from featinv.evaluation.positive_controls import BLIND, Check, check_power, check_vectors, read_checks
+from featinv.evaluation.reidentification import ranks
+from featinv.evaluation.treatments import TREATMENTS
+
+if TYPE_CHECKING:
+    from featinv.data import ImageSet
+    from featinv.types import Encoder, Judge
+
+COMPLETE = 0.9
+"""share of its planned images below which a training counts as starved"""
+MOST_LOST = 0.01
+"""share of the private images that may be lost in reading"""
+MOST_UNLIKE_SCENES = 0.2
+"""share of the private images that may look unlike rendered scenes before a judge of scenes counts as blind"""
+UNDEFENDED = 500
+"""images a side on which undefended vectors are tested"""
+ORIGINALS = 1000
+"""private images that each judge has to find again"""
+
+
+def check_inputs(source: Source, pairs: "fi.Pairs", release: "fi.Release", *, seed: int) -> list[Check]:
+    """Return what can be confirmed before anything is trained: encoder, pairing, vectors."""
+    checks = []
+    if (encoder := _encoder(source)) is not None:
+        # Raises BadInput where it is none: then nothing that follows would mean anything.
+        images = pairs.images.batch(np.arange(min(3, len(pairs))))
+        fi.encoders.check_function(encoder, images.to(fi.processes.device()))
+        text = f"{encoder.name} is a function of the image: the same twice, alone, in a batch and in train mode"
+        checks.append(Check("encoder", True, text))
+    return [*checks, _pairing(source, pairs, release, seed), check_vectors(pairs, release.features)]
+
+
+def check_images(private: "ImageSet") -> Check:
+    """Check that hardly any private image was lost in reading."""
+    lost = len(private.skipped)
+    share = lost / (len(private) + lost)
+    return Check("images", share <= MOST_LOST, f"{lost:,} of {len(private) + lost:,} private images were not read")
+
+
+def check_attacks(plan: SuitePlan, record: Record, named: str | None) -> Check:
+    """Check that everything planned ran, and each training to nine tenths of its planned images."""
+    wrong = attack_faults(plan, record)
+    if named is not None and named in record.failed:
+        wrong.insert(0, f"the named attack, {named!r}, did not run")
+    if wrong:
+        return Check("attacks", False, "; ".join(wrong))
+    return Check("attacks", True, f"all {len(plan.names)} planned controls and attacks ran, to their planned images")
+
+
+def attack_faults(plan: SuitePlan, record: Record) -> list[str]:
+    """Say which planned attacks failed, and which trainings saw too few of their planned images."""
+    faults = [f"{name!r} failed ({record.failed[name]})" for name in plan.names if name in record.failed]
+    missing = [name for name in plan.names if name not in record.failed and name not in record.seconds]
+    faults += [f"{name!r} did not run" for name in missing]
+    for name, planned in record.images.items():
+        seen = record.seen.get(name, 0)
+        if name not in record.failed and name not in missing and seen < COMPLETE * planned:
+            faults.append(f"{name!r} saw {seen:,} of {planned:,} planned images (give more --minutes)")
+    return faults
+
+
+def check_judges(judges: "list[Judge]", protocol: dict[str, Any], private: "ImageSet") -> Check:
+    """Check that every independent judge finds softened, compressed and moved originals, and knows such images.
+
+    A level has to hold before each of them, so that one blind judge would hide it from all.
+    """
+    siblings = [bool(judge["sibling"]) for judge in protocol["judges"]]
+    independent = [judge for judge, sibling in zip(judges, siblings, strict=True) if not sibling]
+    wrong = []
+    for judge in independent:
+        share, view = _originals_found(judge, private)
+        if share < BLIND:
+            wrong.append(
+                f"judge {judge.name!r} ranks only {100 * share:.0f} % of the originals first after {view}; what it "
+                "does not find in reconstructions proves little"
+            )
+    of_scenes = [judge.name for judge in independent if judge.trained_on.startswith("scenes")]
+    if of_scenes and (unlike := fi.data.unlike_scenes(private)) > MOST_UNLIKE_SCENES:
+        wrong.append(
+            f"judge {of_scenes[0]!r} was trained on synthetic scenes, and {100 * unlike:.0f} % of the private images "
+            "are unlike these; give a judge of their kind (--judge FILE), or labelled public images and --train-judge"
+        )
+    if wrong:
+        return Check("judges", False, "; ".join(wrong))
+    names = ", ".join(judge.name for judge in independent)
+    return Check("judges", True, f"the independent judges ({names}) find softened, compressed and moved originals")
+
+
+def gate_checks(board: "fi.Scoreboard", allowed: str) -> tuple[Check, ...]:
+    """Return the checks that a pass rests on: those that the audit left in the board, and the power for `allowed`.
+
+    A board without any of them confirms nothing.
+    """
+    assert board.leak_level is not None
+    left = read_checks(board.protocol)
+    required = {"pairing", "vectors", "images", "attacks", "judges"}
+    absent = [Check(name, False, "was not checked") for name in sorted(required - {check.name for check in left})]
+    return (*left, *absent, check_power(board.leak_level, allowed))
+
+
+def _encoder(source: Source) -> "Encoder | None":
+    victim = getattr(source, "victim", None)
+    return None if victim is None else victim.encoder
+
+
+def _pairing(source: Source, pairs: "fi.Pairs", release: "fi.Release", seed: int) -> Check:
+    pairing = fi.evaluation.check_pairing(pairs, release, seed=seed)
+    encoder = _encoder(source)
+    if encoder is None:
+        return Check("pairing", pairing.confirmed, pairing.text)
+    if _strong(pairing):
+        return Check("pairing", True, f"this audit made the vectors itself; {_evidence(pairing)}")
+    # A strong defence leaves nothing to test; the order is confirmed on what the encoder made of the same images.
+    assert release.truth is not None
+    victim = fi.Victim(encoder)
+    sides = [images.take(range(min(UNDEFENDED, len(images)))) for images in (pairs.images, release.truth)]
+    undefended = fi.evaluation.check_pairing(fi.extract(victim, sides[0]), fi.release(victim, sides[1], seed=seed))
+    if _strong(undefended):
+        return Check(
+            "pairing",
+            True,
+            f"this audit made the vectors itself; the encoder's own: {_evidence(undefended)}; behind the defence the "
+            "test finds nothing",
+        )
+    return Check("pairing", False, "even the undefended vectors tell nothing of their images: is this the encoder?")
+
+
+def _strong(pairing: Pairing) -> bool:
+    return max(pairing.p_public, pairing.p_private) < ALPHA
+
+
+def _evidence(pairing: Pairing) -> str:
+    weakest = max(pairing.p_public, pairing.p_private)
+    shown = "p < 0.0001" if weakest < 1e-4 else f"p < {ALPHA:g}"
+    return f"they belong to these images: confirmed on both sides, {shown}"
+
+
+@torch.no_grad()
+def _originals_found(judge: "Judge", private: "ImageSet") -> tuple[float, str]:
+    """Return the share of originals that a judge ranks first in the treatment that is hardest for it, and which."""
+    count = min(ORIGINALS, len(private))
+    step = 128
+    features: dict[str, list[np.ndarray]] = {name: [] for name in ("", *TREATMENTS)}
+    device = fi.processes.device()
+    for start in range(0, count, step):
+        images = private.batch(np.arange(start, min(start + step, count)))
+        for name, seen in features.items():
+            treated = TREATMENTS[name](images) if name else images
+            seen.append(judge(treated.to(device))[0].float().cpu().numpy())
+    gathered = {name: np.concatenate(blocks) for name, blocks in features.items()}
+    original = gathered.pop("")
+    found = {name: float((ranks(treated, original) == 1).mean()) for name, treated in gathered.items()}
+    worst = min(found, key=lambda name: found[name])
+    return found[worst], worst

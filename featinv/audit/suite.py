@@ -1,0 +1,245 @@
+"""The attack suite of an audit: what is tried, when it applies, how the minutes are shared, and how each is built."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import featinv as fi
+from featinv.errors import BadInput
+from featinv.training.classifier_settings import ClassifierTraining
+from featinv.training.settings import Training
+
+if TYPE_CHECKING:
+    from featinv.decoders import Upsampling
+    from featinv.encoders import Encoder
+    from featinv.types import Attack
+
+PASSES, LEAST_IMAGES = 200, 100_000
+"""a training sees at most so many times the public images, or so many images, whichever is more"""
+MOST_WEIGHTS = 250_000_000
+"""numbers that a closed form may hold: a gigabyte; it needs a few times that while it is fitted"""
+MOST_DISTILLED, MOST_EPOCHS = 8192, 20
+"""numbers of a vector that a surrogate learns to predict, and passes over the public images in which it does"""
+RANDOM_FEATURES, NEIGHBOURS = 1000, 16
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What decides which attacks apply: the public images, the vectors, and whether the victim's layers are at hand."""
+
+    public: int
+    feature_shape: tuple[int, ...]
+    image_size: int
+    labelled: bool
+    white_box: bool
+
+    @property
+    def width(self) -> int:
+        """Numbers of a vector."""
+        return math.prod(self.feature_shape)
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What an attack may be built from; `surrogates` only where the entry distils them."""
+
+    pairs: Any
+    encoder: "Encoder | None" = None
+    surrogates: "tuple[Encoder, Encoder] | None" = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SuiteEntry:
+    """One attack of the suite.
+
+    `share` is what it gets of the minutes (0: a closed form, which is not timed), `distilling` the part of these in
+    which two surrogates are distilled first, and `training` what differs from the suite's settings. `left_out` says
+    why it does not apply, "" where it does; `build` returns it unfitted.
+    """
+
+    name: str
+    build: "Callable[[Materials, Training], Attack]"
+    share: float = 0.0
+    distilling: float = 0.0
+    training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    left_out: Callable[[Situation], str] = lambda situation: ""
+
+    def settings(self, pairs: Any, images: int | None, minutes: float | None, seed: int) -> Training:
+        """Return how it is trained: on so many images, for at most so many minutes (None: unbounded)."""
+        usual = Training(
+            pictures=most_images(len(pairs)) if images is None else images,
+            minutes=minutes,
+            batch_size=64,
+            flips=pairs.views >= 2,
+            seed=seed,
+        )
+        return replace(usual, **self.training)
+
+
+@dataclass(frozen=True)
+class SuitePlan:
+    """What an audit tries, in order: closed forms by name, trained attacks with their minutes, and why others are not.
+
+    `entries` are how each is built.
+    """
+
+    entries: tuple[SuiteEntry, ...]
+    minutes: dict[str, float]
+    left_out: dict[str, str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that is tried, in order."""
+        return tuple(entry.name for entry in self.entries)
+
+    @property
+    def closed(self) -> tuple[str, ...]:
+        """What is fitted without a share of the minutes."""
+        return tuple(entry.name for entry in self.entries if not entry.share)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan in the shape of `audit.json`."""
+        return {"closed": list(self.closed), "minutes": self.minutes, "left_out": self.left_out}
+
+
+def most_images(public: int) -> int:
+    """Return how many images a training sees at most, however many its minutes would allow."""
+    return max(LEAST_IMAGES, PASSES * public)
+
+
+def plan_suite(minutes: int | float, situation: Situation, extra: Sequence[SuiteEntry] = ()) -> SuitePlan:
+    """Return what is tried within so many minutes of training; `extra` are attacks of the caller's, tried last.
+
+    Raises BadInput for two attacks of one name.
+    """
+    every = (*SUITE, *extra)
+    names = [entry.name for entry in every]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise BadInput(f"--attack: the suite has an attack {min(twice)!r} already; give yours another name")
+    left_out = {entry.name: why for entry in every if (why := entry.left_out(situation))}
+    entries = tuple(entry for entry in every if entry.name not in left_out)
+    return SuitePlan(entries, shared_minutes(minutes, entries), left_out)
+
+
+def shared_minutes(minutes: int | float, entries: Sequence[SuiteEntry]) -> dict[str, float]:
+    """Return the minutes of each trained attack: their shares, which add up to all."""
+    total = sum(entry.share for entry in entries)
+    return {entry.name: minutes * entry.share / total for entry in entries if entry.share}
+
+
+def distillation(images: int, public: int, minutes: float | None, *, seed: int = 0) -> ClassifierTraining:
+    """Return how each of two surrogates is distilled on so many images, for at most so many minutes."""
+    usual = ClassifierTraining(blur=0.35, cutout=0.25, bf16=True, minutes=minutes, seed=seed)
+    rows = public - round(usual.holdout * public)
+    batch = min(usual.batch_size, rows)
+    # Whole batches, at least one: what is planned is what is seen.
+    return replace(usual, batch_size=batch, epochs=max(1, round(images / batch)) / (rows // batch))
+
+
+def whole_batches(images: int, public: int) -> int:
+    """Return how many images a distillation sees that is asked for so many."""
+    settings = distillation(images, public, None)
+    rows = public - round(settings.holdout * public)
+    return round(settings.epochs * (rows // settings.batch_size)) * settings.batch_size
+
+
+def own_entry(name: str, build: "Callable[[Any], Attack]") -> SuiteEntry:
+    """Return an attack of the caller's as an entry: `build(pairs)` returns it unfitted.
+
+    It is not timed: a `DecoderAttack` trains as its own settings say.
+    """
+
+    def checked(materials: Materials, training: Training) -> "Attack":
+        del training
+        attack = build(materials.pairs)
+        if missing := [part for part in ("kind", "parameters", "fit", "reconstruct") if not hasattr(attack, part)]:
+            raise BadInput(
+                f"--attack {name}: expected a function that returns an attack, got {type(attack).__name__} without "
+                f"{missing[0]}; featinv.testing.check_attack says what an attack is"
+            )
+        return attack
+
+    return SuiteEntry(name, checked)
+
+
+def _pixels(materials: Materials, training: Training) -> "Attack":
+    decoder = _drawn(materials)
+    return fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training)
+
+
+def _listik(materials: Materials, training: Training) -> "Attack":
+    return fi.presets.listik(materials.pairs.feature_shape, materials.pairs.image_size, training=training)
+
+
+def _through_the_victim(materials: Materials, training: Training) -> "Attack":
+    if materials.encoder is None:
+        raise BadInput("through the victim: expected the victim's layers, got none")
+    # A small decoder, because the victim's layers take their time.
+    decoder = _drawn(materials, width=256, channels=8)
+    return fi.presets.perceptual(materials.encoder, materials.pairs.image_size, decoder=decoder, training=training)
+
+
+def _two_surrogates(materials: Materials, training: Training) -> "Attack":
+    return fi.presets.two_surrogates(materials.pairs, training=training, surrogates=materials.surrogates)
+
+
+def _drawn(materials: Materials, **keywords: Any) -> "Upsampling":
+    """First weights are a function of the seed, not of what was built before."""
+    with fi.processes.seeded(materials.seed):
+        return fi.decoders.Upsampling(materials.pairs.feature_shape, materials.pairs.image_size, **keywords)
+
+
+def _too_wide(added: int) -> Callable[[Situation], str]:
+    def why(situation: Situation) -> str:
+        width, pixels = situation.width + added, 3 * situation.image_size**2
+        return f"{width:,} x {pixels:,} numbers are more than it may hold in memory" * (width * pixels > MOST_WEIGHTS)
+
+    return why
+
+
+def _without_classes(situation: Situation) -> str:
+    return "" if situation.labelled else "the public images have no classes (one folder a class gives them)"
+
+
+def _few_neighbours(situation: Situation) -> str:
+    return f"there are {situation.public} public images" if situation.public < NEIGHBOURS else ""
+
+
+def _no_layers(situation: Situation) -> str:
+    return "" if situation.white_box else "the attacker has no layers of the victim to look through"
+
+
+def _too_long_to_distil(situation: Situation) -> str:
+    long = situation.width > MOST_DISTILLED
+    return f"vectors of {situation.width:,} numbers are too long to distil ({MOST_DISTILLED:,} at most)" * long
+
+
+SUITE: tuple[SuiteEntry, ...] = (
+    SuiteEntry("mean image", lambda m, t: fi.attacks.MeanImage()),
+    SuiteEntry("predicted-class mean", lambda m, t: fi.attacks.PredictedClassMean(), left_out=_without_classes),
+    SuiteEntry("nearest neighbour", lambda m, t: fi.attacks.NearestNeighbour()),
+    SuiteEntry(
+        "16 neighbours averaged", lambda m, t: fi.attacks.NeighbourAverage(k=NEIGHBOURS), left_out=_few_neighbours
+    ),
+    SuiteEntry("ridge", lambda m, t: fi.attacks.Ridge(), left_out=_too_wide(0)),
+    SuiteEntry(
+        "random features",
+        lambda m, t: fi.attacks.RandomFourier(count=RANDOM_FEATURES),
+        left_out=_too_wide(RANDOM_FEATURES),
+    ),
+    SuiteEntry("pixels", _pixels, share=0.2),
+    SuiteEntry("listik", _listik, share=0.15),
+    SuiteEntry("through the victim", _through_the_victim, 0.25, training={"batch_size": 32}, left_out=_no_layers),
+    SuiteEntry(
+        "two surrogates",
+        _two_surrogates,
+        share=0.4,
+        distilling=0.4,
+        training={"batch_size": 128, "weight_decay": 0.02, "ema": 0.998, "keep": "last"},
+        left_out=_too_long_to_distil,
+    ),
+)
+"""controls and closed forms first, then what is trained, in this order; what does not apply gives its share away"""

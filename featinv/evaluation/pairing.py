@@ -19,10 +19,10 @@ from featinv.victim import Release
 
 ALPHA = 0.01
 """how often rows in an order of their own would be confirmed, after correction for all groups of rows"""
-LEAST_AGREEMENT = 0.75
+LEAST_AGREEMENT = 0.8
 """share of the weaker side's advantage in that of the stronger one, below which some rows are taken for mismatched"""
-DISAGREEMENT_Z = 3.09
-"""standard errors below `LEAST_AGREEMENT` from which on it is refused (one false refusal in a thousand)"""
+DISAGREEMENT_Z = 2.33
+"""standard errors below `LEAST_AGREEMENT` at which it is refused (one false refusal in a hundred at that agreement)"""
 MOST_ROWS = 2000
 FOLDS = 4
 SIDE = 8
@@ -81,7 +81,7 @@ def check_pairing(pairs: Pairs, release: Release, *, seed: int = 0) -> Pairing:
     32 neighbouring rows: neighbours in a sorted file are mostly of one class, and to know the class is no pairing.
     Each quarter of the rows (from 100 rows on; each half from 50) has to show it by itself, so that a shift in the
     middle of a file is seen; p is Hoeffding's normal approximation of the permutation test (1951,
-    doi:10.1214/aoms/1177729593), corrected by Holm. Where one side's advantage is below 75 % of the other's, a share of
+    doi:10.1214/aoms/1177729593), corrected by Holm. Where one side's advantage is below 80 % of the other's, a share of
     its rows is mismatched.
     Raises BadInput for fewer than 8 public or 2 private rows, and a release without its images.
     """
@@ -116,8 +116,10 @@ def small_colours(images: ImageSet, rows: np.ndarray) -> Float[np.ndarray, "N K"
     return np.concatenate(small).reshape(len(rows), -1).astype(np.float32)
 
 
-def exchange_test(scores: Sequence[Float[np.ndarray, "B B"]]) -> float:
+def exchange_test(scores: Sequence[np.ndarray]) -> float:
     """Return the one-sided p of "rows score higher with their own columns than after exchange within their block".
+
+    Each block is (B, B) scores of its own size.
 
     The permutation distribution of the sum of the diagonals has mean zero and the variance
     sum(d^2) / (B - 1), d the doubly centred scores (Hoeffding 1951, theorem 2); blocks add up.

@@ -1,4 +1,4 @@
-"""The publisher's one command: the ladder of attacks within a budget, a level, a report, and an answer for a gate."""
+"""The publisher's one command: an attack suite within a budget, a level, a report, and a gate."""
 
 import lazy_loader
 

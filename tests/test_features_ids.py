@@ -166,6 +166,13 @@ def test_names_that_cannot_be_read_are_refused_and_never_ignored(tmp_path: Path,
     assert "\n" not in str(caught.value)
 
 
+def test_pixels_beside_the_vectors_are_no_names(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", features=VECTORS[:2], images=np.zeros((2, 8, 8, 3), np.uint8))
+    assert load_features(tmp_path / "v.npz").ids is None
+    np.savez(tmp_path / "w.npz", features=VECTORS[:2], images=np.array(["a", "b"]))
+    assert load_features(tmp_path / "w.npz").ids == ["a", "b"]
+
+
 def test_a_column_of_names_can_be_said_and_can_be_left_out(tmp_path: Path) -> None:
     path = tmp_path / "v.parquet"
     _table(label=["a", "b"], caption=["c", "d"], number=[7, 8])(path)
@@ -185,9 +192,9 @@ def test_one_file_for_two_folders_of_one_name_is_refused(tmp_path: Path) -> None
     source.release(images(ids, 1), 0)
     with pytest.raises(BadInput, match=r"vectors are missing; .*siteA/images/000\.png.*two files"):
         source.pairs(images(ids), tmp_path)
-    # Naming the file twice, or a copy of it, changes nothing.
-    shutil.copy(tmp_path / "once.npz", tmp_path / "copy.npz")
-    source = opened(tmp_path / "once.npz", tmp_path / "copy.npz", folders=folders)
+    # Naming the file twice, or the same vectors in another container, changes nothing.
+    parquet(pa.string())(tmp_path / "copy.parquet", VECTORS, [f"{n:03d}.png" for n in range(len(VECTORS))])
+    source = opened(tmp_path / "once.npz", tmp_path / "copy.parquet", folders=folders)
     source.pairs(images(ids), tmp_path)
     with pytest.raises(BadInput, match="vectors are missing"):
         source.release(images(ids, 1), 0)
@@ -213,6 +220,12 @@ def test_vectors_of_the_other_folder_are_refused(tmp_path: Path) -> None:
     source.release(images(["6.png", "7.png"], 1), 0)
     with pytest.raises(BadInput, match=r"expected vectors of the public images in x/old, got ids of the private ones"):
         source.pairs(images(["1.png", "2.png"]), tmp_path)
+
+
+def test_a_folder_inside_one_with_the_name_of_the_other_side_is_no_mistake(tmp_path: Path) -> None:
+    every = [f"/data/new/old/{name}" for name in PUBLIC_IDS] + [f"/data/new/new/{name}" for name in PRIVATE_IDS]
+    np.savez(tmp_path / "v.npz", features=VECTORS, ids=np.array(every))
+    must_match(opened(tmp_path / "v.npz"), tmp_path)
 
 
 def test_vectors_of_no_image_are_counted_and_said(tmp_path: Path) -> None:

@@ -470,6 +470,12 @@ def test_numbered_files_are_one_array_in_the_order_of_numbers(tmp_path: Path, pa
         load_features(tmp_path, limit_bytes=200)
 
 
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "part-0.parquet").write_bytes(b"")
+    with pytest.raises(BadInput, match="expected a feature store or numbered .npy files, found neither"):
+        load_features(tmp_path)
+
+
 def test_one_numbered_file_stays_mapped(tmp_path: Path) -> None:
     np.save(tmp_path / "part_0.npy", np.ones((4, 3), dtype=np.float32))
     assert isinstance(load_features(tmp_path).features, np.memmap)

@@ -86,7 +86,10 @@ class FileSource:
         self._matches[side] = found = match(vectors, images.ids, self._folder(side))
         if together:
             self._must_be_of_one_side(found, images, side)
-        return fi.Vectors(vectors.features[found.rows], vectors.source, list(images.ids), vectors.card)
+        in_order = np.array_equal(found.rows, np.arange(len(vectors)))
+        # What is mapped from disk stays mapped where it can.
+        features = vectors.features if in_order else vectors.features[found.rows]
+        return fi.Vectors(features, vectors.source, list(images.ids), vectors.card)
 
     def _folder(self, side: str) -> str:
         return self.public_folder if side == "public" else self.private_folder
@@ -107,7 +110,7 @@ class FileSource:
                 f"({len(shared)} such), so that the {side} or the {other} vectors are missing; {advice}"
             )
         names = parts_of(os.path.abspath(self._folder(other)))[-1:]
-        if found.prefix[-1:] == names and names:
+        if found.folder_parts == 0 and names and found.prefix[-1:] == names:
             raise BadInput(
                 f"{source}: expected vectors of the {side} images in {self._folder(side)}, got ids of the {other} "
                 f"ones ({'/'.join(found.prefix)}/...); {advice}"
@@ -135,8 +138,10 @@ def open_files(settings: AuditSettings) -> FileSource:
     public = private
     if settings.public_features is not None:
         digests.append(content_digest(settings.public_features))
-        # The same file for both sides holds both, as if it had been named once.
-        public = private if digests[0] == digests[1] else _load(settings.public_features, settings)
+        public = _load(settings.public_features, settings)
+        if public.ids == private.ids and np.array_equal(public.features, private.features):
+            # The same vectors for both sides, perhaps copied: as if the file had been named once.
+            public = private
     if public.feature_shape != private.feature_shape:
         raise BadInput(
             f"{public.source}: expected vectors of shape {private.feature_shape} as in {private.source}, got "

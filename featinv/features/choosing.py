@@ -93,7 +93,8 @@ def choose_ids(
         first = min(_group(entry) or 0 for entry in text)
         return _only(path, [entry for entry in text if (_group(entry) or 0) == first])
     for entry in known:
-        if entry.name != PANDAS_INDEX:
+        # An array called images holds pixels, and a pandas index of numbers is a count.
+        if entry.name != PANDAS_INDEX and (entry.kind != "vectors" or _group(entry) == 0):
             raise _not_names(path, entry)
     rest = [entry for entry in others if entry.kind == "text" and (count is None or entry.count == count)]
     return _only(path, rest) if rest else None

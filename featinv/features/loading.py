@@ -74,11 +74,12 @@ def _read(path: Path, column: str | None, id_column: str | None, limit: int) -> 
 
 def _of_folder(folder: Path, column: str | None, id_column: str | None, limit: int) -> Vectors:
     _has_no_columns(folder, column, id_column)
-    is_store = any((folder / name).exists() for name in (MANIFEST, UNFINISHED))
-    if is_store or not any(folder.glob("*.npy")):
+    if any((folder / name).exists() for name in (MANIFEST, UNFINISHED)):
         vectors = _of_store(folder, limit)
-    else:
+    elif any(folder.glob("*.npy")):
         vectors = _vectors(folder, read_numbered(folder, limit))
+    else:
+        raise BadInput(f"{folder}: expected a feature store or numbered .npy files, found neither; give {FORMATS}")
     return replace(vectors, ids=None) if id_column == NO_IDS else vectors
 
 

@@ -31,10 +31,14 @@ class Named(Protocol):
 @final
 @dataclass(frozen=True)
 class Match:
-    """Each image's row, int64 (N,), what stood before all names in the file, and whether suffixes were missing."""
+    """Each image's row, int64 (N,), and how the names in the file were written.
+
+    `prefix` stood before all of them, then at least `folder_parts` parts of the folder's own path.
+    """
 
     rows: np.ndarray
     prefix: Path
+    folder_parts: int
     without_suffix: bool
 
 
@@ -108,7 +112,7 @@ def _stems(images: Mapping[Path, int]) -> dict[Path, int] | None:
 
 def _match(
     keys: Mapping[Path, int], images: Mapping[Path, int], here: Path, source: str
-) -> tuple[np.ndarray, Path] | None:
+) -> tuple[np.ndarray, Path, int] | None:
     """Try what may stand before the names; None where no prefix gives every image a vector."""
     best = [prefix for prefix, count in _prefixes(keys, images, here).items() if count == len(images)]
     found = {prefix: _rows(keys, images, here, prefix) for prefix in best}
@@ -127,7 +131,8 @@ def _match(
             f"{source}: expected one vector of {'/'.join(next(iter(images)))!r}, got several candidates ({names}); "
             "write the folder's name before the ids, or give a file for each side"
         )
-    return found[fitting[0]][0], fitting[0]
+    rows, parts = found[fitting[0]]
+    return rows, fitting[0], parts
 
 
 def _must_be_distinct(rows: np.ndarray, images: Mapping[Path, int], source: str) -> None:

@@ -23,6 +23,7 @@ def read_parquet(path: Path, limit: int, column: str | None = None, id_column: s
         raise BadInput(f"{path}: parquet needs pyarrow; install it with: pip install 'featinv[parquet]'") from error
     blocks: list[np.ndarray] = []
     names: list[object] = []
+    held = 0
     try:
         with pq.ParquetFile(path) as file:
             entries = _entries(path, file.schema_arrow)
@@ -32,7 +33,8 @@ def read_parquet(path: Path, limit: int, column: str | None = None, id_column: s
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted):
                 blocks.append(_rows(path, batch, columns))
                 # Counted as they come: a compressed file can hold far more than its size.
-                within(path, sum(block.nbytes for block in blocks), limit)
+                held += blocks[-1].nbytes + (0 if named is None else batch.column(named.name).nbytes)
+                within(path, held, limit)
                 names += [] if named is None else batch.column(named.name).to_pylist()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise unreadable(path, "a parquet file", error) from error

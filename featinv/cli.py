@@ -102,9 +102,9 @@ def _parser() -> _Parser:
 def main() -> None:
     """Run the command in this one process, and leave as `leave_with` does: bad input is one line and exit code 2."""
     keep_output()
-    flags = _parser().parse_args()
 
     def checked() -> int:
+        flags = _parser().parse_args()
         environment.check()
         environment.no_windows()
         environment.use_one_process("featinv")

@@ -20,6 +20,8 @@ from featinv.outputs import check_out, check_out_file
 from featinv.plain_numbers import check_positive, check_seed
 
 Config = TypeVar("Config")
+_PATHS = ("data", "weights", "judge_folder", "attack", "features", "source")
+_COUNTS = ("public", "private", "count", "batch_size", "size", "steps", "width")
 
 
 def _part_flags(kind: Any, prefix: str = "") -> Iterable[str]:
@@ -81,7 +83,7 @@ def parse(config: type[Config], description: str | None = None, arguments: Seque
         try:
             namespace = parser.parse_args(_expand(given, list(_part_flags(config))))
             built = parser.instantiate(namespace)
-        except (jsonargparse.ArgumentError, BadInput) as error:
+        except (jsonargparse.ArgumentError, BadInput, UnicodeDecodeError) as error:
             print(f"error: {_one_line(str(error))}; --help lists the flags", file=sys.stderr, flush=True)
             sys.exit(2)
     return config(**{item.name: built[item.name] for item in dataclasses.fields(config)})  # type: ignore[arg-type]
@@ -99,9 +101,10 @@ def _one_line(message: str) -> str:
 def run(main: Callable[[Config], None], config: type[Config], description: str | None = None) -> None:
     """Parse the command line, check what it and the environment say, call `main`, and leave as `leave_with` does."""
     keep_output()
-    settings = parse(config, description)
 
     def checked() -> None:
+        environment.working_folder()  # the parser of files asks for it
+        settings = parse(config, description)
         environment.check()
         environment.no_windows()
         check_settings(settings)
@@ -113,8 +116,8 @@ def run(main: Callable[[Config], None], config: type[Config], description: str |
 def check_settings(settings: Any, prefix: str = "") -> None:
     """Raise BadInput for a setting that no work can be done with, in a dataclass and in those inside it.
 
-    Seeds outside 0 to 2**63 - 1, numbers that are not finite, minutes that are none, and an `out` that cannot be
-    written. Other processes of the run leave the last one to the main process.
+    Seeds outside 0 to 2**63 - 1, numbers that are not finite, minutes and counts that are none, empty paths, and an
+    `out` that cannot be written. Other processes of the run leave the last one to the main process.
     """
     for item in dataclasses.fields(settings):
         name, value = f"{prefix}{item.name}", getattr(settings, item.name)
@@ -122,6 +125,10 @@ def check_settings(settings: Any, prefix: str = "") -> None:
             check_seed(f"--{name}", value)
         elif item.name == "minutes" and value is not None:
             check_positive(f"--{name}", value)
+        elif item.name in _PATHS and isinstance(value, str) and (not value.strip() or "\0" in value):
+            raise BadInput(f"--{name}: expected a path, got {value!r}; leave the flag out, or give one")
+        elif item.name in _COUNTS and value is not None and value < 1:
+            raise BadInput(f"--{name}: expected a whole number of at least 1, got {value}")
         elif isinstance(value, float) and not math.isfinite(value):
             raise BadInput(f"--{name}: expected a finite number, got {value}")
         elif name == "out" and value is not None and _speaks():

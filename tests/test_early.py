@@ -113,6 +113,9 @@ class Config:
     out: str = "runs/it"
     minutes: float | None = None
     inner: Inner = Inner()
+    data: str | None = None
+    size: int = 32
+    public: int | None = None
 
 
 @pytest.mark.parametrize(
@@ -120,6 +123,9 @@ class Config:
     [
         (Config(inner=Inner(seed=-1)), "--inner.seed: expected a whole number"),
         (Config(inner=Inner(rate=float("nan"))), "--inner.rate: expected a finite number, got nan"),
+        (Config(data=""), "--data: expected a path, got ''"),
+        (Config(size=0), "--size: expected a whole number of at least 1, got 0"),
+        (Config(public=-3), "--public: expected a whole number of at least 1, got -3"),
         (Config(minutes=0), "--minutes: expected a finite number above 0, got 0"),
         (Config(minutes=float("inf")), "--minutes: expected a finite number above 0"),
         (Config(out=""), "--out: expected the path of a folder, got ''"),
@@ -436,6 +442,26 @@ def test_a_settings_file_of_wandb_keeps_a_study_here(tmp_path: Path, monkeypatch
 
 
 # ------------------------------------------------------------------------------------------------------ exit codes
+
+
+def test_a_configuration_that_cannot_even_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\x00")
+    monkeypatch.setattr(sys, "argv", ["recipe.py", "--config", str(tmp_path / "bad.yaml")])
+    with pytest.raises(SystemExit) as left:
+        command_line.run(lambda config: None, Config)
+    assert left.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_defect_in_the_parser_does_not_look_like_a_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["recipe.py"])
+    monkeypatch.setattr(command_line, "_expand", lambda *_: _raise(ZeroDivisionError()))
+    with pytest.raises(SystemExit) as left:
+        command_line.run(lambda config: None, Config)
+    assert left.value.code == 3
 
 
 def _raise(error: BaseException) -> Any:

@@ -147,6 +147,8 @@ UNREADABLE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "pt, a null": (".pt", lambda p: torch.save({"features": TWO, "ids": ["a", None]}, p), "'ids' to hold names"),
     "pt, numbers": (".pt", lambda p: torch.save({"features": TWO, "ids": torch.arange(2)}, p), "'ids' to hold names"),
     "pt, too many": (".pt", lambda p: torch.save({"features": TWO, "ids": ["a", "b", "c"]}, p), "one id for each"),
+    "pt, one text": (".pt", lambda p: torch.save({"features": TWO, "ids": "a b"}, p), "'ids' to hold names .* got str"),
+    "pt, a set": (".pt", lambda p: torch.save({"features": TWO, "ids": {"a", "b"}}, p), "'ids' to hold .* got set"),
     "pt, several widths": (".pt", lambda p: torch.save({"a": torch.ones(2), "b": torch.ones(3)}, p), "of one width"),
     "metadata, no JSON": (
         ".safetensors",

@@ -99,7 +99,8 @@ def _unique(names: Iterable[str], source: str) -> dict[Path, int]:
         if (first := rows.setdefault(key, row)) != row:
             raise BadInput(
                 f"{source}: expected every id once, got {name!r} in row {row} and {written[first]!r} in row {first}; "
-                "write the whole path inside the folder, with the folder's name before it, or give a file for each side"
+                "write the whole path inside the folder, with the folder's name before it, give a file for each side, "
+                "or say another column of ids with --id-column"
             )
     return rows
 
@@ -195,5 +196,6 @@ def _miss(source: str, folder: str, keys: Mapping[Path, int], images: Mapping[Pa
     return (
         f"{source}: has no vector of {len(absent)} of {len(images)} images{side}"
         f"{examples_of_a_miss(absent, others)}; its ids are to be paths inside the folder, with or without the "
-        "folder's name before them (--id-column names another column of ids)"
+        "folder's name before them (--id-column names another column of ids; none: "
+        "the rows are in the order of the images)"
     )

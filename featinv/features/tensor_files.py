@@ -68,7 +68,10 @@ def read_torch(path: Path, limit: int, column: str | None = None, id_column: str
     if twice := len(loaded) - len({str(name) for name in loaded}):
         raise BadInput(f"{path}: expected keys of different names, got {twice} twice; save the file again")
     parts: dict[str, Any] = {
-        str(name): part for name, part in loaded.items() if isinstance(part, Tensor | list | tuple | dict)
+        str(name): part
+        for name, part in loaded.items()
+        # A single text or number beside the vectors is a remark, unless it is called ids.
+        if isinstance(part, Tensor | list | tuple | dict) or name in ("id", "ids")
     }
     entries = [_entry_of(name, part) for name, part in parts.items()]
     if len(parts) == len(loaded) and all(isinstance(name, str) for name in loaded) and _is_mapping(entries, column):
@@ -106,6 +109,8 @@ def _entry_of(name: str, part: Any) -> Entry:
         kind = "I" if not part.is_floating_point() and not part.is_complex() else "F"
         entry = _entry(name, tuple(part.shape), kind)
         return Entry(name, entry.kind, f"{part.dtype} {tuple(part.shape)}", entry.count)
+    if not isinstance(part, list | tuple | dict):
+        return Entry(name, "other", type(part).__name__)
     types = {type(value).__name__ for value in part}
     what = f"{type(part).__name__} of {len(part)} {' and '.join(sorted(types)[:3])}"
     if isinstance(part, dict) or not types <= {"str", "bytes", "int"}:

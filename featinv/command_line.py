@@ -21,7 +21,7 @@ from featinv.plain_numbers import check_positive, check_seed
 
 Config = TypeVar("Config")
 _PATHS = ("data", "weights", "judge_folder", "attack", "features", "source")
-_COUNTS = ("public", "private", "count", "batch_size", "size", "steps", "width")
+_COUNTS = ("public", "private", "count", "batch_size", "size", "width")
 
 
 def _part_flags(kind: Any, prefix: str = "") -> Iterable[str]:

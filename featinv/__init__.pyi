@@ -1,3 +1,4 @@
+from . import allocator as allocator
 from . import assembly as assembly
 from . import attacks as attacks
 from . import audit as audit
@@ -13,6 +14,7 @@ from . import features as features
 from . import files as files
 from . import losses as losses
 from . import metrics as metrics
+from . import precision as precision
 from . import presets as presets
 from . import processes as processes
 from . import report as report
@@ -53,6 +55,7 @@ __all__ = [
     "Training",
     "Vectors",
     "Victim",
+    "allocator",
     "assembly",
     "attacks",
     "audit",
@@ -76,6 +79,7 @@ __all__ = [
     "metrics",
     "open_store",
     "pair",
+    "precision",
     "presets",
     "processes",
     "release",

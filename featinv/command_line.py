@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args
 
 from featinv import environment
+from featinv.allocator import set_allocator
 from featinv.configuration import Part
 from featinv.errors import BadInput
 from featinv.leaving import keep_output, leave_with
@@ -108,6 +109,11 @@ def run(main: Callable[[Config], None], config: type[Config], description: str |
         environment.check()
         environment.no_windows()
         check_settings(settings)
+        set_allocator()
+        # Imported here: torch, which `--help` does without.
+        from featinv.precision import check_precision
+
+        check_precision(settings)
         main(settings)
 
     leave_with(checked)

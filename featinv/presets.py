@@ -229,7 +229,7 @@ def distil_two(
     pairs: Any, distillation: ClassifierTraining | None = None
 ) -> tuple[tuple[Encoder, list[dict[str, float]]], tuple[Encoder, list[dict[str, float]]]]:
     """Return the two networks of `two_distilled`, each with the history of its distillation (a row an epoch)."""
-    first = distillation or ClassifierTraining(epochs=20, blur=0.35, cutout=0.25, bf16=True)
+    first = distillation or ClassifierTraining(epochs=20, blur=0.35, cutout=0.25)
     second = replace(first, seed=first.seed + 1)
     one = train_surrogate(pairs, first)
     other = train_surrogate(pairs, second, name="surrogate_b", widths=(24, 48, 96, 192), blocks=(1, 1, 1, 1))

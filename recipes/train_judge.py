@@ -1,6 +1,6 @@
 """Train a judge: an independent network that will only ever score, for any folder of labelled PUBLIC pictures.
 
-    python recipes/train_judge.py --data DIR --out judge.safetensors --training.epochs 8 --training.bf16 true
+    python recipes/train_judge.py --data DIR --out judge.safetensors --training.epochs 8
 
 DIR has one folder a class, or train/ and test/ with one folder a class each. These settings gave 83.6 % on 5,000 test
 pictures of CIFAR-10, after 22 minutes of one thread on a busy machine. How the packaged judge "scenes-vgg" was made is

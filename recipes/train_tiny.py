@@ -33,7 +33,7 @@ class Config:
     training: ClassifierTraining = field(
         # Mirrored scenes would have wrong labels (corners, light); covered or recoloured ones hide what is asked.
         default_factory=lambda: ClassifierTraining(
-            epochs=12, label_share=0.25, flips=False, cutout=0, blur=0, colour=0.1, shift=0.0625, bf16=True
+            epochs=12, label_share=0.25, flips=False, cutout=0, blur=0, colour=0.1, shift=0.0625
         )
     )
     """how it is trained"""

@@ -41,7 +41,7 @@ def test_it_is_the_attack_of_its_configuration(
 
     def one_step(pairs: Any, settings: ClassifierTraining, **more: Any) -> Any:
         asked.append((settings, more))
-        return distil(pairs, dataclasses.replace(settings, epochs=0.1, bf16=False), **more)
+        return distil(pairs, dataclasses.replace(settings, epochs=0.1, mixed_precision="no"), **more)
 
     monkeypatch.setattr(presets, "train_surrogate", one_step)
     preset = presets.two_surrogates(pairs_of(victim, flips=True))

@@ -154,7 +154,7 @@ def test_accelerate_reads_our_launch_configurations(config: Path) -> None:
     from accelerate.commands.config.config_args import load_config_from_file
 
     read = load_config_from_file(str(config))
-    assert read.mixed_precision == "bf16"
+    assert read.mixed_precision == ("bf16" if "bf16" in config.stem else "no")
     text = config.read_text()
     assert "Not run yet" in text
     assert (ROOT / "recipes" / "train.py").is_file()

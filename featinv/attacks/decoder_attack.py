@@ -61,6 +61,7 @@ class DecoderAttack:
         self.history: list[dict[str, float]] = []
         self.notices: list[str] = []
         self.seconds = 0.0
+        self.precision: str | None = None
 
     def __repr__(self) -> str:
         parts = [type(self.decoder).__name__, repr(self.objective), self.training.optimiser]
@@ -85,7 +86,8 @@ class DecoderAttack:
 
         With `checkpoints` a killed training goes on where it was, to the same weights. `listener` hears each row of
         `history` as it comes, and `snapshots` are taken on the way. Leaves `network` (standardising layer and decoder),
-        `history` (rows of loss and validation), `notices` (what went wrong with an adversary, in words) and `seconds`.
+        `history` (rows of loss and validation), `notices` (what went wrong with an adversary, in words), `seconds` and
+        `precision` ("no" is float32).
         Raises BadInput for pairs that do not fit the decoder, before any training, and Diverged
         when the loss is not finite.
         """
@@ -107,6 +109,7 @@ class DecoderAttack:
         )
         self._hold(fitted.weights, pairs)
         self.history, self.notices, self.seconds = fitted.history, fitted.notices, fitted.seconds
+        self.precision = fitted.precision
         return self
 
     @torch.no_grad()
@@ -140,6 +143,7 @@ class DecoderAttack:
             "history": self.history,
             "notices": self.notices,
             "seconds": self.seconds,
+            "precision": self.precision,
         }
         return config, {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
@@ -174,6 +178,7 @@ class DecoderAttack:
         attack.network = network.requires_grad_(False).eval()
         attack.victim, attack.history = dict(config["victim"]), list(config["history"])
         attack.seconds = float(config["seconds"])
+        attack.precision = config.get("precision")  # attacks saved before it was recorded do not say
         return attack
 
     def _check_adversary(self) -> None:

@@ -16,6 +16,7 @@ def check_early(settings: AuditSettings) -> None:
     Nothing is made, and no image is opened: of --public and --private it is asked whether they are there.
     """
     environment.check()
+    fi.precision.check_precision(settings)
     check_out(settings.out)
     _check_paths(settings)
     _check_name(settings)

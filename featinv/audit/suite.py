@@ -132,7 +132,7 @@ def shared_minutes(minutes: int | float, entries: Sequence[SuiteEntry]) -> dict[
 
 def distillation(images: int, public: int, minutes: float | None, *, seed: int = 0) -> ClassifierTraining:
     """Return how each of two surrogates is distilled on so many images, for at most so many minutes."""
-    usual = ClassifierTraining(blur=0.35, cutout=0.25, bf16=True, minutes=minutes, seed=seed)
+    usual = ClassifierTraining(blur=0.35, cutout=0.25, minutes=minutes, seed=seed)
     rows = public - round(usual.holdout * public)
     batch = min(usual.batch_size, rows)
     # Whole batches, at least one: what is planned is what is seen.

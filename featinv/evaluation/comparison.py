@@ -102,6 +102,7 @@ def compare(
         prepared, release, siblings, resamples=resamples, public=public, overlap=overlap, clusters=ids
     )
     protocol |= extra.card(attacks.values())
+    protocol["precision"] = {name: said for name in ordered if (said := getattr(attacks[name], "precision", None))}
     protocol["best_control"] = best_control({row.name: row.arrays for row in measured if row.counts_as_control}, "rank")
     per_image = {f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()}
     per_image = per_image if ids is None else {**per_image, CLUSTERS: ids}

@@ -34,6 +34,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("Judges", "; ".join(_judge(judge) for judge in protocol.get("judges", ())) + "; they only score"),
         ("Candidates", f"{protocol.get('gallery', 0):,}{_galleries(protocol)}"),
         ("Seeds", f"scoring {protocol.get('seed')}, release {protocol.get('release_seed', 'not stated')}"),
+        ("Precision of training", _precision(protocol)),
         ("Intervals", _intervals(protocol)),
         ("Versions", ", ".join(f"{name} {number}" for name, number in protocol.get("versions", {}).items())),
         ("Hardware", _hardware(machine, record) if machine else "not recorded"),
@@ -110,6 +111,15 @@ def _judge(judge: dict[str, Any]) -> str:
 def _galleries(protocol: dict[str, Any]) -> str:
     smaller = protocol.get("galleries") or ()
     return f"; smaller galleries of {', '.join(f'{size:,}' for size in smaller)} in the scoreboard" if smaller else ""
+
+
+def _precision(protocol: dict[str, Any]) -> str:
+    """Say it once where all trained attacks agree."""
+    by_attack: dict[str, str] = protocol.get("precision") or {}
+    words = {name: "float32" if said == "no" else said for name, said in by_attack.items()}
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    return ", ".join(f"{name}: {said}" for name, said in words.items()) or "not stated"
 
 
 def _intervals(protocol: dict[str, Any]) -> str:

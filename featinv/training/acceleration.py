@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from accelerate import Accelerator, DistributedType
 from accelerate.state import AcceleratorState
 
-from featinv import processes
+from featinv import precision, processes
 from featinv.errors import BadInput
 from featinv.training.settings import Training
 
@@ -22,16 +22,14 @@ def accelerating(settings: Training) -> Iterator[Accelerator]:
     put aside meanwhile and restored afterwards. Under `accelerate launch` the cores are shared out among the processes.
     Raises BadInput for fp16 on a CPU and for anything but plain data parallelism.
     """
-    # An explicit "no" would override `accelerate launch --mixed_precision`, so None is passed on.
-    precision = settings.mixed_precision or os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    if precision == "fp16" and processes.device().type == "cpu":
-        raise BadInput("mixed_precision: fp16 does nothing on a CPU; use bf16 or no")
+    # Machines of one training may differ: the main process's hardware decides for all.
+    chosen = processes.broadcast(precision.resolve(settings.mixed_precision, processes.device()))
     if "ACCELERATE_MIXED_PRECISION" in os.environ:
         processes.share_threads()
     before = dict(AcceleratorState._shared_state)
     AcceleratorState._reset_state()
     try:
-        accelerator = Accelerator(mixed_precision=settings.mixed_precision, dynamo_backend="no")
+        accelerator = Accelerator(mixed_precision=chosen, dynamo_backend="no")
         if (kind := accelerator.distributed_type) in _REFUSED:
             raise BadInput(
                 f"accelerate launch: {kind.value} was asked for; decoders and their adversaries are trained with plain "

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from featinv.data import ImageSet
 from featinv.errors import BadInput
+from featinv.precision import resolve_bf16
 from featinv.processes import broadcast, device, is_main, seeded
 
 from .augmentation import augment
@@ -64,6 +65,7 @@ class _Run:
             raise BadInput(f"images: expected at least 2 pictures to train on, got {len(self.rows)}; give more")
         self.side = settings.side(images.size)
         self.device = device()
+        self.bf16 = resolve_bf16(settings.mixed_precision, self.device)
         self.generator = torch.Generator().manual_seed(settings.seed)
 
     def train(self) -> list[dict[str, float]]:
@@ -90,7 +92,7 @@ class _Run:
     def _loss(self, rows: np.ndarray) -> torch.Tensor:
         pictures = resized(self.images.batch(rows).to(self.device), self.side)
         pictures = augment(pictures, self.settings, self.generator)
-        logits = head_logits(self.network, pictures, bf16=self.settings.bf16)
+        logits = head_logits(self.network, pictures, bf16=self.bf16)
         labels = self.labels[rows].to(self.device)
         smoothing = self.settings.label_smoothing
         losses = [F.cross_entropy(part, labels[:, head], label_smoothing=smoothing) for head, part in enumerate(logits)]
@@ -110,6 +112,6 @@ class _Run:
             self.targets,
             rows=self.held,
             input_size=self.side,
-            bf16=self.settings.bf16,
+            bf16=self.bf16,
         )
         return {"accuracy": next(iter(rates.values()))} | {f"accuracy/{head}": rate for head, rate in rates.items()}

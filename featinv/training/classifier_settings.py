@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from featinv.errors import BadInput
 from featinv.plain_numbers import check_positive, check_seed, make_plain
@@ -44,8 +45,8 @@ class ClassifierTraining:
     """side in pixels that the network sees; null: that of the pictures, at most 64"""
     holdout: int | float = 0.05
     """share of the pictures held out of training, on which accuracy is reported; 0: none"""
-    bf16: bool = False
-    """bfloat16 autocast: about twice as fast on processors and GPUs that have it, slower on others"""
+    mixed_precision: Literal["auto", "no", "bf16"] = "auto"
+    """auto: bf16 where the device has it in hardware, else float32; bf16 is slower than float32 where it is emulated"""
     seed: int = 0
     """of the weights, the order of the pictures, their augmentation and the held-out ones"""
 
@@ -57,6 +58,9 @@ class ClassifierTraining:
         _demand("batch_size", self.batch_size, self.batch_size >= 2, "at least 2, as batch normalisation needs")
         _demand("lr", self.lr, math.isfinite(self.lr) and self.lr > 0, "a finite number above 0")
         _demand("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "a finite number of at least 0")
+        choices = ("auto", "no", "bf16")
+        expected = "auto, no or bf16 (fp16 needs a gradient scaler, which classifiers train without)"
+        _demand("mixed_precision", self.mixed_precision, self.mixed_precision in choices, expected)
         check_seed("training.seed", self.seed)
         size = self.input_size
         _demand("input_size", size, size is None or 8 <= size <= 1024, "8 to 1024 pixels, or null")

@@ -42,6 +42,7 @@ class Fitted(NamedTuple):
     steps: int
     pictures: int
     notices: list[str]
+    precision: str
 
 
 def fit_decoder(
@@ -143,7 +144,8 @@ def fit_steps(
         weights = copied_weights(step.network) if weights is None else weights
         check_finite(weights, so_far)
         notices = [] if watch is None else watch.notices
-        return Fitted(weights, history.rows, so_far.seconds, so_far.step, so_far.pictures, notices)
+        chosen = str(accelerator.mixed_precision)
+        return Fitted(weights, history.rows, so_far.seconds, so_far.step, so_far.pictures, notices, chosen)
 
 
 def _circumstances(pairs: Any, settings: Training) -> dict[str, Any]:

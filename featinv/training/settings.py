@@ -44,8 +44,9 @@ class Training:
     """largest norm of the gradient, over all parameters together; null: not clipped"""
     ema: float | None = 0.999
     """decay of the moving average of the weights, which is then validated and kept; null: the weights themselves"""
-    mixed_precision: Literal["no", "bf16", "fp16"] | None = None
-    """null: what accelerate launch says; fp16 needs an accelerator"""
+    mixed_precision: Literal["auto", "no", "bf16", "fp16"] | None = "auto"
+    """auto (or null): bf16 or fp16 where `accelerate launch` was told so, else bf16 where the device has it in
+    hardware, else float32; no: float32; fp16 needs an accelerator"""
     compile: bool = False
     """torch.compile the decoder: slow to start, faster afterwards"""
     flips: bool = False
@@ -107,6 +108,7 @@ class Training:
             warmup=0.0,
             clip=None,
             ema=None,
+            mixed_precision="no",
             standardise=False,
             holdout=0,
             keep="last",

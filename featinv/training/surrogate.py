@@ -11,6 +11,7 @@ from torch import Tensor
 from featinv.encoders import Encoder
 from featinv.encoders.networks import SmallResNet
 from featinv.errors import BadInput
+from featinv.precision import resolve_bf16
 from featinv.processes import broadcast, device, is_main, seeded
 
 from .augmentation import augment
@@ -83,6 +84,7 @@ class _Distillation:
         if len(self.rows) < 2:
             raise BadInput(f"pairs: expected at least 2 to distil from, got {len(self.rows)}; give more")
         self.device = device()
+        self.bf16 = resolve_bf16(settings.mixed_precision, self.device)
         self.generator = torch.Generator().manual_seed(settings.seed)
         known = torch.from_numpy(pairs.features(np.sort(self.rows[:PAIRS_TO_MEASURE]))).flatten(1)
         self.mean, self.scale = known.mean(0).to(self.device), known.std(0).clamp(min=1e-6).to(self.device)
@@ -123,7 +125,7 @@ class _Distillation:
 
     def _predict(self, pictures: Tensor) -> Tensor:
         x = ((pictures - PIXEL_MEAN[0]) / PIXEL_STD[0]).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.settings.bf16):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             return self.network(x).float()
 
     def _standardised(self, vectors: Tensor) -> Tensor:

@@ -38,5 +38,5 @@ def upsampling(pairs: "fi.Pairs") -> "fi.decoders.Upsampling":
 def distillation(count: int, pictures: int) -> "fi.training.ClassifierTraining":
     """Return how a surrogate of `count` pairs is trained that sees so many pictures."""
     return fi.training.ClassifierTraining(
-        epochs=pictures / count, batch_size=min(128, max(2, count // 2)), blur=0.35, cutout=0.25, bf16=True
+        epochs=pictures / count, batch_size=min(128, max(2, count // 2)), blur=0.35, cutout=0.25
     )

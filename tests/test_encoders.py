@@ -332,3 +332,57 @@ def test_networks_refuse_stages_and_heads_that_do_not_fit() -> None:
         SmallVGG(5, widths=(4, 6), convolutions=(1, 0))
     with pytest.raises(fi.BadInput, match="heads: expected"):
         SmallVGG(1)
+
+
+class _Unsteady(nn.Module):
+    """An encoder that is no function of the image, in the way that its `fault` names."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault, self.name, self.family, self.fingerprint = fault, "unsteady", "f", "f"
+        self.feature_shape, self.image_size = (3,), 32
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        means = images.mean((2, 3))
+        match self.fault:
+            case "dropout":
+                return nn.functional.dropout(means, 0.5, training=True)
+            case "batch statistics":
+                return means - means.mean(0)
+            case "train mode":
+                return 2 * means if self.training else means
+            case "random crop":
+                row = int(torch.randint(0, 16, ()))
+                return images[:, :, row : row + 8].mean((2, 3))
+        return means
+
+
+@pytest.mark.parametrize("fault", ["dropout", "batch statistics", "train mode", "random crop"])
+def test_an_encoder_that_is_no_function_of_the_image_is_refused_before_extraction(fault: str) -> None:
+    images = fi.data.scenes(6, size=32)
+    encoder = _Unsteady(fault).eval()
+    with (
+        torch.random.fork_rng(),
+        pytest.raises(fi.BadInput, match=r"unsteady: gives .*must be a function of the image"),
+    ):
+        torch.manual_seed(1)
+        fi.encoders.check_function(encoder, images.batch(range(4)))
+    assert not encoder.training
+    steady = _Unsteady("none").train()
+    fi.encoders.check_function(steady, images.batch(range(4)))
+    assert steady.training
+
+
+def test_extraction_refuses_batch_statistics() -> None:
+    """A callable whose features depend on batch mates: nothing is encoded."""
+    seen = []
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return x.flatten(1)[:, :5] - x.flatten(1)[:, :5].mean(0)
+
+    encoder = fi.encoders.wrap(network, name="wrapped", family="f", input_size=32)
+    images, before = fi.data.scenes(40, size=32), len(seen)
+    with pytest.raises(fi.BadInput, match="wrapped: gives an image other features alone than in a batch"):
+        fi.extract(fi.Victim(encoder), images)
+    assert max(seen[before:]) == 3

@@ -42,6 +42,7 @@ def measured(
         *checklist.check_inputs(source, pairs, release, seed=settings.seed),
         checklist.check_images(release.truth),
     ]
+    text.say_notes(source.notes)
     text.say_checks(checks)
     # Whatever was wrong with the flags has been said by now, and has left nothing in the way of a second try.
     record.begin(inputs, plan, named)

@@ -29,6 +29,12 @@ def say_plan(settings: AuditSettings, plan: "SuitePlan", named: str | None, publ
     print(f"The level {rests}, before the private images are opened.", flush=True)
 
 
+def say_notes(notes: "Sequence[str]") -> None:
+    """Print what has to be known of the vectors and of how they were paired with images."""
+    for note in notes:
+        _say(f"Note: {note}.")
+
+
 def say_checks(checks: "Sequence[Check]") -> None:
     """Print what was confirmed, and what was not."""
     for check in checks:

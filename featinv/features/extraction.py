@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from featinv.data import ImageSet
+from featinv.encoders import check_function
 from featinv.errors import BadInput
 from featinv.features.filling import fill
 from featinv.features.manifest import layout_of, make_manifest
@@ -12,6 +13,8 @@ from featinv.features.pairs import Pairs
 from featinv.features.rows import ArrayRows, Publisher
 from featinv.features.shard_rows import ShardRows
 from featinv.processes import progress_bar
+
+IMAGES_TO_CHECK = 3
 
 
 def extract(
@@ -31,16 +34,25 @@ def extract(
     same files as one would. Without `to`, in memory, whole in every process, with the same numbers bit by bit.
 
     Each block is defended at once, its draws seeded by (seed, view, number of the block). Raises BadInput when the
-    folder holds something else, the disk is full, or features are not finite (naming the first picture).
+    folder holds something else, the disk is full, features are not finite (naming the first picture), and an encoder
+    that is no function of the image (`featinv.encoders.check_function`).
     """
     if block < 1:
         raise BadInput(f"block: expected at least 1 picture, got {block}; 4096 is the default")
+    _check_encoder(victim, images)
     views = 2 if flips else 1
     if to is None:
         return Pairs(_in_memory(victim, images, views, seed, batch_size, block), images, card=victim.card)
     manifest = make_manifest(victim.card, images, views=views, block=block, seed=seed)
     fill(Path(to), manifest, victim, images, batch_size)
     return Pairs(ShardRows(Path(to), layout_of(manifest)), images, card=manifest["victim"])
+
+
+def _check_encoder(victim: Publisher, images: ImageSet) -> None:
+    """Refuse an encoder that is no function of the image before an hour of encoding, where the victim has one."""
+    encoder = getattr(victim, "encoder", None)
+    if encoder is not None:
+        check_function(encoder, images.batch(np.arange(min(IMAGES_TO_CHECK, len(images)))).to(victim.device))
 
 
 def _in_memory(victim: Publisher, images: ImageSet, views: int, seed: int, batch_size: int, block: int) -> ArrayRows:

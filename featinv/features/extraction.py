@@ -8,7 +8,7 @@ from featinv.data import ImageSet
 from featinv.encoders import check_function
 from featinv.errors import BadInput
 from featinv.features.filling import fill
-from featinv.features.manifest import layout_of, make_manifest
+from featinv.features.manifest import MANIFEST, layout_of, make_manifest
 from featinv.features.pairs import Pairs
 from featinv.features.rows import ArrayRows, Publisher
 from featinv.features.shard_rows import ShardRows
@@ -39,7 +39,8 @@ def extract(
     """
     if block < 1:
         raise BadInput(f"block: expected at least 1 picture, got {block}; 4096 is the default")
-    _check_encoder(victim, images)
+    if to is None or not (Path(to) / MANIFEST).exists():  # a finished store is opened without encoding
+        _check_encoder(victim, images)
     views = 2 if flips else 1
     if to is None:
         return Pairs(_in_memory(victim, images, views, seed, batch_size, block), images, card=victim.card)

@@ -13,6 +13,7 @@ from featinv.attacks.checks import check_features
 from featinv.attacks.decoder_checks import check_pairs, check_parts
 from featinv.attacks.decoder_weights import Remembered, as_shape, assemble, check_weights
 from featinv.attacks.passes import Moments, feature_moments
+from featinv.block_sizes import rows_at_once
 from featinv.blocks import Standardise
 from featinv.errors import BadInput
 from featinv.losses import Loss
@@ -123,8 +124,9 @@ class DecoderAttack:
         vectors = check_features(features, self.feature_shape)
         images = torch.empty(len(vectors), 3, self.image_size, self.image_size, device=features.device)
         device = next(network.parameters()).device
-        for start in range(0, len(vectors), PICTURES_AT_ONCE):
-            part = vectors[start : start + PICTURES_AT_ONCE]
+        step = rows_at_once(network, vectors.to(device), most=PICTURES_AT_ONCE)
+        for start in range(0, len(vectors), step):
+            part = vectors[start : start + step]
             images[start : start + len(part)] = network(part.to(device)).clamp(0, 1)
         return images
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import nn
 
+from featinv.block_sizes import rows_at_once
 from featinv.errors import BadInput
 from featinv.types import Images, Judge
 
@@ -53,9 +54,18 @@ class Notebook:
 
 
 def look(judge: Judge, images: Images) -> Seen:
-    """Return the judge's features (float32) and labels (argmax of its logits) for one batch."""
+    """Return the judge's features (float32) and labels (argmax of its logits) for one batch, on a CPU in blocks."""
+    images = images.to(device_of(judge))
     with torch.no_grad():
-        answer = judge(images.to(device_of(judge)))
+        blocks = images.split(rows_at_once(judge, images, most=max(1, len(images))))
+        seen = [_look_at_block(judge, block) for block in blocks]
+    if len(seen) == 1:
+        return seen[0]
+    return Seen(np.concatenate([one.features for one in seen]), np.concatenate([one.labels for one in seen]))
+
+
+def _look_at_block(judge: Judge, images: Images) -> Seen:
+    answer = judge(images)
     if not (isinstance(answer, tuple) and len(answer) == 2 and all(part.ndim == 2 for part in answer)):
         raise BadInput(f"judges: {judge.name!r} must answer (features (B, D), logits (B, K)); got {_shape(answer)}")
     features, logits = answer

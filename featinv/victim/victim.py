@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from featinv.block_sizes import in_blocks, rows_at_once
 from featinv.data import ImageSet
 from featinv.defences import Identity
 from featinv.errors import BadInput
@@ -96,8 +97,8 @@ class Victim(nn.Module):
 
         The defence sees the whole block on the CPU, its draws seeded by (seed, view, block_number): they depend neither
         on `batch_size` nor on the device nor on how blocks are shared among processes. `flip` mirrors the pictures
-        first; `progress` is called with the number of pictures done. Raises BadInput that names the first picture whose
-        features are not finite.
+        first; on a CPU batches are smaller where the encoder's activations are large; `progress` is called with the
+        number of pictures done. Raises BadInput that names the first picture whose features are not finite.
         """
         rows = np.asarray(block)
         encoded = self._encode_all(images, rows, flip, batch_size, progress)
@@ -115,8 +116,10 @@ class Victim(nn.Module):
         return released
 
     def _encode(self, images: Tensor) -> Tensor:
+        # A pass with gradients keeps all activations anyway.
+        size = len(images) if torch.is_grad_enabled() else rows_at_once(self.encoder, images, most=len(images))
         with torch.autocast(images.device.type, enabled=False):
-            features = self.encoder(images).float()
+            features = in_blocks(self.encoder, images, size=size).float()
         expected = (len(images), *self.encoder.feature_shape)
         if tuple(features.shape) != expected:
             raise BadInput(
@@ -132,6 +135,9 @@ class Victim(nn.Module):
         if batch_size < 1:
             raise BadInput(f"batch_size: expected at least 1, got {batch_size}")
         device, cuda = self.device, self.device.type == "cuda"
+        batch_size = rows_at_once(
+            self.encoder, torch.empty((0, 3, images.size, images.size), device=device), most=batch_size
+        )
         # Pinned memory lets the GPU encode one batch while the CPU gathers the next one.
         encoded = torch.empty((len(rows), *self.encoder.feature_shape), pin_memory=cuda)
         for start in range(0, len(rows), batch_size):

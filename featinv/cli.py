@@ -51,11 +51,11 @@ def look(flags: argparse.Namespace) -> int:
 
 def audit(flags: argparse.Namespace) -> int:
     """Train a suite of attacks on vectors, say which level of leak is shown, and write the report."""
-    given = {name: value for name, value in vars(flags).items() if name not in ("call", "wandb", "judges", "attacks")}
     fi.allocator.set_allocator()
-    settings = fi.audit.AuditSettings(
-        **given, judges=tuple(flags.judges), attacks=tuple(flags.attacks), tracking={"mode": flags.wandb}
-    )
+    lists = ("judges", "attacks", "metrics")
+    given = {name: value for name, value in vars(flags).items() if name not in ("call", "wandb", *lists)}
+    given |= {name: tuple(getattr(flags, name)) for name in lists}
+    settings = fi.audit.AuditSettings(**given, tracking={"mode": flags.wandb})
     return fi.audit.run_audit(settings).exit_code
 
 

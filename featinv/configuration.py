@@ -7,7 +7,7 @@ import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -39,7 +39,7 @@ def exported(room: ModuleType) -> list[str]:
     return sorted(room.__all__)
 
 
-def find(name: str, room: ModuleType) -> Callable[..., Any]:
+def find(name: str, room: ModuleType) -> Any:
     """Return what `name` stands for: an export of `room`, or an import path. Raises BadInput that says which exist."""
     kind = room.__name__.rpartition(".")[2]
     if "." not in name:

@@ -45,9 +45,10 @@ class Config:
     """the attacks by name; controls first"""
     galleries: tuple[int, ...] = ()
     """sizes of smaller galleries in which re-identification is reported as well"""
-    panel: tuple[str, ...] = ("full",)
-    """metrics beside the usual ones: full, default (none) or names (lpips, kid, memorised, attributes, ...); what
-    cannot be measured is named with the reason"""
+    metrics: tuple[str, ...] = ("full",)
+    """metrics beside the usual ones: full, default (none), names (lpips, judge_kd, memorised, attributes, ...), or the
+    import path of one of yours (`--metrics [full,my_package.my_metric]`); what cannot be measured is named with the
+    reason"""
     flips: bool = True
     """cache the features of mirrored pictures too, so that training can use both"""
     samples: int = 10
@@ -59,7 +60,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    fi.evaluation.check_panel(config.panel)
+    fi.evaluation.check_metrics(config.metrics, "--metrics")
     fi.evaluation.check_attack_names(config.attacks)
     run = RunFolder(config.out, config)
     if not run.finished:
@@ -95,7 +96,7 @@ def main(config: Config) -> None:
             release,
             judges,
             galleries=config.galleries,
-            panel=config.panel,
+            metrics=config.metrics,
             seed=config.seed,
             public=public,
             overlap=overlap,

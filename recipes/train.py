@@ -49,6 +49,8 @@ class Config:
     """who plays against the decoder, `--adversary.weight 0.1`; null: nobody; `--adversary.help` lists its settings"""
     judges: dict[str, JudgeSettings] = field(default_factory=lambda: {"scenes-vgg": JudgeSettings()})
     """who scores; the first one counts"""
+    metrics: tuple[str, ...] = ()
+    """metrics beside the usual ones, as in recipes/compare.py: names, or the import path of one of yours"""
     live: bool = False
     """encode mirrored pictures on the fly instead of caching their features"""
     seed: int = 0
@@ -58,6 +60,7 @@ class Config:
 
 
 def main(config: Config) -> None:
+    fi.evaluation.check_metrics(config.metrics, "--metrics")
     run = RunFolder(config.out, config)
     fi.processes.share_threads()
     pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
@@ -97,7 +100,7 @@ def main(config: Config) -> None:
         for control in attacks.values():
             control.fit(pairs)
         attacks[name] = attack
-        board = fi.compare(attacks, release, judges, seed=config.seed, overlap=overlap)
+        board = fi.compare(attacks, release, judges, metrics=config.metrics, seed=config.seed, overlap=overlap)
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             fi.evaluation.samples(attacks, release, count=10, seed=config.seed).save(temporary, format="PNG")
         board.save(run.path)

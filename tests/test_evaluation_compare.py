@@ -370,7 +370,7 @@ def test_refuses_empty_batches() -> None:
 
 
 def test_large_pictures_come_in_smaller_batches() -> None:
-    assert Panel(pictures(4, size=2048), [PoolJudge()], batch_size=256).batch_size == 1
+    assert Panel.prepare(pictures(4, size=2048), [PoolJudge()], batch_size=256).batch_size == 1
 
 
 def test_refuses_no_judges_and_judges_of_one_name() -> None:

@@ -12,8 +12,8 @@ import featinv as fi
 from featinv import BadInput
 from featinv.data import ImageSet
 from featinv.evaluation import Scoreboard, compare, load_scoreboard
-from featinv.evaluation.distribution import _fid, _kid, fid, kid
-from featinv.evaluation.extras import NAMES
+from featinv.evaluation.catalogue import ON_REQUEST
+from featinv.evaluation.distribution import _frechet, _kernel, frechet_distance, kernel_distance
 from featinv.evaluation.level_words import not_tried
 from featinv.evaluation.probes import memorisation, probe_hits
 
@@ -30,7 +30,7 @@ def test_fid_is_the_frechet_distance() -> None:
     expected = ((first.mean(0) - second.mean(0)) ** 2).sum() + np.trace(
         one + two - 2 * scipy.linalg.sqrtm(one @ two).real
     )
-    assert _fid(second.astype(np.float32), first.astype(np.float32)) == pytest.approx(expected, rel=1e-4)
+    assert _frechet(second.astype(np.float32), first.astype(np.float32)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_kid_is_the_unbiased_mmd() -> None:
@@ -40,33 +40,33 @@ def test_kid_is_the_unbiased_mmd() -> None:
         return (a.astype(np.float64) @ b.astype(np.float64).T / 8 + 1) ** 3
 
     own = [(kernel(x, x).sum() - np.trace(kernel(x, x))) / (150 * 149) for x in (first, second)]
-    assert _kid(second, first) == pytest.approx(sum(own) - 2 * kernel(first, second).mean(), rel=1e-6)
+    assert _kernel(second, first) == pytest.approx(sum(own) - 2 * kernel(first, second).mean(), rel=1e-6)
 
 
 def test_kid_of_equal_distributions_is_zero_within_its_interval_and_of_copies_too() -> None:
     inside = 0
     for seed in range(60):
-        found = kid(rows(200, 8, 2 * seed), rows(200, 8, 2 * seed + 1))
+        found = kernel_distance(rows(200, 8, 2 * seed), rows(200, 8, 2 * seed + 1))
         inside += found.low <= 0 <= found.high
     assert inside >= 51
-    copies = kid(rows(1000, 8, 0), rows(1000, 8, 0))
+    copies = kernel_distance(rows(1000, 8, 0), rows(1000, 8, 0))
     assert abs(copies.mean) < copies.high - copies.low
-    assert kid(rows(200, 8, 0, shift=0.5), rows(200, 8, 1)).low > 0
+    assert kernel_distance(rows(200, 8, 0, shift=0.5), rows(200, 8, 1)).low > 0
 
 
 def test_fid_covers_a_repetition() -> None:
-    found = fid(rows(1000, 6, 0, shift=0.3), rows(1000, 6, 1))
-    assert found.low < _fid(rows(1000, 6, 2, shift=0.3), rows(1000, 6, 3)) < found.high
+    found = frechet_distance(rows(1000, 6, 0, shift=0.3), rows(1000, 6, 1))
+    assert found.low < _frechet(rows(1000, 6, 2, shift=0.3), rows(1000, 6, 3)) < found.high
     assert pytest.approx(found.mean, rel=0.2) == 0.3**2 * 6
 
 
 def test_too_few_pictures_are_refused_in_words() -> None:
-    with pytest.raises(BadInput, match="kid: expected at least 200 pictures on 8 features, got 199"):
-        kid(rows(199, 8, 0), rows(199, 8, 1))
-    with pytest.raises(BadInput, match="fid: expected at least 1,000 pictures on 8 features, got 999"):
-        fid(rows(999, 8, 0), rows(999, 8, 1))
-    with pytest.raises(BadInput, match="fid: expected at least 1,200 pictures on 600 features, got 1,000"):
-        fid(rows(1000, 600, 0), rows(1000, 600, 1))
+    with pytest.raises(BadInput, match="kernel distance: expected at least 200 pictures on 8 features, got 199"):
+        kernel_distance(rows(199, 8, 0), rows(199, 8, 1))
+    with pytest.raises(BadInput, match="frechet distance: expected at least 1,000 pictures on 8 features, got 999"):
+        frechet_distance(rows(999, 8, 0), rows(999, 8, 1))
+    with pytest.raises(BadInput, match="frechet distance: expected at least 1,200 pictures on 600 features, got 1,000"):
+        frechet_distance(rows(1000, 600, 0), rows(1000, 600, 1))
 
 
 def test_reciting_is_being_nearer_to_a_training_picture() -> None:
@@ -117,16 +117,16 @@ def board() -> Scoreboard:
         factors={"alone": np.arange(240), "brightest": brightest},
     )
     attacks = {"mean image": mean_image(), "blurred": blurred(), "perfect": perfect()}
-    return compare(attacks, published(truth), [PoolJudge()], panel="full", public=pictures(100, seed=9), **FAST)
+    return compare(attacks, published(truth), [PoolJudge()], metrics="full", public=pictures(100, seed=9), **FAST)
 
 
 def test_everything_is_measured_or_said_why_not(board: Scoreboard) -> None:
     protocol = board.protocol
-    assert protocol["panel"] == ["kid", "memorised", "attributes", "target_cosine"]
-    assert set(protocol["panel"]) | set(protocol["not_measured"]) == set(NAMES)
+    assert protocol["panel"] == ["judge_kd", "memorised", "attributes", "target_cosine"]
+    assert set(protocol["panel"]) | set(protocol["not_measured"]) == set(ON_REQUEST)
     why = protocol["not_measured"]
     assert why["ms_ssim"] == "five scales need pictures of 176 px, these have 16"
-    assert why["fid"] == "expected at least 1,000 pictures on 1 features, got 240"
+    assert why["judge_fd"] == "expected at least 1,000 pictures on 1 features, got 240"
     assert "no sound ImageNet weights of alexnet" in why["lpips"]
     assert "/" not in why["lpips"]
     text = str(board)
@@ -140,9 +140,9 @@ def test_what_is_measured_is_right(board: Scoreboard) -> None:
     assert board["blurred"].metrics["nearest_is_public"].chance == pytest.approx(100 / 339)
     assert board["perfect"].metrics["target_cosine"].mean == pytest.approx(1)
     assert board["blurred"].metrics["target_cosine"].mean < 0.999
-    assert np.isfinite(board["mean image"].metrics["kid"].mean)
+    assert np.isfinite(board["mean image"].metrics["judge_kd"].mean)
     assert "wrong vector (perfect)" in [row.name for row in board.attacks]
-    assert "kid" not in board["wrong vector (perfect)"].metrics
+    assert "judge_kd" not in board["wrong vector (perfect)"].metrics
 
 
 def test_attributes_stand_beside_the_vector_the_original_and_the_prior(board: Scoreboard) -> None:
@@ -178,13 +178,15 @@ def test_the_default_measures_none_of_it_and_says_how_to() -> None:
     attacks = {"mean image": mean_image(), "perfect": perfect()}
     known = compare(attacks, published(), [PoolJudge()], **FAST)
     assert known.protocol["panel"] == []
-    assert known.protocol["not_measured"]["kid"] == "not asked for: panel='full' or ['kid'] does"
+    assert known.protocol["not_measured"]["judge_kd"] == "not asked for: metrics='full' or ['judge_kd'] does"
     assert "Not measured" not in str(known)
-    some = compare(attacks, published(), [PoolJudge()], panel=["target_cosine", "memorised"], **FAST)
+    some = compare(attacks, published(), [PoolJudge()], metrics=["target_cosine", "memorised"], **FAST)
     assert some.protocol["panel"] == ["target_cosine"]
     assert some.protocol["not_measured"]["memorised"] == "the public pictures are not at hand; give public="
-    with pytest.raises(BadInput, match="panel: no metric 'vmaf'; there are ms_ssim, lpips, .*, or 'default' or 'full'"):
-        compare(attacks, published(), [PoolJudge()], panel=["vmaf"], **FAST)
+    with pytest.raises(
+        BadInput, match="metrics: no metric 'vmaf'; There are ms_ssim, lpips, .*, or 'default' or 'full'"
+    ):
+        compare(attacks, published(), [PoolJudge()], metrics=["vmaf"], **FAST)
 
 
 def test_a_failed_reconstruction_is_the_worst_of_every_extra() -> None:
@@ -195,13 +197,15 @@ def test_a_failed_reconstruction_is_the_worst_of_every_extra() -> None:
 
     truth = pictures(220)
     attacks = {"mean image": mean_image(), "broken": Stub(broken)}
-    known = compare(attacks, published(truth), [PoolJudge()], panel=["kid", "target_cosine", "memorised"], **FAST)
+    known = compare(
+        attacks, published(truth), [PoolJudge()], metrics=["judge_kd", "target_cosine", "memorised"], **FAST
+    )
     failed = known.per_image["broken/failed"]
     assert failed.any()
     assert known.per_image["broken/target_cosine"][failed].max() == known.per_image["mean image/target_cosine"].min()
     assert known.per_image["broken/reid_auc/within class"][failed].tolist() == [0.0] * int(failed.sum())
     assert "reconstructions were no pictures" in " ".join(known["broken"].notes)
-    assert np.isfinite(known["broken"].metrics["kid"].mean)
+    assert np.isfinite(known["broken"].metrics["judge_kd"].mean)
 
 
 class _Perceptive(nn.Module):
@@ -216,11 +220,12 @@ def test_a_metric_does_not_judge_an_attack_that_learnt_from_its_network(monkeypa
     learnt = _Perceptive()
     distance = lambda ours, theirs: (ours - theirs).abs().mean((1, 2, 3))  # noqa: E731
     monkeypatch.setattr("featinv.evaluation.extras.network", lambda name: learnt)
-    monkeypatch.setitem(fi.evaluation.extras.PICTURES, "lpips", distance)  # type: ignore[attr-defined]
+    monkeypatch.setattr("featinv.evaluation.chosen_metrics.network", lambda name: learnt)
+    monkeypatch.setattr(fi.metrics, "lpips", distance)
     pleasing = blurred()
     pleasing.objective = learnt  # type: ignore[attr-defined]
     attacks = {"mean image": mean_image(), "pleasing": pleasing, "perfect": perfect()}
-    known = compare(attacks, published(), [PoolJudge()], panel=["lpips"], **FAST)
+    known = compare(attacks, published(), [PoolJudge()], metrics=["lpips"], **FAST)
     assert "lpips" in known["perfect"].metrics
     assert "lpips" not in known["pleasing"].metrics
     assert "lpips not measured: the attack was trained with the weights of its network" in known["pleasing"].notes
@@ -237,5 +242,5 @@ def test_torch_is_not_told_to_download(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     attacks = {"mean image": mean_image(), "perfect": perfect()}
-    known = compare(attacks, published(), [PoolJudge()], panel=["lpips", "dists"], **FAST)
+    known = compare(attacks, published(), [PoolJudge()], metrics=["lpips", "dists"], **FAST)
     assert known.protocol["panel"] == []

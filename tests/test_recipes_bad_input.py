@@ -101,6 +101,6 @@ def test_no_steps_at_all(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: An
 def test_a_metric_that_does_not_exist_is_refused_before_hours_of_training(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    said = refused("compare", ["--panel", "[kid, vmaf]"], monkeypatch, capsys)
-    assert "panel: no metric 'vmaf'; there are ms_ssim, lpips, dists, fid, kid" in said
+    said = refused("compare", ["--metrics", "[judge_kd, vmaf]"], monkeypatch, capsys)
+    assert "--metrics: no metric 'vmaf'; There are ms_ssim, lpips, dists, judge_fd, judge_kd" in said
     assert not (home / "runs").exists()

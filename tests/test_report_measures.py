@@ -11,8 +11,10 @@ from evaluation_parts import PoolJudge, blurred, mean_image, perfect, pictures, 
 
 import featinv as fi
 from featinv.evaluation import Scoreboard
+from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.table import number
-from featinv.report.words import METRICS, OTHERS
+
+METRICS = Catalogue()
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def board() -> Scoreboard:
         attacks,
         published(truth),
         [PoolJudge()],
-        panel="full",
+        metrics="full",
         public=pictures(30, seed=9),
         resamples=100,
         progress=False,
@@ -46,14 +48,14 @@ def test_further_measures_stand_in_a_table_with_chance(board: Scoreboard, tmp_pa
     head, _, *rows = tables(board, tmp_path)["More measures"]
     by_name = {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
     measured = {"low_pass_psnr", "judge_cosine", "memorised", "nearest_is_public", "target_cosine"}
-    assert measured <= {metric for metric in OTHERS if METRICS[metric].heading in head}
-    assert METRICS["kid"].heading not in head, "60 pictures are too few for KID"
+    assert measured <= {metric.name for metric in METRICS.at("details") if metric.heading in head}
+    assert METRICS["judge_kd"].heading not in head, "60 pictures are too few for it"
     for name in ("blurred", "perfect"):
         for metric in measured:
             expected = number(board[name].metrics[metric], METRICS[metric].factor)
             assert by_name[name][METRICS[metric].heading] == expected
         within = board[name].metrics_by["within class"]["reid_auc"]
-        assert by_name[name][METRICS["within class"].heading] == number(within)
+        assert by_name[name][METRICS["reid_auc_within_class"].heading] == number(within)
     # Of 30 public pictures and 59 others, by hand.
     assert by_name["chance"][METRICS["nearest_is_public"].heading] == f"{100 * 30 / 89:.1f}"
 

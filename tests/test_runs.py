@@ -209,7 +209,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]:
         victim=VictimSettings(encoder),
         judges={"x": JudgeSettings(Part("judge", {"source": source}))},
         attacks={"mean image": AttackSettings(Part("MeanImage")), "ridge": AttackSettings(Part("Ridge"))},
-        panel=("default",),
+        metrics=("default",),
         flips=False,
         samples=2,
         tracking=TrackingSettings(mode="disabled"),

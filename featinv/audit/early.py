@@ -20,6 +20,7 @@ def check_early(settings: AuditSettings) -> None:
     check_out(settings.out)
     _check_paths(settings)
     _check_name(settings)
+    fi.evaluation.check_metrics(settings.metrics, "--metrics")
     _check_tracking(settings)
     for judge in settings.judges:
         try:

@@ -71,6 +71,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--train-judge", action="store_true", help="train one on the labelled public pictures")
     how.add_argument(
+        "--metrics",
+        metavar="my_package.my_metric",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="metrics of yours beside featinv's, by import path; their code is then run, so name only what you trust",
+    )
+    how.add_argument(
         "--named",
         metavar="ATTACK",
         default="two surrogates",

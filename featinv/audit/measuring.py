@@ -55,7 +55,7 @@ def measured(
         release,
         judges,
         named=named if named in attacks else None,
-        panel="full",
+        metrics=("full", *settings.metrics),
         seed=settings.seed,
         public=public,
         overlap=overlap,

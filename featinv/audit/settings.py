@@ -61,6 +61,8 @@ class AuditSettings:
     """files of judges, the first one counts; none: the packaged one, which knows made-up scenes only"""
     train_judge: bool = False
     """train a judge on the labelled public pictures, within a quarter of the minutes on top"""
+    metrics: tuple[str, ...] = ()
+    """metrics of yours beside all of featinv's, by import path; their code is run"""
     named: str = "two surrogates"
     """the attack on which the level rests, named before the private pictures are opened; "none": the level is corrected
     for all of them alike"""

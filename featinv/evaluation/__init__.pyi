@@ -1,14 +1,20 @@
 from .attack_score import AttackScore as AttackScore
+from .catalogue import METRICS as METRICS
+from .catalogue import Catalogue as Catalogue
 from .checks import check_attack_names as check_attack_names
 from .checks import check_judges as check_judges
+from .chosen_metrics import check_metrics as check_metrics
 from .comparison import compare as compare
-from .extras import check_panel as check_panel
+from .distribution import frechet_distance as frechet_distance
+from .distribution import kernel_distance as kernel_distance
 from .intervals import Interval as Interval
 from .intervals import bootstrap as bootstrap
 from .intervals import excess_risk as excess_risk
 from .intervals import paired as paired
 from .intervals import rate as rate
 from .intervals import wilson as wilson
+from .judging import JudgeOutputs as JudgeOutputs
+from .judging import feature_cosines as feature_cosines
 from .leak_level import Evidence as Evidence
 from .leak_level import LeakLevel as LeakLevel
 from .leak_level import Thresholds as Thresholds
@@ -29,10 +35,13 @@ from .significance import mcnemar as mcnemar
 from .versus import Versus as Versus
 
 __all__ = [
+    "METRICS",
     "AttackScore",
+    "Catalogue",
     "Check",
     "Evidence",
     "Interval",
+    "JudgeOutputs",
     "LeakLevel",
     "Pairing",
     "Scoreboard",
@@ -41,15 +50,18 @@ __all__ = [
     "bootstrap",
     "check_attack_names",
     "check_judges",
+    "check_metrics",
     "check_pairing",
-    "check_panel",
     "compare",
     "contact_sheet",
     "decile_indices",
     "excess_risk",
+    "feature_cosines",
+    "frechet_distance",
     "grid",
     "hierarchical",
     "holm",
+    "kernel_distance",
     "load_scoreboard",
     "mcnemar",
     "paired",

@@ -37,6 +37,11 @@ class AttackScore:
         """Whether an attack must beat this row to show a leak (linkage reconstructs nothing and does not count)."""
         return self.kind == "control" and self.role != LINKAGE
 
+    def interval(self, key: str) -> Interval | None:
+        """Return the interval of "<metric>" or "<metric>/<view>"; None where it was not measured."""
+        metric, _, view = key.partition("/")
+        return (self.metrics_by.get(view, {}) if view else self.metrics).get(metric)
+
     def as_json(self) -> dict[str, Any]:
         """Return the row in the public shape of `scoreboard.json`."""
         return {

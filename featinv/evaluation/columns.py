@@ -8,11 +8,11 @@ from jaxtyping import Shaped
 
 from featinv.errors import BadInput
 from featinv.evaluation.attack_score import WRONG_VECTOR, AttackScore
+from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.treatments import TREATMENTS
 
 CLUSTERS = "clusters"
 """Key of the pictures' clusters among the numbers per picture; no row's key, which has a slash."""
-LOWER_IS_BETTER = frozenset({"mse", "lpips", "dists"})
 WITHIN_CLASS = "within class"
 """View in which the candidates are the pictures of the same class."""
 _TOP = "reid_top"
@@ -22,6 +22,8 @@ _AUC = "reid_auc"
 class Columns:
     """Reads per-picture arrays; `reid_top<k>` and `reid_auc` are worked out from the ranks.
 
+    `catalogue` says of every metric which way is better, and to which family it belongs.
+
     `independent` are the views that identification has to hold in: the first judge's, the treated ones, and those of
     the other judges that are no siblings of the victim; none where the first judge is a sibling.
     """
@@ -30,6 +32,7 @@ class Columns:
         self, per_image: Mapping[str, np.ndarray], protocol: Mapping[str, Any], rows: Sequence[AttackScore]
     ) -> None:
         self.rows = {row.name: row for row in rows}
+        self.catalogue = Catalogue.of(protocol)
         self.clusters = per_image.get(CLUSTERS)
         self.independent = _independent(protocol, per_image)
         self._per_image = per_image

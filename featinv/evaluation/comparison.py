@@ -10,12 +10,14 @@ from featinv import processes
 from featinv.data import ImageSet, Overlap
 from featinv.errors import BadInput
 from featinv.evaluation.checks import check_attacks, check_judges, check_private
+from featinv.evaluation.chosen_metrics import DEFAULT, Asked, choose
 from featinv.evaluation.columns import CLUSTERS
-from featinv.evaluation.extras import DEFAULT, ExtraMeasures, choose
+from featinv.evaluation.extras import ExtraMeasures
 from featinv.evaluation.intervals import RESAMPLES, cluster_ids
 from featinv.evaluation.leak_level import Thresholds
 from featinv.evaluation.levels import assess
 from featinv.evaluation.measuring import link, measure, with_failures_filled
+from featinv.evaluation.metric_values import probe
 from featinv.evaluation.panel import Panel
 from featinv.evaluation.protocol import protocol_card
 from featinv.evaluation.row_scores import row_scores
@@ -37,7 +39,7 @@ def compare(
     judges: Sequence[Judge],
     *,
     galleries: Sequence[int] | None = None,
-    panel: str | Sequence[str] = DEFAULT,
+    metrics: Asked = DEFAULT,
     clusters: Sequence[object] | None = None,
     named: str | None = None,
     thresholds: Thresholds | None = None,
@@ -52,10 +54,11 @@ def compare(
 ) -> Scoreboard:
     """Score fitted attacks on every private picture of a release, controls first.
 
-    The first judge fills the plain columns. `panel` adds metrics that cost time or need weights, labels or the public
-    pictures: names of them, or "full"; what cannot be measured is named in the protocol with the reason. `galleries`
-    adds smaller galleries for re-identification (None: 100 and 1,000, where there are more pictures). `clusters` names,
-    for every picture, the person or event that it is one of several of: intervals and tests count these as one draw.
+    The first judge fills the plain columns. `metrics` adds your own (`featinv.metrics.Metric`, or the import path of
+    one) and those that cost time or need weights, labels or the public images: names of them, or "full" for all; what
+    cannot be measured is named in the protocol with the reason. `galleries` adds smaller galleries for
+    re-identification (None: 100 and 1,000, where there are more pictures). `clusters` names, for every picture, the
+    person or event that it is one of several of: intervals and tests count these as one draw.
     `named` is the attack chosen before the private pictures were opened, and `thresholds` where the levels of a leak
     begin. `public`, `overlap` (of `featinv.data`) and `fit_seconds` (by attack) go into the protocol as they are. Two
     rows are made here: how well the vectors link to the victim's own features ("direct match"), and the last attack
@@ -63,38 +66,39 @@ def compare(
 
     Raises BadInput for no judge, a judge that is the victim or serves an attack, a sibling as first judge, no control,
     an attack fitted on another victim, fewer private pictures than a gallery needs, pictures of another shape, a name
-    that is no metric, another number of clusters than pictures, a named attack that is not among them, and a seed
-    outside 0 to 2**63 - 1.
+    that is no metric, a metric of yours that does not return one finite number an image, another number of clusters
+    than pictures, a named attack that is not among them, and a seed outside 0 to 2**63 - 1.
     """
     seed = check_seed("compare: seed", seed)
     truth = check_private(release, galleries or ())
     galleries = [size for size in GALLERIES if size < len(truth)] if galleries is None else galleries
-    extras = choose(panel, truth, release, public)
+    chosen = choose(metrics, truth, release, public)
     ids = None if clusters is None else cluster_ids(clusters, len(truth))
     check_attacks(attacks, release)
     siblings = check_judges(judges, attacks, release, allow_sibling=allow_sibling)
     ordered = sorted(attacks, key=lambda name: attacks[name].kind != "control")
     if named is not None and named not in attacks:
         raise BadInput(f"named: no attack {named!r}; there are {', '.join(repr(name) for name in attacks)}")
+    probe(chosen.own, truth, judges[0])
     for name in ordered:
         _probe(name, attacks[name], release, truth.size)
 
     with _ticking(len(truth) * (len(ordered) + 1), progress) as tick:
-        prepared = Panel(
+        prepared = Panel.prepare(
             truth,
             judges,
             galleries=galleries,
             seed=seed,
             batch_size=batch_size,
-            pictures=extras.pictures,
+            metrics=(*chosen.measured("images"), *chosen.measured("judge")),
             tick=tick,
         )
-        extra = ExtraMeasures(extras, prepared, release, public, ids)
+        extra = ExtraMeasures.prepare(chosen, prepared, release, public, ids)
         measured = link(release, prepared)
         for name in ordered:
             wrong_row = name == ordered[-1] and attacks[name].kind == "attack"
             measured += measure(name, attacks[name], release, prepared, extra, wrong_row=wrong_row)
-    measured = with_failures_filled(measured)
+    measured = with_failures_filled(measured, chosen.catalogue)
     rows = row_scores(
         measured, prepared, priors=extra.priors(), resamples=resamples, fit_seconds=fit_seconds or {}, clusters=ids
     )

@@ -29,6 +29,11 @@ class Interval:
     n: int
     chance: float | None = None
 
+    def scaled(self, factor: int) -> "Interval":
+        """Return the same in another unit, e.g. in percent by 100."""
+        chance = None if self.chance is None else factor * self.chance
+        return Interval(factor * self.mean, factor * self.low, factor * self.high, self.n, chance)
+
 
 def bootstrap(
     values: Num[np.ndarray, " N"],

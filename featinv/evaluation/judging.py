@@ -13,15 +13,15 @@ from featinv.types import Images, Judge
 
 
 @dataclass(frozen=True)
-class Seen:
+class JudgeOutputs:
     """What a judge said about N pictures: its features and the class it gave to each."""
 
     features: Float32[np.ndarray, "N D"]
     labels: Int64[np.ndarray, " N"]
 
-    def take(self, order: Int64[np.ndarray, " M"]) -> "Seen":
+    def take(self, order: Int64[np.ndarray, " M"]) -> "JudgeOutputs":
         """Return the rows in another order."""
-        return Seen(self.features[order], self.labels[order])
+        return JudgeOutputs(self.features[order], self.labels[order])
 
 
 class Notebook:
@@ -30,7 +30,7 @@ class Notebook:
     def __init__(self, count: int) -> None:
         self._count = count
         self._filled = 0
-        self._seen: Seen | None = None
+        self._outputs: JudgeOutputs | None = None
 
     def add(self, judge: Judge, images: Images) -> None:
         """Show the judge a batch and keep its features and labels.
@@ -38,22 +38,23 @@ class Notebook:
         Raises BadInput when the judge does not answer with (features (B, D), logits (B, K)).
         """
         batch = look(judge, images)
-        if self._seen is None:
+        if self._outputs is None:
             # All at once: small arrays kept between large temporaries leave the heap full of holes (53 kB a picture).
             width = batch.features.shape[1]
-            self._seen = Seen(np.empty((self._count, width), dtype=np.float32), np.empty(self._count, dtype=np.int64))
+            features = np.empty((self._count, width), dtype=np.float32)
+            self._outputs = JudgeOutputs(features, np.empty(self._count, dtype=np.int64))
         rows = slice(self._filled, self._filled + len(images))
-        self._seen.features[rows], self._seen.labels[rows] = batch.features, batch.labels
+        self._outputs.features[rows], self._outputs.labels[rows] = batch.features, batch.labels
         self._filled += len(images)
 
-    def done(self) -> Seen:
+    def done(self) -> JudgeOutputs:
         """Return all batches as one. Raises RuntimeError unless every image was judged exactly once."""
-        if self._seen is None or self._filled != self._count:
+        if self._outputs is None or self._filled != self._count:
             raise RuntimeError(f"judge: scored {self._filled} of {self._count} images; every image counts exactly once")
-        return self._seen
+        return self._outputs
 
 
-def look(judge: Judge, images: Images) -> Seen:
+def look(judge: Judge, images: Images) -> JudgeOutputs:
     """Return the judge's features (float32) and labels (argmax of its logits) for one batch, on a CPU in blocks."""
     images = images.to(device_of(judge))
     with torch.no_grad():
@@ -61,17 +62,25 @@ def look(judge: Judge, images: Images) -> Seen:
         seen = [_look_at_block(judge, block) for block in blocks]
     if len(seen) == 1:
         return seen[0]
-    return Seen(np.concatenate([one.features for one in seen]), np.concatenate([one.labels for one in seen]))
+    return JudgeOutputs(np.concatenate([one.features for one in seen]), np.concatenate([one.labels for one in seen]))
 
 
-def _look_at_block(judge: Judge, images: Images) -> Seen:
+def _look_at_block(judge: Judge, images: Images) -> JudgeOutputs:
     answer = judge(images)
     if not (isinstance(answer, tuple) and len(answer) == 2 and all(part.ndim == 2 for part in answer)):
         raise BadInput(f"judges: {judge.name!r} must answer (features (B, D), logits (B, K)); got {_shape(answer)}")
     features, logits = answer
     if len(features) != len(images) or len(logits) != len(images):
         raise BadInput(f"judges: {judge.name!r} answered {len(features)} rows to {len(images)} pictures")
-    return Seen(features.float().cpu().numpy(), logits.argmax(dim=1).cpu().numpy())
+    return JudgeOutputs(features.float().cpu().numpy(), logits.argmax(dim=1).cpu().numpy())
+
+
+def feature_cosines(made: JudgeOutputs, original: JudgeOutputs) -> Float32[np.ndarray, " N"]:
+    """Return the cosine of the judge's raw features, row by row; 0 where one of them has no length."""
+    one, two = made.features.astype(np.float64), original.features.astype(np.float64)
+    length = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+    product = (one * two).sum(axis=1)
+    return np.divide(product, length, out=np.zeros_like(product), where=length > 0).astype(np.float32)
 
 
 def device_of(network: object) -> torch.device:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64
 
 from featinv.evaluation.attack_score import LINKAGE, WRONG_VECTOR
+from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.columns import wrong_view
 from featinv.evaluation.extras import ExtraMeasures
 from featinv.evaluation.intervals import Interval
@@ -92,10 +93,11 @@ def link(release: Release, panel: Panel) -> list[Measured]:
     return [Measured(DIRECT_MATCH, "control", LINKAGE, 0, 0.0, arrays)]
 
 
-def with_failures_filled(rows: Sequence[Measured]) -> list[Measured]:
+def with_failures_filled(rows: Sequence[Measured], catalogue: Catalogue) -> list[Measured]:
     """Give the pictures that an attack failed on the worst that any other control got."""
     return [
-        replace(row, arrays=fill_failed(row.arrays, [one.arrays for one in rows if _serves(one, row)])) for row in rows
+        replace(row, arrays=fill_failed(row.arrays, [one.arrays for one in rows if _serves(one, row)], catalogue))
+        for row in rows
     ]
 
 

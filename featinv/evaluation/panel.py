@@ -1,8 +1,10 @@
 """What is measured on every reconstruction, and how one attack's pass over the release is made."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,14 +12,16 @@ from jaxtyping import Bool, Int64
 
 from featinv.data import ImageSet
 from featinv.errors import BadInput
+from featinv.evaluation.catalogue import METRICS
 from featinv.evaluation.columns import WITHIN_CLASS, normalised, within_view
-from featinv.evaluation.judging import Notebook, Seen
+from featinv.evaluation.judging import JudgeOutputs, Notebook
+from featinv.evaluation.metric_values import check_finite, values_of
 from featinv.evaluation.picture_store import PictureStore
 from featinv.evaluation.reidentification import ranks, ranks_within
 from featinv.evaluation.treatments import TREATMENTS
-from featinv.metrics import low_pass_psnr, mse, psnr, ssim
+from featinv.metrics.metric import Metric
 from featinv.metrics.value_range import SLACK, rounded
-from featinv.types import Images, Judge, PerImage
+from featinv.types import Images, Judge
 
 PerPicture = dict[str, np.ndarray]
 """Arrays of N numbers, keyed "<metric>" for the first judge and the whole gallery, else "<metric>/<view>"."""
@@ -25,8 +29,8 @@ PerPicture = dict[str, np.ndarray]
 MAIN = ""
 _PIXELS = 2**22
 """Pixels of the largest batch (48 MiB in float32): a batch that suits 32 px would not fit at 256 px."""
-PictureMetric = Callable[[Images, Images], PerImage]
-PIXEL: dict[str, PictureMetric] = {"mse": mse, "psnr": psnr, "ssim": ssim, "low_pass_psnr": low_pass_psnr}
+USUAL = tuple(one for one in METRICS if one.needs in ("images", "judge") and not one.on_request)
+"""The metrics of images and of judge outputs that every comparison has."""
 
 
 @dataclass(frozen=True)
@@ -35,55 +39,86 @@ class Pass:
 
     name: str
     pictures: PictureStore
-    seen: dict[str, Seen]
+    seen: dict[str, JudgeOutputs]
     without: frozenset[str]
     failed: Bool[np.ndarray, " N"]
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
 class Panel:
-    """Everything that scoring one attack needs, prepared once: what the judges say of the originals.
+    """Everything that scoring one attack needs: metrics, and what the judges say of the originals in every view.
 
-    Batches hold at most `batch_size` pictures, fewer when these are large. `reconstruct` below is any callable from row
-    numbers to pictures (B, 3, S, S) in [0, 1]. Raises BadInput for a batch of none.
+    `originals` are what reconstructions are held against; a treated reconstruction is still compared with the
+    untouched original, and `treated_originals` say what the treatment alone does. `prepare` makes one.
     """
 
-    def __init__(
-        self,
+    truth: ImageSet
+    judges: tuple[Judge, ...]
+    originals: dict[str, JudgeOutputs]
+    treated_originals: dict[str, JudgeOutputs]
+    metrics: tuple[Metric, ...]
+    galleries: tuple[int, ...]
+    seed: int
+    batch_size: int
+    tick: Callable[[int], object]
+
+    @classmethod
+    def prepare(
+        cls,
         truth: ImageSet,
         judges: Sequence[Judge],
         *,
         galleries: Sequence[int] = (),
         seed: int = 0,
         batch_size: int = 256,
-        pictures: Mapping[str, PictureMetric] | None = None,
+        metrics: Sequence[Metric] | None = None,
         tick: Callable[[int], object] = lambda done: None,
-    ) -> None:
+    ) -> "Panel":
+        """Let every judge look at the originals, and return the panel.
+
+        `metrics` are those of images and of judge outputs; None: the usual ones. Batches hold at most `batch_size`
+        images, fewer when these are large. Raises BadInput for a batch of none.
+        """
         if batch_size < 1:
             raise BadInput(f"batch_size: expected at least 1, got {batch_size}")
-        self.truth = truth
-        self.judges = tuple(judges)
-        self.galleries = tuple(galleries)
-        self.seed = seed
-        self.metrics = {**PIXEL, **(pictures or {})}
-        self.batch_size = max(1, min(batch_size, _PIXELS // truth.size**2))
-        self.tick = tick
-        books = {view: Notebook(len(truth)) for view in self.views}
-        for rows in self._batches():
-            self._look(truth.batch(rows), books)
+        batch_size = max(1, min(batch_size, _PIXELS // truth.size**2))
+        books = {view: Notebook(len(truth)) for view in _views(judges)}
+        for rows in _batches(len(truth), batch_size):
+            _look(judges, truth.batch(rows), books)
             tick(len(rows))
         looked = {view: book.done() for view, book in books.items()}
-        self.treated_originals = {view: looked[view] for view in TREATMENTS}
-        # A treated reconstruction is still compared with the untouched original.
-        self.originals = {view: looked[MAIN if view in TREATMENTS else view] for view in looked}
-        self.classes = looked[MAIN].labels if truth.labels is None else truth.labels
+        return cls(
+            truth,
+            tuple(judges),
+            originals={view: looked[MAIN if view in TREATMENTS else view] for view in looked},
+            treated_originals={view: looked[view] for view in TREATMENTS},
+            metrics=USUAL if metrics is None else tuple(metrics),
+            galleries=tuple(galleries),
+            seed=seed,
+            batch_size=batch_size,
+            tick=tick,
+        )
+
+    @functools.cached_property
+    def classes(self) -> np.ndarray:
+        """The class of each image: its label, else the first judge's."""
+        return self.originals[MAIN].labels if self.truth.labels is None else self.truth.labels
+
+    @functools.cached_property
+    def class_sizes(self) -> Int64[np.ndarray, " N"]:
+        """How many images each image's class has."""
         _, member, counts = np.unique(self.classes, return_inverse=True, return_counts=True)
-        self.class_sizes: Int64[np.ndarray, " N"] = counts[member]
+        return counts[member]
 
     @property
     def views(self) -> tuple[str, ...]:
         """The ways a reconstruction is looked at: by the first judge, treated, and by each other judge."""
-        return (MAIN, *TREATMENTS, *(judge.name for judge in self.judges[1:]))
+        return _views(self.judges)
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """Yield the row numbers of one batch after the other, in order."""
+        return _batches(len(self.truth), self.batch_size)
 
     def size_of(self, view: str) -> int | Int64[np.ndarray, " N"]:
         """Return how many candidates the gallery of a view holds; of the class of each picture, within classes."""
@@ -105,13 +140,13 @@ class Panel:
         """
         books = {view: Notebook(len(self.truth)) for view in self.views}
         failed, seconds = [], 0.0
-        for rows in self._batches():
+        for rows in self.batches():
             begin = time.perf_counter()
             images = reconstruct(rows)
             seconds += time.perf_counter() - begin
             sound, bad = _sound(images, (len(rows), 3, self.truth.size, self.truth.size), name)
             pictures.append(sound)
-            self._look(sound, books)
+            _look(self.judges, sound, books)
             failed.append(bad)
             self.tick(len(rows))
         if pictures.count != len(self.truth):
@@ -125,10 +160,13 @@ class Panel:
         """Return every number of every picture; with `order`, reconstruction order[i] is held against original i."""
         order = np.arange(len(self.truth)) if order is None else order
         arrays = self._pixels(result, order)
+        judged = [metric for metric in self.metrics if metric.needs == "judge"]
         for view in self.views if views is None else views:
             seen, original = result.seen[view].take(order), self.originals[view]
-            arrays[keyed("judge_cosine", view)] = _cosines(seen.features, original.features)
-            arrays[keyed("judge_agreement", view)] = seen.labels == original.labels
+            for metric in judged:
+                values = values_of(metric, seen, original, count=len(order))
+                check_finite(metric, np.where(result.failed[order], 0, values))
+                arrays[keyed(metric.name, view)] = values
             arrays[keyed("rank", view)] = ranks(seen.features, original.features).astype(np.int32)
             inside = ranks_within(seen.features, original.features, self.classes).astype(np.int32)
             if view == MAIN:
@@ -160,35 +198,46 @@ class Panel:
             for view, seen in self.originals.items()
         }
 
-    def _batches(self) -> Iterator[np.ndarray]:
-        for start in range(0, len(self.truth), self.batch_size):
-            yield np.arange(start, min(start + self.batch_size, len(self.truth)))
-
-    def _look(self, images: Images, books: Mapping[str, Notebook]) -> None:
-        first, *others = self.judges
-        books[MAIN].add(first, images)
-        for view, treat in TREATMENTS.items():
-            books[view].add(first, treat(images))
-        for judge in others:
-            books[judge.name].add(judge, images)
-
     def _pixels(self, result: Pass, order: np.ndarray) -> PerPicture:
-        used = {name: metric for name, metric in self.metrics.items() if name not in result.without}
-        columns: dict[str, list[np.ndarray]] = {name: [] for name in used}
-        for rows in self._batches():
+        used = [one for one in self.metrics if one.needs == "images" and one.name not in result.without]
+        columns: dict[str, list[np.ndarray]] = {metric.name: [] for metric in used}
+        for rows in self.batches():
             originals, images = self.truth.batch(rows), result.pictures.batch(order[rows])
-            for name, metric in used.items():
-                columns[name].append(metric(images, originals).numpy())
+            for metric in used:
+                values = values_of(metric, images, originals, count=len(rows))
+                check_finite(metric, np.where(result.failed[order[rows]], 0, values), int(rows[0]))
+                columns[metric.name].append(values)
         return {name: np.concatenate(column) for name, column in columns.items()}
 
     def _mark_failed(self, arrays: PerPicture, failed: np.ndarray) -> PerPicture:
         if not failed.any():
             return arrays
+        worst_of = {metric.name: metric.worst for metric in self.metrics}
         for key, array in arrays.items():
             metric, _, view = key.partition("/")
-            worst = {"rank": self.size_of(view), "judge_agreement": False, "reid_auc": 0.0}.get(metric, np.nan)
+            worst: Any = {"rank": self.size_of(view), "reid_auc": 0.0}.get(metric, np.nan)
+            if array.dtype == bool:
+                worst = bool(worst_of[metric])
             arrays[key] = np.where(failed, worst, array).astype(array.dtype)
         return {**arrays, "failed": failed}
+
+
+def _views(judges: Sequence[Judge]) -> tuple[str, ...]:
+    return (MAIN, *TREATMENTS, *(judge.name for judge in judges[1:]))
+
+
+def _batches(count: int, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, count, size):
+        yield np.arange(start, min(start + size, count))
+
+
+def _look(judges: Sequence[Judge], images: Images, books: Mapping[str, Notebook]) -> None:
+    first, *others = judges
+    books[MAIN].add(first, images)
+    for view, treat in TREATMENTS.items():
+        books[view].add(first, treat(images))
+    for judge in others:
+        books[judge.name].add(judge, images)
 
 
 def keyed(metric: str, view: str) -> str:
@@ -199,14 +248,6 @@ def keyed(metric: str, view: str) -> str:
 def gallery_view(size: int) -> str:
     """Return the name under which the ranks in a smaller gallery stand."""
     return f"gallery {size}"
-
-
-def _cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Cosine of the raw features, row by row; 0 where one of them has no length."""
-    one, two = first.astype(np.float64), second.astype(np.float64)
-    length = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
-    product = (one * two).sum(axis=1)
-    return np.divide(product, length, out=np.zeros_like(product), where=length > 0).astype(np.float32)
 
 
 def _sound(images: Images, shape: tuple[int, ...], name: str) -> tuple[Images, Bool[np.ndarray, " B"]]:

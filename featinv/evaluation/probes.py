@@ -4,10 +4,13 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Bool, Float, Int64
 
+from featinv.data import ImageSet
+
 FOLDS = 5
 _PENALTY = 1e-2
 """Share of the mean eigenvalue that is added to each: enough where features outnumber pictures."""
 _CELLS = 2**22
+_MOST_LABELS = 100
 
 
 def probe_hits(
@@ -82,3 +85,21 @@ def _directions(rows: Float[np.ndarray, "N D"], centre: Float[np.ndarray, " D"])
     moved = rows.astype(np.float64) - centre
     length = np.linalg.norm(moved, axis=1, keepdims=True)
     return np.divide(moved, length, out=np.zeros_like(moved), where=length > 0)
+
+
+def label_free(labels: np.ndarray) -> float:
+    """Return the best rate without any features: the share of the commonest label."""
+    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+
+
+def attributes_of(images: ImageSet) -> dict[str, np.ndarray]:
+    """Return labels and factors of 2 to 100 values, each seen often enough for a probe, by name."""
+    known = {} if images.labels is None else {"label": np.asarray(images.labels)}
+    for name, values in images.factors.items():
+        if not np.array_equal(values, known.get("label", ())):  # the factor that the labels are made of
+            known[name] = np.asarray(values)
+    usable = {}
+    for name, values in known.items():
+        if 2 <= len(np.unique(values)) <= min(_MOST_LABELS, len(values) // FOLDS):
+            usable[name] = values.astype(np.int64)
+    return usable

@@ -7,6 +7,7 @@ from typing import Any
 from featinv import files
 from featinv.errors import BadInput
 from featinv.evaluation.attack_score import KINDS, AttackScore
+from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.intervals import Interval
 from featinv.evaluation.leak_level import read_level
 from featinv.evaluation.scoreboard import Scoreboard
@@ -30,6 +31,7 @@ def load_scoreboard(path: Path | str) -> Scoreboard:
     try:
         attacks = tuple(_row(row) for row in document["attacks"])
         victim, protocol = dict(document["victim"]), dict(document["protocol"])
+        Catalogue.of(protocol)
         _check_attributes(protocol.get("attributes") or {})
         level = read_level(document["leak_level"]) if document.get("leak_level") else None
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from featinv.evaluation.columns import LOWER_IS_BETTER, normalised
+from featinv.evaluation.catalogue import Catalogue
+from featinv.evaluation.columns import normalised
 from featinv.evaluation.intervals import Clusters, Interval, bootstrap_all, excess_of, rate
 from featinv.evaluation.reidentification import chance_mrr, chance_top
 
@@ -13,38 +14,28 @@ TOP = (1, 10)
 STRENGTH = "attack_strength"
 STRENGTH_TOP = 10
 
-FLOORS = {
-    "mse": 1.0,
-    "psnr": 0.0,
-    "ssim": -1.0,
-    "low_pass_psnr": 0.0,
-    "judge_cosine": -1.0,
-    "reid_auc": 0.0,
-    "ms_ssim": 0.0,
-    "lpips": 1.0,
-    "dists": 1.0,
-    "target_cosine": -1.0,
-}
-"""What a failed reconstruction is given where no control was measured."""
 
-
-def fill_failed(arrays: dict[str, np.ndarray], controls: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def fill_failed(
+    arrays: dict[str, np.ndarray], controls: Sequence[Mapping[str, np.ndarray]], catalogue: Catalogue
+) -> dict[str, np.ndarray]:
     """Give pictures that an attack failed on (NaN) the worst value that any control got on any picture."""
     if "failed" not in arrays:
         return arrays
-    return {key: _filled(key, array, controls) for key, array in arrays.items()}
+    return {key: _filled(key, array, controls, catalogue) for key, array in arrays.items()}
 
 
-def _filled(key: str, array: np.ndarray, controls: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+def _filled(
+    key: str, array: np.ndarray, controls: Sequence[Mapping[str, np.ndarray]], catalogue: Catalogue
+) -> np.ndarray:
     holes = np.isnan(array)
     if not holes.any():
         return array
-    metric = key.partition("/")[0]
-    worse = np.nanmax if metric in LOWER_IS_BETTER else np.nanmin
+    metric = catalogue[key.partition("/")[0]]
+    worse = np.nanmin if metric.higher_is_better else np.nanmax
     known = [
         values for values in (control[key] for control in controls if key in control) if not np.isnan(values).all()
     ]
-    worst = worse([worse(values) for values in known]) if known else FLOORS[metric]
+    worst = worse([worse(values) for values in known]) if known else metric.worst
     return np.where(holes, worst, array).astype(array.dtype)
 
 
@@ -59,7 +50,7 @@ def summarise(
     seed: int,
 ) -> dict[str, Metrics]:
     """Return, for every view ("" first), its metrics with intervals and, where there is one, chance."""
-    means = {key: values for key, values in arrays.items() if key.partition("/")[0] in FLOORS}
+    means = {key: values for key, values in arrays.items() if values.dtype.kind == "f"}
     for key, values in arrays.items():
         if key.partition("/")[0] == "rank":
             means[key.replace("rank", "reid_mrr", 1)] = 1 / values.astype(np.float64)
@@ -78,7 +69,7 @@ def summarise(
         if metric == "judge_agreement":
             views.setdefault(view, {})[metric] = rate(values, clusters=clusters, chance=label_chance[view])
         elif values.dtype == bool and metric != "failed":
-            views[view][metric] = rate(values, clusters=clusters, chance=(priors or {}).get(metric))
+            views.setdefault(view, {})[metric] = rate(values, clusters=clusters, chance=(priors or {}).get(metric))
         elif metric == "rank":
             for k in TOP:
                 chance = chance_top(k, gallery_sizes[view])

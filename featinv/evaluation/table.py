@@ -4,27 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from featinv.evaluation.attack_score import AttackScore
+from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.intervals import Interval
 from featinv.evaluation.treatments import TREATMENTS
+from featinv.metrics.metric import Metric
 
 _GAP = "  "
 _VIEWS = 6
 """Columns of one table of views, so that it fits a terminal; more make another table."""
 
-# Title, metric, factor. MSE, the judge's cosine and MRR stand in the JSON only: they say little that these do not.
-COLUMNS = (
-    ("PSNR dB", "psnr", 1),
-    ("SSIM", "ssim", 1),
-    ("agreement %", "judge_agreement", 100),
-    ("top-1 %", "reid_top1", 100),
-    ("top-10 %", "reid_top10", 100),
-    ("strength %", "attack_strength", 100),
-)
-
 
 def render(victim: dict[str, Any], protocol: dict[str, Any], attacks: Sequence[AttackScore]) -> str:
     """Return the main table, identification seen otherwise, and the notes that the numbers need."""
-    parts = [_heading(victim, protocol), _main_table(attacks)]
+    parts = [_heading(victim, protocol), _main_table(attacks, Catalogue.of(protocol).at("table"))]
     if tables := _views_tables(attacks):
         tables[0] = f"Top-10 % seen otherwise (an advantage that dies here is texture, not leakage)\n{tables[0]}"
         parts += tables
@@ -60,14 +52,15 @@ def _heading(victim: dict[str, Any], protocol: dict[str, Any]) -> str:
     )
 
 
-def _main_table(attacks: Sequence[AttackScore]) -> str:
-    rows = [["", *(title for title, *_ in COLUMNS)]]
+def _main_table(attacks: Sequence[AttackScore], shown: Sequence[Metric]) -> str:
+    """MSE, the judge's cosine and MRR stand in the JSON only: they say little that these do not."""
+    rows = [["", *(metric.column for metric in shown)]]
     first_attack = next((row for row in attacks if row.kind == "attack"), None)
     for row in attacks:
         if row is first_attack:
             rows.append([])
-        rows.append([row.name, *(number(row.metrics.get(key), factor) for _, key, factor in COLUMNS)])
-    rows += [[], ["chance", *(_chance(attacks, key, factor) for _, key, factor in COLUMNS)]]
+        rows.append([row.name, *(number(row.metrics.get(one.name), one.factor) for one in shown)])
+    rows += [[], ["chance", *(_chance(attacks, one.name, one.factor) for one in shown)]]
     return _aligned(rows)
 
 

@@ -11,16 +11,11 @@ from jaxtyping import Float, Float64
 from featinv.errors import BadInput
 from featinv.evaluation import significance
 from featinv.evaluation.attack_score import WRONG_VECTOR
-from featinv.evaluation.columns import LOWER_IS_BETTER, Columns
+from featinv.evaluation.columns import Columns
 from featinv.evaluation.intervals import Interval, bootstrap_all
 from featinv.evaluation.seeds import hierarchical
 
 ALPHA = 0.05
-FAMILIES = {
-    "pixel": ("mse", "psnr", "ssim"),
-    "perceptual": ("lpips", "dists"),
-    "identification": ("reid_top1", "reid_top10", "reid_auc"),
-}
 Side = Literal["better", "worse", "undecided", "not measured"]
 Group = tuple[str, ...]
 
@@ -110,8 +105,8 @@ def decide(columns: Columns, first: Group, second: Group, *, resamples: int, see
     attacks = [unit for unit, group in enumerate(units) if all(columns.rows[row].kind == "attack" for row in group)]
     pairs = sorted({*combinations(attacks, 2), asked})
     families = {
-        name: _family(columns, metrics, units, pairs, len(attacks), resamples=resamples, seed=seed, alpha=alpha)
-        for name, metrics in FAMILIES.items()
+        name: _family(columns, name, metrics, units, pairs, len(attacks), resamples=resamples, seed=seed, alpha=alpha)
+        for name, metrics in columns.catalogue.families().items()
     }
     verdict, reason = _verdict(families)
     return Versus(" + ".join(first), " + ".join(second), verdict, reason, families, len(pairs))
@@ -132,6 +127,7 @@ def _units(columns: Columns, first: Group, second: Group) -> list[Group]:
 
 def _family(
     columns: Columns,
+    family: str,
     metrics: Sequence[str],
     units: Sequence[Group],
     pairs: Sequence[tuple[int, int]],
@@ -141,8 +137,7 @@ def _family(
     seed: int,
     alpha: float,
 ) -> Family:
-    identifies = metrics == FAMILIES["identification"]
-    views = columns.independent if identifies else ("",)
+    views = columns.independent if family == "identification" else ("",)
     measured = [m for m in metrics if views and all(columns.has(row, m) for group in units[:2] for row in group)]
     if not measured:
         return Family("not measured", {}, False)
@@ -155,9 +150,10 @@ def _family(
     intervals = _differences(columns, units[0], units[1], measured, resamples=resamples, seed=seed)
     for metric, p in tests.items():
         interval = intervals[metric]
+        higher = columns.catalogue.higher_is_better(metric)
         both = (everywhere[metric, (0, 1)], corrected[metric, (0, 1)])
-        differences[metric] = Difference(interval, *both, _side(metric, interval, p, both[1], alpha))
-    side = _together(differences, alpha)
+        differences[metric] = Difference(interval, *both, _side(higher, interval, p, both[1], alpha))
+    side = _together(columns, differences, alpha)
     ahead = units[0] if side == "better" else units[1]
     return Family(side, differences, _beyond_prior(columns, ahead, measured, attacks, alpha))
 
@@ -190,23 +186,24 @@ def _tests(rows: Sequence[Float[np.ndarray, "S N"]], columns: Columns) -> Float6
 
 def _better_high(columns: Columns, group: Group, metric: str, view: str) -> Float[np.ndarray, "S N"]:
     rows = np.stack([columns.get(row, metric, view) for row in group]).astype(np.float64)
-    return -rows if metric in LOWER_IS_BETTER else rows
+    return rows if columns.catalogue.higher_is_better(metric) else -rows
 
 
-def _side(metric: str, interval: Interval, p: Float64[np.ndarray, "A A"], corrected: float, alpha: float) -> Side:
+def _side(higher: bool, interval: Interval, p: Float64[np.ndarray, "A A"], corrected: float, alpha: float) -> Side:
     if corrected >= alpha or interval.low <= 0 <= interval.high:
         return "undecided"
-    ahead = (interval.mean < 0) if metric in LOWER_IS_BETTER else (interval.mean > 0)
+    ahead = interval.mean > 0 if higher else interval.mean < 0
     # Views may point in another direction than the plain numbers; then neither is shown.
     if ahead != bool(p[0, 1] < p[1, 0]):
         return "undecided"
     return "better" if ahead else "worse"
 
 
-def _together(differences: dict[str, Difference], alpha: float) -> Side:
+def _together(columns: Columns, differences: dict[str, Difference], alpha: float) -> Side:
     for side, other in (("better", -1), ("worse", 1)):
         against = any(
-            found.p < alpha and np.sign(found.interval.mean) * (-1 if metric in LOWER_IS_BETTER else 1) == other
+            found.p < alpha
+            and np.sign(found.interval.mean) * (1 if columns.catalogue.higher_is_better(metric) else -1) == other
             for metric, found in differences.items()
         )
         if any(found.side == side for found in differences.values()) and not against:

@@ -1,4 +1,4 @@
-"""Metrics: (images, images) -> (B,), one number a picture; whoever calls reduces.
+"""Metrics: (images, images) -> (B,), one number an image; whoever calls reduces. `Metric` describes one.
 
 Nothing here keeps a picture or a running sum. torchmetrics (which imports torchvision) loads with the first metric.
 """

@@ -1,3 +1,5 @@
+from .inception import inception_features as inception_features
+from .metric import Metric as Metric
 from .perceptual import dists as dists
 from .perceptual import lpips as lpips
 from .pixel import low_pass_psnr as low_pass_psnr
@@ -9,8 +11,10 @@ from .value_range import checked_pair as checked_pair
 from .value_range import rounded as rounded
 
 __all__ = [
+    "Metric",
     "checked_pair",
     "dists",
+    "inception_features",
     "low_pass_psnr",
     "lpips",
     "ms_ssim",

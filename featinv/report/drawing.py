@@ -39,6 +39,7 @@ _STYLE: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "featinv",
     "axes.formatter.use_mathtext": False,
+    "text.parse_math": False,
 }
 
 

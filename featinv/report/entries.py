@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featinv.evaluation import AttackScore
+from featinv.evaluation import AttackScore, Catalogue
 from featinv.evaluation.attack_score import LINKAGE
+from featinv.metrics.metric import Metric, Place
 from featinv.report.finished_run import Rows, Run
 from featinv.report.leading import leading_attack, named_control
 
@@ -39,6 +40,19 @@ class Entry:
     def values(self, metric: str) -> np.ndarray | None:
         """Return the numbers per picture, where they are at hand."""
         return self.run.board.per_image.get(f"{self.row.name}/{metric}")
+
+
+def catalogue_of(runs: Sequence[Run]) -> Catalogue:
+    """Return the metrics that these runs speak of.
+
+    Raises BadInput where two runs mean different things by one name: their numbers do not compare.
+    """
+    return Catalogue.of(*(run.board.protocol for run in runs))
+
+
+def shown_metrics(listed: Sequence[Entry], place: Place) -> list[Metric]:
+    """Return the metrics that a place of the report shows."""
+    return catalogue_of([entry.run for entry in listed]).at(place)
 
 
 def entries(runs: Sequence[Run]) -> list[Entry]:

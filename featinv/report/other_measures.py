@@ -3,28 +3,26 @@
 from collections.abc import Sequence
 
 from featinv.evaluation import Interval
-from featinv.evaluation.columns import WITHIN_CLASS
 from featinv.evaluation.extras import ATTRIBUTE
 from featinv.evaluation.scoreboard_reading import read_interval
 from featinv.evaluation.table import number
+from featinv.metrics.metric import Metric
 from featinv.report.document import Facts, Section, Table
-from featinv.report.entries import Entry
+from featinv.report.entries import Entry, shown_metrics
 from featinv.report.finished_run import Run
-from featinv.report.words import ATTRIBUTES, METRICS, OTHERS
+from featinv.report.words import ATTRIBUTES
 
 
 def other_measures_section(listed: Sequence[Entry]) -> Section | None:
     """Return one row for each control and attack, one column for each further metric that was measured of any."""
-    metrics = [metric for metric in OTHERS if any(_found(entry, metric) for entry in listed)]
+    metrics = [metric for metric in shown_metrics(listed, "details") if any(_found(one, metric) for one in listed)]
     rows = [entry for entry in listed if any(_found(entry, metric) for metric in metrics)]
     if not metrics or not rows:
         return None
     cells = tuple((entry.label, *(_cell(_found(entry, metric), metric) for metric in metrics)) for entry in rows)
     chance = ("chance", *(_chance([_found(entry, metric) for entry in rows], metric) for metric in metrics))
-    table = Table(
-        ("", *(METRICS[metric].heading for metric in metrics)), (*cells, chance), rules=frozenset({len(cells)})
-    )
-    explained = Facts(tuple((METRICS[metric].heading, METRICS[metric].text) for metric in metrics))
+    table = Table(("", *(metric.heading for metric in metrics)), (*cells, chance), rules=frozenset({len(cells)}))
+    explained = Facts(tuple((metric.heading, metric.text) for metric in metrics))
     return Section("More measures", (), (table, explained))
 
 
@@ -51,17 +49,15 @@ def attributes_section(runs: Sequence[Run], listed: Sequence[Entry]) -> Section 
     return Section("What can be read off a vector", (ATTRIBUTES,), (Table(head, tuple(rows)),))
 
 
-def _found(entry: Entry, metric: str) -> Interval | None:
-    if metric == WITHIN_CLASS:
-        return entry.row.metrics_by.get(WITHIN_CLASS, {}).get("reid_auc")
-    return entry.row.metrics.get(metric)
+def _found(entry: Entry, metric: Metric) -> Interval | None:
+    return entry.row.interval(metric.key)
 
 
-def _cell(found: Interval | None, metric: str) -> str:
-    return number(found, METRICS[metric].factor)
+def _cell(found: Interval | None, metric: Metric) -> str:
+    return number(found, metric.factor)
 
 
-def _chance(found: Sequence[Interval | None], metric: str) -> str:
+def _chance(found: Sequence[Interval | None], metric: Metric) -> str:
     known = [one.chance for one in found if one is not None and one.chance is not None]
     return _cell(_point(known[0]), metric).partition(" ")[0] if known else ""
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from featinv.evaluation import Interval
 from featinv.evaluation.table import number
+from featinv.metrics.metric import Metric
 from featinv.report.criteria_section import criteria_section
 from featinv.report.document import Document, Facts, Notes, Part, Section, Table
-from featinv.report.entries import Entry, entries
+from featinv.report.entries import Entry, catalogue_of, entries, shown_metrics
 from featinv.report.finished_run import Run
 from featinv.report.identification_figure import EXPLANATION, identification_figure
 from featinv.report.interval_figures import interval_figures
@@ -17,7 +18,7 @@ from featinv.report.protocol_section import protocol_section
 from featinv.report.trade_off_figure import trade_off_figure
 from featinv.report.verdicts import verdict
 from featinv.report.versus_section import TITLE, versus_section
-from featinv.report.words import AT_LEAST, CONTROLS, INTERVALS, METRICS, PRIVATE, SCOREBOARD
+from featinv.report.words import AT_LEAST, CONTROLS, INTERVALS, PRIVATE
 
 
 def document(runs: Sequence[Run], *, pictures: bool = True) -> Document:
@@ -58,23 +59,22 @@ def _cautions(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _scoreboard(listed: Sequence[Entry]) -> Section:
-    metrics = [metric for metric in SCOREBOARD if any(metric in entry.row.metrics for entry in listed)]
+    shown = shown_metrics(listed, "report")
+    metrics = [metric for metric in shown if any(metric.name in entry.row.metrics for entry in listed)]
     table = _table(listed, metrics)
-    explained = Facts(tuple((METRICS[metric].heading, METRICS[metric].text) for metric in metrics))
+    explained = Facts(tuple((metric.heading, metric.text) for metric in metrics))
     return Section("Scoreboard", (CONTROLS, INTERVALS), (table, explained, *interval_figures(listed)))
 
 
-def _table(listed: Sequence[Entry], metrics: Sequence[str]) -> Table:
+def _table(listed: Sequence[Entry], metrics: Sequence[Metric]) -> Table:
     rows = [
-        (entry.label, *(number(entry.row.metrics.get(metric), METRICS[metric].factor) for metric in metrics))
+        (entry.label, *(number(entry.row.metrics.get(metric.name), metric.factor) for metric in metrics))
         for entry in listed
     ]
-    chances = [
-        _chance([entry.row.metrics.get(metric) for entry in listed], METRICS[metric].factor) for metric in metrics
-    ]
+    chances = [_chance([entry.row.metrics.get(metric.name) for entry in listed], metric.factor) for metric in metrics]
     first_attack = next((place for place, entry in enumerate(listed) if entry.is_attack), len(listed))
     return Table(
-        head=("", *(METRICS[metric].heading for metric in metrics)),
+        head=("", *(metric.heading for metric in metrics)),
         rows=(*rows, ("chance", *chances)),
         caption="Controls first, then attacks",
         rules=frozenset({first_attack, len(listed)}),
@@ -127,7 +127,9 @@ def _not_measured(runs: Sequence[Run], listed: Sequence[Entry], *, pictures: boo
     for run in runs:
         level, protocol = run.board.leak_level, run.board.protocol
         reasons = dict(protocol.get("not_measured") or {})
-        facts = [(METRICS[key].title if key in METRICS else key, str(reason)) for key, reason in reasons.items()]
+        known = catalogue_of([run])
+        titles = {key: found.title if (found := known.get(key)) else key for key in reasons}
+        facts = [(titles[key], str(reason)) for key, reason in reasons.items()]
         facts += _absent(run, pictures=pictures)
         lines = [f"{entry.label}: {note}." for entry in listed if entry.run is run for note in entry.row.notes]
         if protocol.get("warning"):

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from featinv.errors import BadInput
 from featinv.evaluation.attack_score import LINKAGE
-from featinv.evaluation.versus import FAMILIES, Family, Versus
+from featinv.evaluation.versus import Family, Versus
+from featinv.metrics.metric import FAMILIES
 from featinv.report.document import Section, Table
 from featinv.report.entries import Entry
 from featinv.report.finished_run import Run

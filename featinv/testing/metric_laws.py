@@ -3,25 +3,35 @@
 from collections.abc import Callable
 from typing import Any
 
+from featinv.metrics.metric import Metric
 from featinv.processes import seeded
 from featinv.testing.laws import demand
 from featinv.testing.paired_laws import demand_pairwise, worse_reconstructions
 from featinv.testing.synthetic import synthetic_images
 
 
-def check_metric(metric: Callable[[Any, Any], Any], *, higher_is_better: bool, size: int = 32) -> None:
-    """Raise AssertionError unless `metric` scores each picture by itself, and the perfect copy best.
+def check_metric(
+    metric: Metric | Callable[[Any, Any], Any], *, higher_is_better: bool | None = None, size: int = 32
+) -> None:
+    """Raise AssertionError unless `metric` scores each image by itself, and the perfect copy best.
 
-    Tried on pictures of `size` pixels: (B,) float32 and finite; independent of batch mates; best for the perfect copy.
+    Tried on images of `size` pixels: (B,) float32 and finite; independent of batch mates; best for the perfect copy. A
+    `Metric` of images says itself which way is better; for a bare function `higher_is_better` does.
     """
-    name = getattr(metric, "__name__", type(metric).__name__)
+    if isinstance(metric, Metric):
+        demand(metric.needs == "images" and metric.function is not None, f"{metric.name} must be a function of images")
+        name, score, higher_is_better = metric.name, metric.function, metric.higher_is_better
+        assert score is not None
+    else:
+        name, score = getattr(metric, "__name__", type(metric).__name__), metric
+    demand(higher_is_better is not None, f"{name}: higher_is_better must be given for a bare function")
     sign = -1 if higher_is_better else 1
     original = synthetic_images(4, size=size)
     with seeded(0):
-        demand_pairwise(metric, original, name)
-        perfect = sign * metric(original, original)
+        demand_pairwise(score, original, name)
+        perfect = sign * score(original, original)
         for what, worse in worse_reconstructions(original):
-            values = sign * metric(worse, original)
+            values = sign * score(worse, original)
             demand(
                 bool((perfect < values).all()),
                 f"{name} must score a perfect copy better than {what} (higher_is_better={higher_is_better}): got "

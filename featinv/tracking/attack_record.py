@@ -9,9 +9,6 @@ from featinv.errors import BadInput
 from featinv.evaluation import AttackScore, Scoreboard
 from featinv.tracking.run_record import Reference, RunRecord, RunTable
 
-SHORT = {"attack_strength": "strength"}
-"""Names in wandb that differ from the scoreboard's: `attack/strength`, not `attack/attack_strength`."""
-
 
 def attack_record(
     board: Scoreboard,
@@ -61,7 +58,7 @@ def private_summary(row: AttackScore) -> dict[str, Any]:
     """Return `attack/<metric>` with `_low` and `_high` for the plain columns: names that wandb sorts and filters by."""
     summary: dict[str, Any] = {}
     for metric, interval in row.metrics.items():
-        name = f"attack/{SHORT.get(metric, metric)}"
+        name = f"attack/{tracked_name(metric)}"
         summary |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
         if interval.chance is not None:
             summary[f"{name}_chance"] = interval.chance
@@ -70,6 +67,11 @@ def private_summary(row: AttackScore) -> dict[str, Any]:
         "attack/parameters": row.parameters,
         "attack/notes": "; ".join(row.notes),
     }
+
+
+def tracked_name(metric: str) -> str:
+    """Return the name of a metric in wandb, where it stands under `attack/`: `attack/strength` for attack_strength."""
+    return metric.removeprefix("attack_")
 
 
 def described(attack: Any) -> dict[str, Any]:

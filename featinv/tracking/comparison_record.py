@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from featinv.evaluation import AttackScore, Interval, Scoreboard
-from featinv.tracking.attack_record import SHORT, common
+from featinv.evaluation import AttackScore, Catalogue, Interval, Scoreboard
+from featinv.tracking.attack_record import common, tracked_name
 from featinv.tracking.comparison_figures import bars, trade_off
 from featinv.tracking.run_record import Plot, Reference, RunRecord, RunTable
 
 COMPARISON = "comparison"
-BARS = ("psnr", "ssim", "reid_top10", "attack_strength")
 TRADE_OFF = ("psnr", "reid_top10")
 
 
@@ -21,21 +20,23 @@ def comparison_record(
     references: tuple[Reference, ...] = (),
 ) -> RunRecord:
     """Return the record of the whole board."""
-    shown = [metric for metric in BARS if any(metric in row.metrics for row in board.attacks)]
+    catalogue = Catalogue.of(board.protocol)
+    drawn = [metric for metric in catalogue.at("bars") if any(metric.name in row.metrics for row in board.attacks)]
+    shown = [metric.name for metric in drawn]
     table = scoreboard_table(board.attacks)
     plots = {
-        f"plots/{SHORT.get(metric, metric)}": Plot(
+        f"plots/{tracked_name(metric)}": Plot(
             "bar", _pairs(board.attacks, ("attack", metric)), "attack", metric, metric
         )
         for metric in shown
     }
-    pictures = {"scoreboard/bars": bars(board.attacks, shown)}
+    pictures = {"scoreboard/bars": bars(board.attacks, drawn)}
     if all(metric in shown for metric in TRADE_OFF):
         columns = ("attack", *TRADE_OFF)
         plots["plots/trade_off"] = Plot(
             "scatter", _pairs(board.attacks, columns), *TRADE_OFF, "likeness against re-identification"
         )
-        pictures["scoreboard/trade_off"] = trade_off(board.attacks, *TRADE_OFF)
+        pictures["scoreboard/trade_off"] = trade_off(board.attacks, *(catalogue[name] for name in TRADE_OFF))
     return RunRecord(
         name=COMPARISON,
         job_type=COMPARISON,
@@ -52,7 +53,7 @@ def comparison_record(
 def scoreboard_table(rows: Sequence[AttackScore]) -> RunTable:
     """Return one row an attack: every plain metric with its bounds, what it cost, and the notes."""
     metrics = list(dict.fromkeys(metric for row in rows for metric in row.metrics))
-    bounded = [f"{SHORT.get(metric, metric)}{bound}" for metric in metrics for bound in ("", "_low", "_high")]
+    bounded = [f"{tracked_name(metric)}{bound}" for metric in metrics for bound in ("", "_low", "_high")]
     columns = ("attack", "kind", "role", *bounded, "seconds", "parameters", "notes")
     lines = []
     for row in rows:

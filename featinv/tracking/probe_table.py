@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Int64
 
-from featinv.evaluation import Scoreboard, sample
+from featinv.evaluation import Catalogue, Scoreboard, sample
 from featinv.evaluation.treatments import as_uint8
 from featinv.tracking.run_record import RunTable
 from featinv.types import Attack
@@ -13,8 +13,6 @@ from featinv.victim import Release
 
 PROBE_KEY = "probe"
 """The one key of these tables, the same in all runs and versions: wandb joins tables by it."""
-METRICS = ("psnr", "ssim", "mse", "lpips", "dists", "judge_cosine", "judge_agreement", "rank")
-"""Numbers per picture that are shown, where they were measured."""
 
 
 def draw_probe(board: Scoreboard, count: int) -> Int64[np.ndarray, " P"]:
@@ -42,10 +40,10 @@ def probe_table(
         shown = sample({name: attack}, release, chosen)[name].nan_to_num(0.0)
         columns["original"] = list(release.truth.uint8(chosen))
         columns["reconstruction"] = list(as_uint8(shown))
-    for metric in METRICS:
-        values = board.per_image.get(f"{name}/{metric}")
+    for metric in Catalogue.of(board.protocol).at("probe"):
+        values = board.per_image.get(f"{name}/{metric.name}")
         if values is not None:
-            columns[metric] = [_plain(value) for value in values[chosen]]
+            columns[metric.name] = [_plain(value) for value in values[chosen]]
     return RunTable(tuple(columns), tuple(zip(*columns.values(), strict=True)))
 
 

@@ -146,7 +146,7 @@ def prepared(truth: "fi.data.ImageSet", config: Config) -> "Panel":
     from featinv.evaluation.panel import Panel
 
     galleries = [size for size in (100, 1000) if size < len(truth)]
-    return Panel(truth, [Pooling()], galleries=galleries, batch_size=config.batch_size)
+    return Panel.prepare(truth, [Pooling()], galleries=galleries, batch_size=config.batch_size)
 
 
 def made_up(truth: "fi.data.ImageSet", rows: "np.ndarray") -> "Tensor":

@@ -35,7 +35,7 @@ def _score(job: "Job") -> dict[str, Any]:
         attacks,
         release,
         job.judges,
-        panel=["memorised"],
+        metrics=["memorised"],
         public=job.study.pairs.images,
         overlap=overlap,
         fit_seconds=seconds,

@@ -1,5 +1,6 @@
 """The audit itself: plan, train, open the private pictures, score, and say what leaks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import featinv as fi
@@ -29,8 +30,10 @@ class Outcome:
         return 1 if self.passed is False else 0
 
 
-def run_audit(settings: AuditSettings) -> Outcome:
+def run_audit(settings: AuditSettings, *, suite: Sequence[SuiteEntry] | None = None) -> Outcome:
     """Train the attack suite on the public images, score it on the private ones, and write the report.
+
+    `suite` replaces the packaged attacks; the report lists those that it lacks as not tried.
 
     Leaves scoreboard.json, report.html, report.md, audit.json (plan, named attack, times) and a folder an attack.
     Called again it shows the finished audit; after a kill it goes on. Raises BadInput for pictures, vectors or judges
@@ -53,14 +56,14 @@ def run_audit(settings: AuditSettings) -> Outcome:
         labelled=public.labels is not None and len(set(public.labels.tolist())) > 1,
         white_box=source.encoder is not None,
     )
-    plan = plan_suite(settings.minutes, situation, extra)
+    plan = plan_suite(settings.minutes, situation, extra, suite=suite)
     named = _named(settings, plan)
     text.say_plan(settings, plan, named, len(public), source.size)
 
     assert settings.private is not None
     public, overlap, release = open_private(settings, source, public)
     assert release.truth is not None
-    inputs = inputs_of(settings, source, public, release.truth)
+    inputs = {**inputs_of(settings, source, public, release.truth), "the attack suite": list(plan.names)}
     record.must_be_of(inputs)
     if run.finished:
         print(f"{run.path}: this audit has run already; remove the folder to run it again.\n")

@@ -110,16 +110,24 @@ def most_images(public: int) -> int:
     return max(LEAST_IMAGES, PASSES * public)
 
 
-def plan_suite(minutes: int | float, situation: Situation, extra: Sequence[SuiteEntry] = ()) -> SuitePlan:
+def plan_suite(
+    minutes: int | float,
+    situation: Situation,
+    extra: Sequence[SuiteEntry] = (),
+    *,
+    suite: Sequence[SuiteEntry] | None = None,
+) -> SuitePlan:
     """Return what is tried within so many minutes of training; `extra` are attacks of the caller's, tried last.
 
-    Raises BadInput for two attacks of one name.
+    `suite` replaces the packaged attacks (`SUITE`); those that it lacks are listed as left out. Raises BadInput for two
+    attacks of one name.
     """
-    every = (*SUITE, *extra)
+    every = (*(SUITE if suite is None else suite), *extra)
     names = [entry.name for entry in every]
     if twice := {name for name in names if names.count(name) > 1}:
         raise BadInput(f"--attack: the suite has an attack {min(twice)!r} already; give yours another name")
     left_out = {entry.name: why for entry in every if (why := entry.left_out(situation))}
+    left_out |= {entry.name: "the caller left it out" for entry in SUITE if entry.name not in names}
     entries = tuple(entry for entry in every if entry.name not in left_out)
     return SuitePlan(entries, shared_minutes(minutes, entries), left_out)
 

@@ -15,6 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -74,13 +75,13 @@ def audited(seed: int, config: Config) -> list[str]:
     images, features = scenes_and_vectors(public + private, seed)
     suite = [entry for entry in fi.audit.SUITE if entry.name in config.attacks]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        paths: dict[str, str] = {}
+        paths: dict[str, Any] = {}
         for side, flag, rows in (
             ("public", "public_features", np.arange(public)),
             ("private", "features", np.arange(public, public + private)),
         ):
             paths |= {side: f"{folder}/{side}.npz", flag: f"{folder}/{side}.npy"}
-            np.savez(paths[side], images=images.uint8(rows), labels=images.labels[rows])
+            np.savez(paths[side], images=images.uint8(rows), labels=images.factors["shape"][rows])
             np.save(paths[flag], features[rows])
         settings = fi.audit.AuditSettings(f"{folder}/audit", **paths, size=32, named="none", pictures=False)
         board = fi.audit.run_audit(settings, suite=suite).board
@@ -90,11 +91,9 @@ def audited(seed: int, config: Config) -> list[str]:
         return [f"refused for {check.name}" for check in fi.audit.gate_checks(board, "L2") if not check.passed]
 
 
-def scenes_and_vectors(count: int, seed: int) -> "tuple[fi.data.ImageSet, np.ndarray, np.ndarray]":
-    """Return images, their labels and their vectors."""
+def scenes_and_vectors(count: int, seed: int) -> "tuple[fi.data.ImageSet, np.ndarray]":
     images = fi.data.scenes(count, size=32, seed=seed)
-    assert images.labels is not None
-    return images, images.labels, np.asarray(fi.extract(fi.Victim(fi.encoders.tiny()), images).features(range(count)))
+    return images, np.asarray(fi.extract(fi.Victim(fi.encoders.tiny()), images).features(range(count)))
 
 
 def confirmed(
@@ -110,10 +109,10 @@ def confirmed(
     for draw in range(config.draws):
         rng = np.random.default_rng((config.seed, draw))
         drawn = rng.permutation(len(images))[: sum(sizes)]
-        rows = [part[np.argsort(images.labels[part], kind="stable")] for part in np.split(drawn, [sizes[0]])]
+        rows = [part[np.argsort(images.factors["shape"][part], kind="stable")] for part in np.split(drawn, [sizes[0]])]
         vectors = [features[part] for part in rows]
         if damage is not None:
-            vectors[side] = vectors[side][damage(rng, images.labels[rows[side]])]
+            vectors[side] = vectors[side][damage(rng, images.factors["shape"][rows[side]])]
         pairs, truth = fi.Pairs(vectors[0], images.take(rows[0])), images.take(rows[1])
         results.append(fi.evaluation.check_pairing(pairs, fi.Release(vectors[1], {}, truth)).confirmed)
     rate = fi.evaluation.rate(np.array(results))

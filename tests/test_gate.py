@@ -241,6 +241,18 @@ def test_power_of_the_class_level_counts_from_chance(smallest: float | None, cha
     assert check_power(level, "L4").passed
 
 
+def test_a_suite_of_the_callers_is_told_and_is_another_audit(base: Path, tmp_path: Path) -> None:
+    """A shorter suite passes only as what it is: the rest is listed, and a full audit takes no board of it."""
+    asked = settings(base, tmp_path / "run", max_level="L2")
+    short = [entry for entry in fi.audit.SUITE if entry.name in ("mean image", "nearest neighbour")]
+    board = fi.audit.run_audit(asked, suite=short).board
+    assert {row.name for row in board.attacks if row.role in ("control", "attack")} == {entry.name for entry in short}
+    assert board.leak_level is not None
+    assert "ridge: the caller left it out" in board.leak_level.not_tried
+    with pytest.raises(fi.BadInput, match="holds an audit of other inputs .the attack suite differ now"):
+        fi.audit.run_audit(asked)
+
+
 def test_two_attacks_of_one_name_are_refused(base: Path, tmp_path: Path) -> None:
     situation = suite.Situation(public=300, feature_shape=(64,), image_size=32, labelled=True, white_box=True)
     with pytest.raises(fi.BadInput, match="has an attack 'ridge' already"):

@@ -1,7 +1,6 @@
 """Exact resume with an adversary: both networks, both optimisers, the average, LeCam's averages and every counter."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import torch
 from adversarial_parts import make_adversary
 from safetensors.torch import load_file
 from torch import Tensor
-from training_parts import make_decoder, make_pairs
+from training_parts import kill_moments, make_decoder, make_pairs
 
 from featinv import Adversary, BadInput, Training
 from featinv.discriminators import DiffAugment
@@ -157,12 +156,13 @@ def _start(tmp_path: Path, name: str, pause: float) -> subprocess.Popen:
 @pytest.mark.multiprocess
 def test_killed_at_a_random_step_and_resumed_both_networks_end_as_they_would_have(tmp_path: Path) -> None:
     whole = _start(tmp_path, "whole", 0.0)
-    passes = random.Random(os.getpid()).randint(20, 300)
+    moments = kill_moments()
+    passes = moments.randint(20, 300)
     with _start(tmp_path, "cut", 0.003) as killed:
         assert killed.stdout is not None
         for _ in range(passes):
             assert killed.stdout.readline() == "pass\n"
-        time.sleep(random.random() * 0.02)  # within a step, or while a state is being written
+        time.sleep(moments.random() * 0.02)  # within a step, or while a state is being written
         os.kill(killed.pid, signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
     latest = Checkpoints(tmp_path / "cut").latest()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import resource
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 import torch
 from evaluation_parts import mean_image
 from torch import Tensor
-from training_parts import make_decoder, make_pairs
+from training_parts import kill_moments, make_decoder, make_pairs
 
 from featinv import BadInput, Training
 from featinv.losses import L1, MSE, Loss
@@ -80,12 +79,13 @@ def _start(tmp_path: Path, name: str, pause: float) -> subprocess.Popen:
 @pytest.mark.multiprocess
 def test_killed_at_a_random_step_and_resumed_it_ends_in_the_same_weights(tmp_path: Path) -> None:
     whole = _start(tmp_path, "whole", 0.0)
-    calls = random.Random(os.getpid()).randint(20, 100)  # two calls a step, sixty steps
+    moments = kill_moments()
+    calls = moments.randint(20, 100)  # two calls a step, sixty steps
     with _start(tmp_path, "cut", 0.01) as killed:
         assert killed.stdout is not None
         for _ in range(calls):
             assert killed.stdout.readline() == "step\n"
-        time.sleep(random.random() * 0.02)  # within a step, or while a state is being written
+        time.sleep(moments.random() * 0.02)  # within a step, or while a state is being written
         os.kill(killed.pid, signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "cut.pt").exists()

@@ -1,5 +1,7 @@
 """Small pairs, decoders and losses that the training tests (and the processes that they start) share."""
 
+import os
+import random
 from typing import Any
 
 import numpy as np
@@ -115,3 +117,10 @@ class DoubleViews:
 
     def take(self, indices: Any) -> "DoubleViews":
         return DoubleViews(self.plain.take(indices))
+
+
+def kill_moments() -> random.Random:
+    """Return what draws the moments of kills, and print its seed: FEATINV_KILL_SEED=N replays another one."""
+    seed = int(os.environ.get("FEATINV_KILL_SEED", "0"))
+    print(f"FEATINV_KILL_SEED={seed}")  # shown by pytest where the test fails
+    return random.Random(seed)

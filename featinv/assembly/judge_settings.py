@@ -53,7 +53,8 @@ def judge_fingerprints(
 def _judge(settings: JudgeSettings, public: "ImageSet", folders: Mapping[str, str | None] | None) -> "Judge":
     part = fill(settings.judge, folders)
     file = Path(str(part.args.get("source", "")))
-    if settings.train and not file.is_file():
+    # The main process answers for all: another one may come to look only when this judge has just been saved.
+    if settings.train and not fi.processes.broadcast(file.is_file()):
         if fi.processes.is_main():
             judge, _ = fi.training.train_judge(
                 public, settings.training, make=lambda heads: build(settings.network, fi.encoders.networks, heads)

@@ -124,7 +124,8 @@ def board_of(
 ) -> "fi.Scoreboard | None":
     """Fit and score one release's attacks, or read what a run before this one left; None where others speak."""
     path = run.folder(f"{case.size} px {case.layer}")
-    if (path / "scoreboard.json").is_file():
+    # The main process answers for all: another one may come to look only when this board has just been saved.
+    if fi.processes.broadcast((path / "scoreboard.json").is_file()):
         return fi.load_scoreboard(path)
     public, private, overlap = pictures
     judges = fi.assembly.build_judges(config.judges, public, folders(config))

@@ -60,10 +60,11 @@ def test_pictures_beside_folders_are_taken_without_labels(tmp_path: Path) -> Non
     assert images.labels is None
 
 
-def test_hidden_names_are_ignored(tmp_path: Path) -> None:
-    images = folder(make(tmp_path, "a.png", "._a.png", ".thumbnails/a.png"), size=16)
+def test_hidden_images_are_lost_and_thumbnails_are_left_out(tmp_path: Path) -> None:
+    images = folder(make(tmp_path, "a.png", ".a.png", ".deep/er/b.jpg", ".thumbnails/a.png"), size=16)
     assert images.ids == ("a.png",)
-    assert images.skipped == ()
+    assert {name for name, _ in images.skipped} == {".a.png", ".deep/er/b.jpg"}
+    assert images.intake.left_out == ((".thumbnails", 1),)
 
 
 def test_a_wide_picture_is_cropped_to_its_middle_or_stretched(tmp_path: Path) -> None:
@@ -116,27 +117,29 @@ def test_what_cannot_be_used_is_skipped_counted_and_listed(spoiled: Path, caplog
     reasons = dict(images.skipped)
     assert set(reasons) == {
         "truncated.jpg", "truncated.png", "empty.png", "text.png", "one.png", "sliver.png", "large.png", "float.tif",
-        "missing.png", "loop.png", "deeper/back", "pipe.png",
+        "missing.png", "loop.png", "pipe.png",
     }  # fmt: skip
     for name, words in {
         "truncated.jpg": "truncated",
         "truncated.png": "cannot be decoded",
         "empty.png": "zero bytes",
-        "text.png": "no picture in a format",
+        "text.png": "no image in a format",
         "one.png": "1 x 1 px: a side is shorter than 8 px",
         "sliver.png": "7 x 300 px",
         "large.png": "too large: 200 x 200 px",
         "float.tif": "unknown range",
         "missing.png": "unreadable",
         "loop.png": "unreadable",
-        "deeper/back": "folder above",
         "pipe.png": "not a regular file",
     }.items():
         assert words in reasons[name], (name, reasons[name])
     assert all("\n" not in reason for reason in reasons.values())
-    assert images.provenance["skipped"] == 12
-    (record,) = caplog.records
-    assert "12 of 14 files skipped" in record.getMessage()
+    assert images.intake.beside == (("deeper/back", "a link back to a folder above it"),)
+    assert images.provenance["skipped"] == images.intake.lost == 11
+    assert images.intake.lost_share == 11 / 13
+    lost, beside = caplog.records
+    assert "11 of 13 image files were not read" in lost.getMessage()
+    assert "deeper/back" in beside.getMessage()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -165,6 +168,7 @@ def test_a_folder_that_cannot_be_listed_is_skipped(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("featinv.data.picture_listing.os.scandir", refuse)
     images = folder(tmp_path, size=16)
     assert images.skipped == (("locked", "unreadable: Permission denied"),)
+    assert images.intake.lost_share == 1, "nobody knows how many images were in it"
     assert images.labels is None
 
 
@@ -212,7 +216,7 @@ def test_a_picture_smaller_than_asked_is_refused_skipped_or_enlarged(tmp_path: P
         assert words in str(caught.value)
     skipped = folder(tmp_path, size=32, smaller="skip")
     assert skipped.ids == ("a.png", "c.png")
-    assert skipped.skipped[0] == ("b.png", "20 x 40 px: smaller than the 32 px asked for")
+    assert skipped.skipped[0] == ("b.png", "too small: 20 x 40 px, less than the 32 px asked for")
     enlarged = folder(tmp_path, size=32, smaller="upscale")
     assert enlarged.ids == ("a.png", "b.png", "c.png", "d.png")
     assert enlarged.skipped == ()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from featinv.data.intake import Intake
 from featinv.errors import BadInput
 from featinv.types import Images
 
@@ -22,8 +23,9 @@ class ImageSet:
 
     `pixels` is (N, S, S, 3) uint8 and is never copied as a whole: `take` and `split` only keep rows, `batch` and
     `uint8` gather only what is asked. `labels` is (N,) int64 or None, `factors` maps a name to (N,) int64 (ground
-    truth beside the label), `provenance` is a JSON-able record of where the pictures came from, and `skipped` lists
-    (path, reason) for files that could not be used. Raises BadInput where counts, types or shapes disagree.
+    truth beside the label), `provenance` is a JSON-able record of where the pictures came from, and `intake` says which
+    files of the folder were not read; `take` and `split` keep that of the whole. Raises BadInput where counts, types or
+    shapes disagree.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class ImageSet:
         classes: Sequence[str] = (),
         factors: Mapping[str, npt.ArrayLike] | None = None,
         provenance: Mapping[str, Any] | None = None,
-        skipped: Sequence[tuple[str, str]] = (),
+        intake: Intake | None = None,
     ) -> None:
         _check_pixels(pixels)
         count = len(pixels)
@@ -52,7 +54,7 @@ class ImageSet:
             _check_labels(self.labels, self.classes)
         self.factors = {name: _whole_numbers(f"factors[{name!r}]", v, count) for name, v in (factors or {}).items()}
         self.provenance: dict[str, Any] = dict(provenance or {})
-        self.skipped: tuple[tuple[str, str], ...] = tuple(skipped)
+        self.intake: Intake = intake or Intake()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,6 +68,11 @@ class ImageSet:
     def size(self) -> int:
         """Pixels a side."""
         return int(self._pixels.shape[1])
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """(path, reason) of the image files that were not read."""
+        return self.intake.skipped
 
     @property
     def source(self) -> str:
@@ -138,7 +145,7 @@ class ImageSet:
         chosen.labels = None if self.labels is None else self.labels[rows]
         chosen.factors = {name: values[rows] for name, values in self.factors.items()}
         chosen.provenance = json.loads(json.dumps(self.provenance))
-        chosen.skipped = self.skipped
+        chosen.intake = self.intake
         return chosen
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+from featinv.data.image_formats import formats_of, head_of, unread_start
+
 LEAST_SIDE = 8
 """Pixels: a picture with a shorter side shows nothing worth reconstructing."""
 
@@ -27,6 +27,9 @@ BROKEN_FILE = (
     struct.error,
     zlib.error,
 )
+
+_NEW_SUBFILE_TYPE = 254
+"""TIFF tag whose first bit says that an image is a reduced version of another one in the file"""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -62,14 +65,21 @@ def decode_picture(path: Path, *, size: int, fit: Fit, upscale: bool, limit_pixe
     try:
         if path.stat().st_size == 0:
             raise Unusable("zero bytes")
-        with Image.open(path, formats=FORMATS) as picture:
+        with Image.open(path, formats=formats_of(path.suffix.lower())) as picture:
             return _decoded(picture, size=size, fit=fit, upscale=upscale, limit_pixels=limit_pixels)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unusable(f"too large for Pillow's own limit of {Image.MAX_IMAGE_PIXELS} px") from error
     except UnidentifiedImageError as error:
-        raise Unusable(f"no picture in a format that is read here ({', '.join(FORMATS)})") from error
+        raise Unusable(_why_unidentified(path)) from error
     except BROKEN_FILE as error:
         raise Unusable(f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def _why_unidentified(path: Path) -> str:
+    try:
+        return unread_start(head_of(path)) or "no image in a format that Pillow reads"
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 def _decoded(picture: Image.Image, *, size: int, fit: Fit, upscale: bool, limit_pixels: int) -> np.ndarray:
@@ -77,9 +87,11 @@ def _decoded(picture: Image.Image, *, size: int, fit: Fit, upscale: bool, limit_
     if width * height > limit_pixels:
         raise Unusable(f"too large: {width} x {height} px, the limit is {limit_pixels} px")
     if min(width, height) < LEAST_SIDE:
-        raise Unusable(f"{width} x {height} px: a side is shorter than {LEAST_SIDE} px")
+        raise Unusable(f"too small: {width} x {height} px: a side is shorter than {LEAST_SIDE} px")
     if min(width, height) < size and not upscale:
         raise TooSmall(width, height)
+    if isinstance(picture, TiffImagePlugin.TiffImageFile) and int(picture.tag_v2.get(_NEW_SUBFILE_TYPE, 0)) & 1:
+        raise Unusable("raw camera file: only its preview could be read, convert it to PNG or JPEG")
     # A JPEG decodes several times faster at 1/2, 1/4 or 1/8 of its size; twice the target keeps detail.
     picture.draft(None, (2 * size, 2 * size))
     picture.load()

@@ -15,7 +15,9 @@ import PIL
 from PIL import Image
 
 from featinv import processes
+from featinv.data.image_formats import formats_of
 from featinv.data.imageset import ImageSet
+from featinv.data.intake import Intake, intake_sentences
 from featinv.data.picture_decode import LEAST_SIDE, Fit, TooSmall, Unusable, decode_picture
 from featinv.data.picture_listing import Listing, list_pictures
 from featinv.data.pixel_sink import Memory, RawFile, Sink, TemporaryFile, map_pixels
@@ -55,13 +57,15 @@ def folder(
     limit_pixels: int = LIMIT_PIXELS,
     on_disk_above: int = ON_DISK_ABOVE,
 ) -> ImageSet:
-    """Read every picture under `path`, `size` pixels a side: a flat folder without labels, or one folder a class.
+    """Read every image under `path`, `size` pixels a side: a flat folder without labels, or one folder a class.
 
-    Files are read in the order of their paths, and their relative paths are the ids; where pictures lie beside folders,
-    all are taken without labels. Pictures are turned upright (EXIF), laid on white where transparent, cropped to the
-    central square (`fit="stretch"` squeezes instead) and resized. Files that cannot be used (broken, over
-    `limit_pixels`, under 8 px a side) are skipped and listed with the reason in `.skipped`. A picture smaller than
-    `size` is refused, skipped or upscaled, as `smaller` says.
+    Files are read in the order of their paths, and their relative paths are the ids; where images lie beside folders,
+    all are taken without labels. Everything is read that Pillow reads, by content where the suffix is unknown
+    (`image_formats.EXCLUDED` says what is not). Images are turned upright (EXIF), laid on white where transparent,
+    cropped to the central square (`fit="stretch"` squeezes instead) and resized. Image files that cannot be used
+    (broken, over `limit_pixels`, under 8 px a side, hidden, of a format that Pillow does not read) are skipped and
+    listed with the reason in `.skipped`; folders of thumbnails and caches are left out. `.intake` counts all of it.
+    An image smaller than `size` is refused, skipped or upscaled, as `smaller` says.
 
     The pixels are decoded once: into a mapped file under `cache` when given (found again while no file changed), else
     into memory, else, above `on_disk_above` bytes, into a temporary mapped file. Raises BadInput for a folder without a
@@ -71,8 +75,8 @@ def folder(
     root = Path(path)
     reading = _Reading(root, list_pictures(root), size, fit, smaller, limit_pixels)
     if not reading.listing.paths:
-        seen = f"{reading.listing.ignored} other files, {len(reading.listing.skipped)} unreadable"
-        raise BadInput(f"{root}: expected pictures (.png, .jpg, .webp, ...), got none ({seen}); give another folder")
+        found = _instead(reading.listing)
+        raise BadInput(f"{root}: expected pictures (.png, .jpg, .webp, ...), got none ({found}); give another folder")
     if cache is None:
         total = len(reading.listing.paths) * size * size * 3
         sink: Sink = TemporaryFile(size) if total > on_disk_above else Memory(len(reading.listing.paths), size)
@@ -81,8 +85,17 @@ def folder(
     else:
         with processes.main_first():
             pixels = _through_cache(reading, Path(cache))
-    _tell(reading)
-    return _as_imageset(reading, pixels)
+    images = _as_imageset(reading, pixels)
+    _say(images, root)
+    return images
+
+
+def _instead(listing: Listing) -> str:
+    """Say what a folder without an image to read holds."""
+    seen = f"{listing.ignored + len(listing.beside)} other files, {len(listing.skipped)} images that are not read"
+    if left_out := sum(count for _, count in listing.left_out):
+        seen += f", {left_out} in folders of thumbnails and caches"
+    return f"{seen}, e.g. {': '.join(listing.skipped[0])}" if listing.skipped else seen
 
 
 def _check_settings(size: int, limit_pixels: int, fit: str, smaller: str) -> None:
@@ -102,8 +115,16 @@ def _check_settings(size: int, limit_pixels: int, fit: str, smaller: str) -> Non
 
 def _through_cache(reading: _Reading, cache: Path) -> np.ndarray:
     """Map the pixels of this listing from the cache; decode them into it first if they are not there."""
-    settings = (reading.size, reading.fit, reading.smaller, reading.limit_pixels, f"Pillow {PIL.__version__}", 1)
-    place = cache / f"pictures-{reading.listing.sha256(*settings)[:32]}"
+    settings: tuple[str | int, ...] = (
+        reading.size,
+        reading.fit,
+        reading.smaller,
+        reading.limit_pixels,
+        f"Pillow {PIL.__version__}",
+        2,
+    )
+    # With the formats: a plugin that was registered since may read what was skipped.
+    place = cache / f"pictures-{reading.listing.sha256(*settings, *formats_of(''))[:32]}"
     if not _is_cached(place, reading):
         with publish_folder(place) as temporary:
             with open(temporary / _PIXELS, "wb") as file:
@@ -177,7 +198,7 @@ def _picture_or_reason(reading: _Reading, path: str) -> np.ndarray | str:
         return str(error)
     except TooSmall as error:
         if reading.smaller == "skip":
-            return f"{error}: smaller than the {reading.size} px asked for"
+            return f"too small: {error}, less than the {reading.size} px asked for"
         raise BadInput(
             f"{reading.root / path}: expected at least {reading.size} px a side, got {error}; use a smaller size, "
             'or smaller="skip" to leave such pictures out, or smaller="upscale" to enlarge them'
@@ -189,23 +210,20 @@ def _cores() -> int:
     return max(1, cores // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
-def _tell(reading: _Reading) -> None:
-    skipped = [*reading.listing.skipped, *reading.skipped]
-    if skipped and processes.is_main():
-        path, reason = skipped[0]
-        total = len(reading.listing.paths) + len(reading.listing.skipped)
-        _log.warning(
-            "%s: %d of %d files skipped, e.g. %s (%s); all are listed in .skipped",
-            reading.root, len(skipped), total, path, reason,
-        )  # fmt: skip
+def _say(images: ImageSet, root: Path) -> None:
+    if processes.is_main():
+        for sentence in intake_sentences(images, str(root)):
+            _log.warning("%s (all are listed in .intake)", sentence)
 
 
 def _as_imageset(reading: _Reading, pixels: np.ndarray) -> ImageSet:
-    classes = reading.listing.classes
+    listing = reading.listing
+    classes = listing.classes
     number = {name: place for place, name in enumerate(classes)}
     labels = np.array([number[path.split("/", 1)[0]] for path in reading.decoded]) if classes else None
-    skipped = [*reading.listing.skipped, *reading.skipped]
+    skipped = (*listing.skipped, *reading.skipped)
+    intake = Intake(len(reading.decoded), skipped, listing.beside, listing.left_out, listing.ignored, listing.unlisted)
     provenance: dict[str, Any] = {"source": "folder", "path": str(reading.root), "size": reading.size}
-    provenance |= {"fit": reading.fit, "smaller": reading.smaller, "listing_sha256": reading.listing.sha256()}
-    provenance |= {"files": len(reading.listing.paths), "skipped": len(skipped), "ignored": reading.listing.ignored}
-    return ImageSet(pixels, ids=reading.decoded, labels=labels, classes=classes, provenance=provenance, skipped=skipped)
+    provenance |= {"fit": reading.fit, "smaller": reading.smaller, "listing_sha256": listing.sha256()}
+    provenance |= {"files": len(listing.paths), "skipped": len(skipped), "ignored": listing.ignored}
+    return ImageSet(pixels, ids=reading.decoded, labels=labels, classes=classes, provenance=provenance, intake=intake)

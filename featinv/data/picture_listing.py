@@ -1,31 +1,69 @@
-"""Which files of a folder are pictures, and of which class."""
+"""Which files of a folder are images, and of which class; what else is there."""
 
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import final
 
-from featinv.data.picture_decode import SUFFIXES
+from featinv.data.image_formats import classify, head_of, is_image_name
 from featinv.errors import BadInput
+
+LEFT_OUT = {
+    "@eaDir": "thumbnails of Synology servers",
+    ".@__thumb": "thumbnails of QNAP servers",
+    ".thumbnails": "thumbnails of Android and Linux desktops",
+    ".thumbs": "thumbnails of galleries",
+    ".sh_thumbnails": "thumbnails of Linux desktops, shared",
+    ".xvpics": "thumbnails of GIMP and xv",
+    ".picasaoriginals": "what Picasa keeps of edited images",
+    ".ipynb_checkpoints": "copies that Jupyter keeps",
+    ".stversions": "old versions that Syncthing keeps",
+    ".git": "a version control's own files",
+    "__MACOSX": "resource forks in archives made by macOS",
+    ".AppleDouble": "resource forks on servers",
+    ".Spotlight-V100": "search index of macOS",
+    ".fseventsd": "log of macOS",
+    ".DocumentRevisions-V100": "old versions that macOS keeps",
+    ".TemporaryItems": "temporary files of macOS",
+    ".Trash": "trash",
+    ".Trashes": "trash of macOS",
+    ".dtrash": "trash of digiKam",
+    "@Recycle": "trash of QNAP servers",
+    "#recycle": "trash of Synology servers",
+    "$RECYCLE.BIN": "trash of Windows",
+    "RECYCLER": "trash of Windows",
+    "System Volume Information": "restore points of Windows",
+    "lost+found": "fragments that a file system check found",
+}
+"""Folders of thumbnails, caches and trash, by name whatever the case; so are `.Trash-1000` and the like."""
+
+RESOURCE_FORKS = "._* files"
+HIDDEN = "hidden: a name or folder that begins with a dot"
+LINK_BACK = "a link back to a folder above it"
+_APPLE_DOUBLE = (b"\0\x05\x16\x07", b"\0\x05\x16\0")
+_LEFT_OUT = {name.casefold(): name for name in LEFT_OUT}
 
 
 @final
 @dataclass(frozen=True)
 class Listing:
-    """Candidate files, sorted: relative posix paths, (bytes, modification time); what was left out."""
+    """Candidate files, sorted: relative posix paths, (bytes, modification time); what was not taken (see `Intake`)."""
 
     paths: tuple[str, ...]
     stamps: tuple[tuple[int, int], ...]
     ignored: int
     skipped: tuple[tuple[str, str], ...]
+    beside: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, int], ...] = ()
+    unlisted: int = 0
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the class folders; none when any picture lies beside them, in the folder itself."""
+        """Names of the class folders; none when any image lies beside them, in the folder itself."""
         tops = [PurePosixPath(path).parts for path in self.paths]
         if any(len(parts) == 1 for parts in tops):
             return ()
@@ -38,49 +76,121 @@ class Listing:
 
 
 def list_pictures(folder: Path) -> Listing:
-    """List the picture files under `folder`, links followed, hidden names ignored; BadInput if it is not a folder."""
+    """List the image files under `folder`, links followed; BadInput if it is not a folder.
+
+    Hidden images are skipped with that reason; images in folders of `LEFT_OUT` are only counted.
+    """
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing there"
         raise BadInput(f"{folder}: expected a folder of pictures, got {found}; give the folder that holds them")
-    found_files: dict[str, tuple[int, int]] = {}
-    skipped: list[tuple[str, str]] = []
-    ignored = 0
-    for path, what in _walk(folder, PurePosixPath(), ()):
-        if isinstance(what, str):
-            skipped.append((path, what))
-        elif PurePosixPath(path).suffix.lower() in SUFFIXES and not PurePosixPath(path).name.startswith("."):
-            found_files[path] = (what.st_size, what.st_mtime_ns)
-        else:
-            ignored += 1
-    paths = tuple(sorted(found_files, key=lambda path: PurePosixPath(path).parts))
-    return Listing(paths, tuple(found_files[path] for path in paths), ignored, tuple(sorted(skipped)))
+    walk = _Walk(folder)
+    walk.all()
+    paths = tuple(sorted(walk.images, key=lambda path: PurePosixPath(path).parts))
+    return Listing(
+        paths,
+        tuple(walk.images[path] for path in paths),
+        walk.ignored,
+        tuple(sorted(walk.skipped)),
+        tuple(sorted(walk.beside)),
+        tuple(sorted(walk.left_out.items())),
+        walk.unlisted,
+    )
 
 
-def _walk(
-    root: Path, inside: PurePosixPath, above: tuple[tuple[int, int], ...]
-) -> Iterator[tuple[str, os.stat_result | str]]:
-    """Yield each file's relative path with its status, or with the reason why it cannot be read."""
-    try:
-        here = os.stat(root / inside)
-        if (here.st_dev, here.st_ino) in above:
-            yield str(inside), "a link back to a folder above it"
-            return
-        with os.scandir(root / inside) as entries:
-            names = sorted(entry.name for entry in entries)
-    except OSError as error:
-        yield str(inside), f"unreadable: {error.strerror}"
-        return
-    for name in names:
-        relative = inside / name
+@final
+@dataclass(frozen=True)
+class _Folder:
+    """A folder on the way: where it lies, the (device, inode) of those above it, and whether its name is hidden."""
+
+    path: PurePosixPath
+    above: tuple[tuple[int, int], ...]
+    hidden: bool
+
+
+@final
+class _Walk:
+    """Goes through a folder and sorts what it meets."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.images: dict[str, tuple[int, int]] = {}
+        self.skipped: list[tuple[str, str]] = []
+        self.beside: list[tuple[str, str]] = []
+        self.left_out: Counter[str] = Counter()
+        self.ignored = 0
+        self.unlisted = 0
+        self._waiting = [_Folder(PurePosixPath(), (), hidden=False)]
+
+    def all(self) -> None:
+        while self._waiting:
+            self._folder(self._waiting.pop())
+
+    def _folder(self, folder: _Folder) -> None:
         try:
-            status = os.stat(root / relative)
+            here = os.stat(self.root / folder.path)
+            place = (here.st_dev, here.st_ino)
+            if place in folder.above:
+                self.beside.append((str(folder.path), LINK_BACK))
+                return
+            with os.scandir(self.root / folder.path) as entries:
+                names = sorted(entry.name for entry in entries)
         except OSError as error:
-            yield str(relative), f"unreadable: {error.strerror}"
-            continue
+            self.unlisted += 1
+            self.skipped.append((str(folder.path), f"unreadable: {error.strerror}"))
+            return
+        for name in names:
+            self._entry(_Folder(folder.path / name, (*folder.above, place), folder.hidden or name.startswith(".")))
+
+    def _entry(self, entry: _Folder) -> None:
+        path, image = str(entry.path), is_image_name(entry.path.name)
+        try:
+            status = os.stat(self.root / path)
+        except OSError as error:
+            # Without a suffix it may be a link to a whole folder, on a disk that is not there.
+            self.unlisted += not image and not entry.path.suffix and not entry.hidden
+            self._unreadable(entry, error)
+            return
         if stat.S_ISDIR(status.st_mode):
-            if not name.startswith("."):
-                yield from _walk(root, relative, (*above, (here.st_dev, here.st_ino)))
+            self._subfolder(entry)
         elif stat.S_ISREG(status.st_mode):
-            yield str(relative), status
+            self._file(entry, status)
         else:
-            yield str(relative), "not a regular file"
+            (self.skipped if image else self.beside).append((path, "not a regular file"))
+
+    def _subfolder(self, entry: _Folder) -> None:
+        name = entry.path.name.casefold()
+        listed = ".Trash-*" if name.startswith(".trash-") else _LEFT_OUT.get(name)
+        if listed is None:
+            self._waiting.append(entry)
+            return
+        inside = (file for _, _, files in os.walk(self.root / entry.path) for file in files)
+        if count := sum(is_image_name(file) for file in inside):
+            self.left_out[listed] += count
+
+    def _file(self, entry: _Folder, status: os.stat_result) -> None:
+        path, file = str(entry.path), self.root / entry.path
+        try:
+            if entry.path.name.startswith("._") and head_of(file).startswith(_APPLE_DOUBLE):
+                self.left_out[RESOURCE_FORKS] += 1
+                return
+            sort = classify(file)
+        except OSError as error:
+            self._unreadable(entry, error)
+            return
+        if sort.what in ("image", "unread") and entry.hidden:
+            self.skipped.append((path, HIDDEN))
+        elif sort.what == "image":
+            self.images[path] = (status.st_size, status.st_mtime_ns)
+        elif sort.what == "unread":
+            self.skipped.append((path, sort.reason))
+        elif sort.what == "beside" and not entry.hidden:
+            self.beside.append((path, sort.reason))
+        else:
+            self.ignored += 1
+
+    def _unreadable(self, entry: _Folder, error: OSError) -> None:
+        if entry.hidden and not is_image_name(entry.path.name):
+            # Editors keep their locks as links that lead nowhere.
+            self.ignored += 1
+        else:
+            self.skipped.append((str(entry.path), f"unreadable: {error.strerror}"))

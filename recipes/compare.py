@@ -62,6 +62,7 @@ class Config:
 def main(config: Config) -> None:
     fi.evaluation.check_metrics(config.metrics, "--metrics")
     fi.evaluation.check_attack_names(config.attacks)
+    fi.assembly.check_names(config)
     run = RunFolder(config.out, config)
     if not run.finished:
         announce(config)

@@ -41,6 +41,7 @@ class Config:
 
 
 def main(config: Config) -> None:
+    fi.assembly.check_names(config)
     fi.processes.share_threads()
     if config.data == "scenes":
         images = fi.data.scenes(config.count, size=config.size, seed=config.seed)

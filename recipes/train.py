@@ -8,6 +8,7 @@
 Leaves in --out/attack an attack for recipes/reconstruct.py, and in --out/scoreboard.json its score beside two controls.
 """
 
+import time
 from dataclasses import dataclass, field, replace
 
 import featinv as fi
@@ -61,6 +62,7 @@ class Config:
 
 def main(config: Config) -> None:
     fi.evaluation.check_metrics(config.metrics, "--metrics")
+    fi.assembly.check_names(config)
     run = RunFolder(config.out, config)
     fi.processes.share_threads()
     pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
@@ -90,6 +92,7 @@ def main(config: Config) -> None:
     study, name = fi.tracking.Study(run.path, config.tracking, config=config), config.decoder.name
     checkpoints = fi.training.Checkpoints(run.path / "checkpoints", every_seconds=120)
     attack.fit(pairs, checkpoints=checkpoints, listener=study.listener(name, attack))
+    seconds = {name: attack.seconds}
 
     if fi.processes.is_main():
         fi.save_attack(attack, run.path / "attack")
@@ -97,10 +100,21 @@ def main(config: Config) -> None:
             "mean image": fi.attacks.MeanImage(),
             "nearest neighbour": fi.attacks.NearestNeighbour(),
         }
-        for control in attacks.values():
+        for label, control in attacks.items():
+            started = time.monotonic()
             control.fit(pairs)
+            seconds[label] = time.monotonic() - started
         attacks[name] = attack
-        board = fi.compare(attacks, release, judges, metrics=config.metrics, seed=config.seed, overlap=overlap)
+        board = fi.compare(
+            attacks,
+            release,
+            judges,
+            metrics=config.metrics,
+            seed=config.seed,
+            public=public,
+            overlap=overlap,
+            fit_seconds=seconds,
+        )
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             fi.evaluation.samples(attacks, release, count=10, seed=config.seed).save(temporary, format="PNG")
         board.save(run.path)

@@ -7,6 +7,7 @@ from .attack_settings import build_objective as build_objective
 from .judge_settings import JudgeSettings as JudgeSettings
 from .judge_settings import build_judges as build_judges
 from .judge_settings import judge_fingerprints as judge_fingerprints
+from .name_checks import check_names as check_names
 from .picture_settings import PictureSettings as PictureSettings
 from .picture_settings import load_pictures as load_pictures
 from .run_folder import RunFolder as RunFolder
@@ -28,6 +29,7 @@ __all__ = [
     "build_judges",
     "build_objective",
     "build_victim",
+    "check_names",
     "inputs_of",
     "judge_fingerprints",
     "judges_of",

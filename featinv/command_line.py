@@ -133,7 +133,7 @@ def check_settings(settings: Any, prefix: str = "") -> None:
             check_positive(f"--{name}", value)
         elif item.name in _PATHS and isinstance(value, str) and (not value.strip() or "\0" in value):
             raise BadInput(f"--{name}: expected a path, got {value!r}; leave the flag out, or give one")
-        elif item.name in _COUNTS and value is not None and value < 1:
+        elif item.name in _COUNTS and isinstance(value, int) and value < 1:
             raise BadInput(f"--{name}: expected a whole number of at least 1, got {value}")
         elif isinstance(value, float) and not math.isfinite(value):
             raise BadInput(f"--{name}: expected a finite number, got {value}")

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import logging
 import os
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -17,24 +16,22 @@ Precision: TypeAlias = Literal["no", "bf16", "fp16"]
 CHOICES = ("auto", "no", "bf16", "fp16")
 LAUNCH, AUTO = "ACCELERATE_MIXED_PRECISION", "FEATINV_PRECISION"
 """the variable that `accelerate launch` exports; the variable that says what "auto" means"""
-LEAST_GAIN, _SIDE, _TIMES = 1.25, 512, 7
-"""how much faster than float32 bf16 must be on a CPU; side of the matrices multiplied to find out, and how often"""
 _SOURCE = f"{LAUNCH} (set by hand, by accelerate launch --mixed_precision, or by accelerate's default config file)"
 
 
 def resolve(asked: str | None, device: torch.device | str) -> Precision:
     """Return the precision to train in on a device: "no" is float32, "bf16" and "fp16" are torch's autocast.
 
-    `asked` is "no", "bf16", "fp16", or "auto" (None is "auto"). For "auto" the first of these decides: bf16 or fp16 in
-    ACCELERATE_MIXED_PRECISION ("no" there is also what `accelerate launch` exports when nobody chose, so it does not
-    count); FEATINV_PRECISION; bf16 where the device has it in hardware and, on a CPU, matrices are multiplied faster in
-    it; else float32. A bf16 that the user asked for and that the device emulates is obeyed with one line of warning.
+    `asked` is "no", "bf16", "fp16", or "auto" (None is "auto"). For "auto" the first of these decides: bf16 or fp16
+    in ACCELERATE_MIXED_PRECISION ("no" there is also what `accelerate launch` exports when nobody chose, so it does
+    not count); FEATINV_PRECISION; bf16 where it is faster (`pays`); else float32. A bf16 that the user asked for and
+    that the device emulates is obeyed with one line of warning.
     Raises BadInput for fp16 on a CPU and for a variable that names no precision.
     """
     chosen, source = _chosen(asked, "mixed_precision")
     device = torch.device(device)
     if chosen == "auto":
-        return "bf16" if in_hardware(device) and (device.type != "cpu" or cpu_gain() >= LEAST_GAIN) else "no"
+        return "bf16" if pays(device) else "no"
     if chosen == "fp16" and device.type == "cpu":
         raise BadInput(f"{source}: fp16 does nothing on a CPU; use auto, bf16 or no")
     if chosen == "bf16" and not in_hardware(device):
@@ -56,28 +53,19 @@ def in_hardware(device: torch.device | str) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        return _cpu_has_bf16()
+        return _cpu_has("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return False
 
 
-@functools.cache
-def cpu_gain() -> float:
-    """Return how many times faster this CPU multiplies matrices in bfloat16 than in float32, in some milliseconds.
+def pays(device: torch.device | str) -> bool:
+    """Say whether bf16 is faster than float32 on a device: CUDA capability 8 and up, a CPU with AMX.
 
-    Having the instructions does not mean that they are fast: an Intel Xeon with AVX512-BF16 and without AMX took 1.8
-    times as long in bfloat16 (docs/benchmarks.md), where processors with AMX are several times faster. The shortest of
-    several turns counts, which other work on the machine disturbs least.
+    AVX512-BF16 alone does not count: an Intel Xeon that has it and no AMX took 1.8 times as long in bf16
+    (docs/benchmarks.md). The rule asks the processor and measures nothing, so that a command chooses the same precision
+    whenever it is run.
     """
-    single = torch.ones(_SIDE, _SIDE)
-    seconds = {}
-    for matrix in (single, single.bfloat16()):
-        turns = []
-        for _ in range(_TIMES):
-            started = time.perf_counter()
-            matrix @ matrix
-            turns.append(time.perf_counter() - started)
-        seconds[matrix.dtype] = min(turns)
-    return seconds[torch.float32] / seconds[torch.bfloat16]
+    device = torch.device(device)
+    return _cpu_has("_is_amx_tile_supported") if device.type == "cpu" else in_hardware(device)
 
 
 def check_precision(settings: object = None, device: torch.device | str | None = None) -> None:
@@ -129,11 +117,14 @@ def _fields(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _fields(value, f"{path}{name}.")
 
 
-def _cpu_has_bf16() -> bool:
-    # torch.ops.mkldnn._is_mkldnn_bf16_supported is also true where oneDNN emulates bf16 with AVX512; these are not.
-    # A torch without the queries says nothing of the processor: float32 is never wrong.
-    queries = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(query is not None and query() for query in queries)
+def _cpu_has(*queries: str) -> bool:
+    """Say whether one of torch's own queries of the processor answers yes.
+
+    torch.ops.mkldnn._is_mkldnn_bf16_supported is no such query: it is also true where oneDNN emulates bf16 with AVX512.
+    A torch without a query says nothing of the processor: float32 is never wrong.
+    """
+    known = (getattr(torch.cpu, name, None) for name in queries)
+    return any(query is not None and query() for query in known)
 
 
 @functools.cache

@@ -291,3 +291,38 @@ def test_fixed_images_give_the_same_numbers_and_are_planned(base: Path, tmp_path
         assert record["images"] == record["seen"] == {"pixels": 256}
         boards.append(fi.load_scoreboard(tmp_path / name))
     assert np.array_equal(boards[0].per_image["pixels/psnr"], boards[1].per_image["pixels/psnr"])
+
+
+def test_lost_private_images_stop_a_gate_and_are_listed(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two of 122 files are HEIC: above one in a hundred; twins and thumbnails are counted, and lose nothing."""
+    shutil.copytree(base / "private", tmp_path / "private")
+    for number in range(2):
+        (tmp_path / "private" / f"IMG_{number}.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(2000))
+    (tmp_path / "private" / "@eaDir").mkdir()
+    shutil.copy(base / "private" / "260.png", tmp_path / "private" / "@eaDir" / "SYNOPHOTO_THUMB.png")
+    asked = settings(base, tmp_path / "run", private=str(tmp_path / "private"), max_level="L4")
+    with pytest.raises(fi.BadInput, match=r"nothing can pass.*images: private: 2 of 122 image files were not read"):
+        fi.audit.run_audit(asked)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "IMG_0.heic" in said
+    protocol = fi.load_scoreboard(tmp_path / "run").protocol
+    assert protocol["intake"]["private"]["lost"] == 2
+    # Names of private files stay in audit.json: a scoreboard is shared.
+    assert "IMG_0" not in json.dumps(protocol["intake"])
+    assert "IMG_0.heic" in (tmp_path / "run" / "audit.json").read_text()
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert "Image files not read" in report
+    assert "private: 2 (2 HEIC; audit.json lists them); private: 1 thumbnails and copies left out" in report
+    # One in 121 is below it: said, and no reason to stop.
+    (tmp_path / "private" / "IMG_1.heic").unlink()
+    shutil.copy(tmp_path / "private" / "261.png", tmp_path / "private" / "copy.png")
+    order = [file.name for file in sorted((tmp_path / "private").iterdir()) if file.suffix == ".png"]
+    known = np.load(base / "private.npz")
+    rows = [list(known["ids"]).index("261.png" if name == "copy.png" else name) for name in order]
+    np.savez(tmp_path / "with_copy.npz", features=known["features"][rows], ids=np.array(order))
+    assert exit_code(replace(asked, out=str(tmp_path / "other"), features=str(tmp_path / "with_copy.npz"))) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 of 122 image files were not read" in said
+    assert "1 images equal another of the same side in every pixel" in said

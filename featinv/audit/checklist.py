@@ -1,5 +1,6 @@
 """What an audit confirmed before it may pass: the positive controls, put together from what was measured."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,10 +44,36 @@ def check_inputs(source: Source, pairs: "fi.Pairs", release: "fi.Release", *, se
 
 
 def check_images(private: "ImageSet") -> Check:
-    """Check that hardly any private image was lost in reading."""
-    lost = len(private.skipped)
-    share = lost / (len(private) + lost)
-    return Check("images", share <= MOST_LOST, f"{lost:,} of {len(private) + lost:,} private images were not read")
+    """Check that hardly any private image was lost in reading (`ImageSet.intake`)."""
+    intake = private.intake
+    if intake.lost_share <= MOST_LOST and not intake.lost:
+        return Check("images", True, f"all private image files were read ({len(private):,} images)")
+    said = "; ".join(fi.data.intake_sentences(private, "private"))
+    return Check("images", intake.lost_share <= MOST_LOST, said)
+
+
+def intake_counts(images: "ImageSet") -> dict[str, Any]:
+    """Return how many image files of a side were read, lost and left out, by reason, without their names."""
+    intake = images.intake
+    reasons = Counter(reason.partition(":")[0] for _, reason in intake.skipped)
+    twins = sum(len(group) - 1 for group in fi.data.duplicates_within(images))
+    return {
+        "read": intake.read,
+        "lost": intake.lost,
+        "lost_share": intake.lost_share,
+        "reasons": dict(reasons.most_common()),
+        "left_out": dict(intake.left_out),
+        "twins": twins,
+    }
+
+
+def intake_notes(public: "ImageSet", private: "ImageSet") -> list[str]:
+    """Say what of either side was not read or left out, and which images are there more than once."""
+    notes = []
+    for name, images in (("public", public), ("private", private)):
+        notes += fi.data.intake_sentences(images, name)
+        notes += fi.data.duplicates_sentences(fi.data.duplicates_within(images), name)
+    return notes
 
 
 def check_attacks(plan: SuitePlan, record: Record, named: str | None) -> Check:

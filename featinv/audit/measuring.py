@@ -42,7 +42,8 @@ def measured(
         *checklist.check_inputs(source, pairs, release, seed=settings.seed),
         checklist.check_images(release.truth),
     ]
-    text.say_notes(source.notes)
+    intake = checklist.intake_notes(public, release.truth)
+    text.say_notes([*source.notes, *intake])
     text.say_checks(checks)
     # Whatever was wrong with the flags has been said by now, and has left nothing in the way of a second try.
     record.begin(inputs, plan, named)
@@ -66,6 +67,8 @@ def measured(
     text.say_checks(checks[-2:])
     starved = text.about_passes(_passes(attacks, len(public)))
     board = _with_checks(board, checks, [*checklist.attack_faults(plan, record), *starved])
+    record.note_files(public=public.intake.skipped, private=release.truth.intake.skipped)
+    board = _with_intake(board, public, release.truth)
     board = _with_notes(board, settings, source, plan, record)
     board.save(run.path)
     shown = fi.report.choose_pictures(board, attacks, release, seed=settings.seed) if settings.pictures else None
@@ -117,6 +120,12 @@ def _with_checks(board: "fi.Scoreboard", checks: "list[fi.evaluation.Check]", fa
         level = replace(level, sentence=f"This may be too low: {'; '.join(faults)}. {level.sentence}")
     protocol = {**board.protocol, "checks": [check.as_json() for check in checks]}
     return replace(board, leak_level=level, protocol=protocol)
+
+
+def _with_intake(board: "fi.Scoreboard", public: "ImageSet", private: "ImageSet") -> "fi.Scoreboard":
+    """Return the board with counts of what became of every image file; a scoreboard is shared, names are not."""
+    counts = {name: checklist.intake_counts(images) for name, images in (("public", public), ("private", private))}
+    return replace(board, protocol={**board.protocol, "intake": counts})
 
 
 def _with_notes(

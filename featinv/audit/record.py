@@ -1,5 +1,6 @@
 """What an audit writes down before it scores: the plan, who was named, the inputs, and the time that was spent."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,11 @@ class Record:
     def seen(self) -> dict[str, int]:
         """How many images each training has seen."""
         return self.content["seen"]
+
+    def note_files(self, **sides: Sequence[tuple[str, str]]) -> None:
+        """Write down which image files of each side were not read, and why; at most 10,000 a side."""
+        self.content["not_read"] = {name: [list(entry) for entry in files[:10_000]] for name, files in sides.items()}
+        self.write()
 
     def write(self) -> None:
         write_json(self.file, self.content)

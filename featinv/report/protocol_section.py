@@ -31,6 +31,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("Private pictures", f"{_pictures(protocol.get('private'))}; seen by scoring only"),
         ("Public pictures", f"{_pictures(protocol.get('public'))}; all that the attacks learnt from"),
         ("The same picture in both", _overlap(protocol.get("overlap"))),
+        *_intake(protocol.get("intake")),
         ("Judges", "; ".join(_judge(judge) for judge in protocol.get("judges", ())) + "; they only score"),
         ("Candidates", f"{protocol.get('gallery', 0):,}{_galleries(protocol)}"),
         ("Seeds", f"scoring {protocol.get('seed')}, release {protocol.get('release_seed', 'not stated')}"),
@@ -96,6 +97,20 @@ def _pictures(card: Any) -> str:
     if not card:
         return "not stated"
     return f"{card['count']:,} of {card['size']} px, fingerprint {_finger(card.get('fingerprint'))}"
+
+
+def _intake(intake: Any) -> list[tuple[str, str]]:
+    """Say what of the image files was not read, left out, or there more than once; the scoreboard lists the files."""
+    if not intake:
+        return []
+    said = []
+    for side, counts in intake.items():
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["reasons"].items())
+        left_out = sum(counts["left_out"].values())
+        said += [f"{side}: {counts['lost']:,} ({reasons}; audit.json lists them)"] if counts["lost"] else []
+        said += [f"{side}: {left_out:,} thumbnails and copies left out"] if left_out else []
+        said += [f"{side}: {counts['twins']:,} images are there twice"] if counts["twins"] else []
+    return [("Image files not read", "; ".join(said) or "none: all were read, and no image is there twice")]
 
 
 def _overlap(card: Any) -> str:

@@ -41,7 +41,7 @@ def main(config: Config) -> None:
         case, block = config.probe.split("/")
         print(probe(case, int(block), config.images))
         return
-    print(f"bf16 in hardware: {fi.precision.in_hardware('cpu')}, gain {fi.precision.cpu_gain():.2f}")
+    print(f"bf16 in hardware: {fi.precision.in_hardware('cpu')}, faster than float32: {fi.precision.pays('cpu')}")
     for case in config.cases:
         measure(case, config.images)
 

@@ -10,6 +10,7 @@ from .distribution import kernel_distance as kernel_distance
 from .intervals import Interval as Interval
 from .intervals import bootstrap as bootstrap
 from .intervals import excess_risk as excess_risk
+from .intervals import hierarchical as hierarchical
 from .intervals import paired as paired
 from .intervals import rate as rate
 from .intervals import wilson as wilson
@@ -29,7 +30,6 @@ from .positive_controls import Check as Check
 from .reidentification import ranks as ranks
 from .scoreboard import Scoreboard as Scoreboard
 from .scoreboard_reading import load_scoreboard as load_scoreboard
-from .seeds import hierarchical as hierarchical
 from .significance import holm as holm
 from .significance import mcnemar as mcnemar
 from .versus import Versus as Versus

@@ -16,11 +16,10 @@ from featinv.evaluation.extras import ExtraMeasures
 from featinv.evaluation.intervals import RESAMPLES, cluster_ids
 from featinv.evaluation.leak_level import Thresholds
 from featinv.evaluation.levels import assess
-from featinv.evaluation.measuring import link, measure, with_failures_filled
+from featinv.evaluation.measuring import link, measure, row_scores, with_failures_filled
 from featinv.evaluation.metric_values import probe
 from featinv.evaluation.panel import Panel
 from featinv.evaluation.protocol import protocol_card
-from featinv.evaluation.row_scores import row_scores
 from featinv.evaluation.scoreboard import Scoreboard
 from featinv.evaluation.summary import best_control
 from featinv.metrics.value_range import SLACK

@@ -12,8 +12,7 @@ from featinv.errors import BadInput
 from featinv.evaluation import significance
 from featinv.evaluation.attack_score import WRONG_VECTOR
 from featinv.evaluation.columns import Columns
-from featinv.evaluation.intervals import Interval, bootstrap_all
-from featinv.evaluation.seeds import hierarchical
+from featinv.evaluation.intervals import Interval, bootstrap_all, hierarchical
 
 ALPHA = 0.05
 Side = Literal["better", "worse", "undecided", "not measured"]

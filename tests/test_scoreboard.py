@@ -170,7 +170,7 @@ def test_never_unpickles(saved: Path) -> None:
 
 
 def test_refuses_arrays_that_unpack_to_too_much(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featinv.evaluation.scoreboard_file.ARRAYS_LIMIT", 100)
+    monkeypatch.setattr("featinv.evaluation.scoreboard.ARRAYS_LIMIT", 100)
     with pytest.raises(BadInput, match="at most 100 bytes"):
         load_scoreboard(saved)
 

@@ -10,8 +10,7 @@ from featinv.evaluation.attack_score import KINDS, AttackScore
 from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.intervals import Interval
 from featinv.evaluation.leak_level import read_level
-from featinv.evaluation.scoreboard import Scoreboard
-from featinv.evaluation.scoreboard_file import ARRAYS_NAME, JSON_NAME, SCHEMA, read_arrays
+from featinv.evaluation.scoreboard import ARRAYS_NAME, JSON_NAME, SCHEMA, Scoreboard, read_arrays
 
 
 def load_scoreboard(path: Path | str) -> Scoreboard:

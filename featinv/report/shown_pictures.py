@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from featinv import files
 from featinv.errors import BadInput
 from featinv.evaluation import Scoreboard, decile_indices, sample
-from featinv.evaluation.scoreboard_file import read_arrays
+from featinv.evaluation.scoreboard import read_arrays
 from featinv.evaluation.treatments import TREATMENTS, as_uint8
 from featinv.report.leading import best_control, leading_attack
 from featinv.types import Attack

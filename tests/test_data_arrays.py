@@ -1,6 +1,7 @@
 """Arrays and CIFAR-10: read as they are, without pickle, or refused in one line that says what to do."""
 
 import pickle
+import re
 import zipfile
 from hashlib import md5
 from pathlib import Path
@@ -164,3 +165,22 @@ def test_cifar10_is_read_through_torchvision(tmp_path: Path, monkeypatch: pytest
     (folder / "test_batch").write_bytes(b"changed")
     with pytest.raises(BadInput, match="damaged"):
         cifar10(tmp_path, train=False)
+
+
+@pytest.mark.parametrize(
+    "shape", [(5, 8, 8), (5, 8, 8, 1), (5, 1, 8, 8), (5, 3, 8, 8), (5, 8, 8, 4), (8, 8, 3), (3, 8, 8)]
+)
+def test_the_fix_that_is_named_makes_images_of_it(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """The message is taken at its word: what it says is run, and the result is read."""
+    x = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(BadInput) as refused:
+        arrays(tmp_path / "x.npy")
+    fix = str(refused.value).rpartition("; ")[2]
+    expression = re.search(r"(numpy\.repeat\(.*\)|x\[.*?\]|\.transpose\(0, 2, 3, 1\))(?= |$)", fix)
+    assert expression is not None, fix
+    code = expression.group(1)
+    mended = eval(f"x{code}" if code.startswith(".") else code, {"x": x, "numpy": np})  # our own message, in a test
+    np.save(tmp_path / "mended.npy", mended)
+    images = arrays(tmp_path / "mended.npy")
+    assert len(images) == (1 if shape == (8, 8, 3) else shape[0])

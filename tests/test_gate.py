@@ -180,6 +180,25 @@ def test_other_vectors_under_the_same_name_do_not_pass(base: Path, tmp_path: Pat
         fi.audit.run_audit(asked)
 
 
+def test_a_store_made_anew_under_the_same_name_does_not_pass(base: Path, tmp_path: Path) -> None:
+    """Vectors behind strong noise were audited; then the same folder holds vectors without any."""
+
+    def extract(std: float) -> None:
+        victim = fi.Victim(fi.encoders.tiny(), fi.defences.GaussianNoise(std=std))
+        for side in ("public", "private"):
+            shutil.rmtree(tmp_path / side, ignore_errors=True)
+            fi.extract(victim, fi.data.folder(base / side, size=32), to=tmp_path / side)
+
+    given = {"features": str(tmp_path / "private"), "public_features": str(tmp_path / "public")}
+    asked = settings(base, tmp_path / "run", max_level="L1", **given)
+    extract(1.0)
+    exit_code(asked)
+    extract(0.0)
+    with pytest.raises(fi.BadInput, match="holds an audit of other inputs"):
+        fi.audit.run_audit(asked)
+    assert exit_code(replace(asked, out=str(tmp_path / "fresh"))) == 1
+
+
 def test_a_strong_defence_is_confirmed_on_what_it_hides(base: Path, tmp_path: Path) -> None:
     """Behind noise of many times the vectors nothing can be tested; a victim at hand made the order itself."""
     changes = {"features": None, "public_features": None, "victim": "tiny", "max_level": "L2"}

@@ -105,19 +105,34 @@ def _check_header(archive: zipfile.ZipFile, name: str, length: int) -> None:
 
 def _check_pictures(path: Path, pixels: np.ndarray, size: int | None) -> None:
     if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.shape[1] != pixels.shape[2]:
-        channels_first = pixels.ndim == 4 and pixels.shape[1] == 3 and pixels.shape[2] == pixels.shape[3]
-        fix = (
-            "transpose it with .transpose(0, 2, 3, 1)"
-            if channels_first
-            else "crop, resize and stack the pictures first"
-        )
-        raise BadInput(f"{path}: expected shape (N, S, S, 3), channels last, got {pixels.shape}; {fix}")
+        raise BadInput(f"{path}: expected shape (N, S, S, 3), channels last, got {pixels.shape}; {_fix(pixels.shape)}")
     if pixels.dtype != np.uint8:
         raise BadInput(f"{path}: expected uint8 in 0..255, got {pixels.dtype}; scale, round and convert it first")
     if len(pixels) == 0:
         raise BadInput(f"{path}: expected at least one picture, got shape {pixels.shape}; give another file")
     if size is not None and pixels.shape[1] != size:
         raise BadInput(f"{path}: expected pictures of {size} px, got {pixels.shape[1]} px; resize them first")
+
+
+def _fix(shape: tuple[int, ...]) -> str:
+    """Say what makes RGB images, channels last, of an array x of another shape."""
+    square = {
+        "gray": len(shape) == 3 and shape[1] == shape[2],
+        "gray, channels last": len(shape) == 4 and shape[3] == 1 and shape[1] == shape[2],
+        "gray, channels first": len(shape) == 4 and shape[1] == 1 and shape[2] == shape[3],
+        "channels first": len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3],
+        "transparent": len(shape) == 4 and shape[3] == 4 and shape[1] == shape[2],
+        "one image": len(shape) == 3 and shape[2] == 3 and shape[0] == shape[1],
+    }
+    fixes = {
+        "one image": "x[None] is a set of one image",
+        "gray": "numpy.repeat(x[..., None], 3, axis=3) makes RGB of gray",
+        "gray, channels last": "numpy.repeat(x, 3, axis=3) makes RGB of gray",
+        "gray, channels first": "numpy.repeat(x.transpose(0, 2, 3, 1), 3, axis=3) makes RGB of gray",
+        "channels first": "transpose it with .transpose(0, 2, 3, 1)",
+        "transparent": "x[..., :3] leaves out the alpha channel",
+    }
+    return next((fix for kind, fix in fixes.items() if square[kind]), "crop, resize and stack the images first")
 
 
 def _check_labels(path: Path, labels: np.ndarray, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Layers that several rooms share."""
+"""Layers that several packages share."""
 
 from typing import Generic, TypeVar
 

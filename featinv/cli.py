@@ -8,7 +8,7 @@ import featinv as fi
 from featinv import environment
 from featinv.audit.flags import EXIT_CODES, add_flags
 from featinv.doctor import examine, healthy
-from featinv.inventory import ROOMS, descriptions
+from featinv.inventory import GROUPS, descriptions
 from featinv.leaving import DONE, REFUSED, keep_output, leave_with
 
 
@@ -21,8 +21,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def list_exports(flags: argparse.Namespace) -> int:
-    """List what a room exports, with one line on each."""
-    listed = descriptions(flags.room)
+    """List what a group exports, with one line on each."""
+    listed = descriptions(flags.group)
     width = max(len(name) for name, _ in listed)
     for name, text in listed:
         print(f"{name:<{width}}  {text}")
@@ -65,7 +65,7 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     made = commands.add_parser("list", help=list_exports.__doc__, description=list_exports.__doc__)
-    made.add_argument("room", metavar="ROOM", help=f"one of {', '.join(ROOMS)}")
+    made.add_argument("group", metavar="GROUP", help=f"one of {', '.join(GROUPS)}")
     made.set_defaults(call=list_exports)
 
     made = commands.add_parser("show", help=show.__doc__, description=show.__doc__)

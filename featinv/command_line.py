@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args
 
 from featinv import environment
 from featinv.allocator import set_allocator
-from featinv.configuration import Part
+from featinv.configuration import Component
 from featinv.errors import BadInput
 from featinv.leaving import keep_output, leave_with
 from featinv.outputs import check_out, check_out_file
@@ -25,15 +25,15 @@ _PATHS = ("data", "weights", "judge_folder", "attack", "features", "source")
 _COUNTS = ("public", "private", "count", "batch_size", "size", "width")
 
 
-def _part_flags(kind: Any, prefix: str = "") -> Iterable[str]:
+def _component_flags(kind: Any, prefix: str = "") -> Iterable[str]:
     for item in dataclasses.fields(kind):
         held = item.type
         if isinstance(held, UnionType):  # `X | None`
             held = next((one for one in get_args(held) if dataclasses.is_dataclass(one)), None)
-        if held is Part:
+        if held is Component:
             yield prefix + item.name
         elif dataclasses.is_dataclass(held):
-            yield from _part_flags(held, f"{prefix}{item.name}.")
+            yield from _component_flags(held, f"{prefix}{item.name}.")
 
 
 def _expand(arguments: Sequence[str], parts: Iterable[str]) -> list[str]:
@@ -82,7 +82,7 @@ def parse(config: type[Config], description: str | None = None, arguments: Seque
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            namespace = parser.parse_args(_expand(given, list(_part_flags(config))))
+            namespace = parser.parse_args(_expand(given, list(_component_flags(config))))
             built = parser.instantiate(namespace)
         except (jsonargparse.ArgumentError, BadInput, UnicodeDecodeError) as error:
             print(f"error: {_one_line(str(error))}; --help lists the flags", file=sys.stderr, flush=True)
@@ -139,7 +139,7 @@ def check_settings(settings: Any, prefix: str = "") -> None:
             raise BadInput(f"--{name}: expected a finite number, got {value}")
         elif name == "out" and value is not None and _speaks():
             _check_out(value, needed=item.default != "")
-        elif dataclasses.is_dataclass(value) and not isinstance(value, Part):
+        elif dataclasses.is_dataclass(value) and not isinstance(value, Component):
             check_settings(value, f"{name}.")
 
 

@@ -1,4 +1,4 @@
-"""From names to objects and back: `Part`s, and what a saved attack says of its decoder.
+"""From names to objects and back: `Component`s, and what a saved attack says of its decoder.
 
 Nothing here imports torch, so that every `--help` answers at once; `build` and `rebuild` import what a name asks for.
 """
@@ -18,11 +18,11 @@ from featinv.plain_numbers import plain
 
 
 @dataclass(frozen=True)
-class Part:
+class Component:
     """A class or function by name, with its own keywords: what a command line or YAML file writes for an object.
 
     `--decoder Upsampling --decoder.width 128`, in YAML `decoder: {name: Upsampling, args: {width: 128}}`. A name with
-    a dot (`my_package.MyDecoder`) is imported; a name without one is looked up in the room's export list.
+    a dot (`my_package.MyDecoder`) is imported; a name without one is looked up in the group's export list.
     """
 
     name: str
@@ -34,21 +34,21 @@ class Part:
 # ---------------------------------------------------------------------------------------------- names -> objects
 
 
-def exported(room: ModuleType) -> list[str]:
-    """Return the names that a room exports, in alphabetical order."""
-    return sorted(room.__all__)
+def exported(group: ModuleType) -> list[str]:
+    """Return the names that a group exports, in alphabetical order."""
+    return sorted(group.__all__)
 
 
-def find(name: str, room: ModuleType) -> Any:
-    """Return what `name` stands for: an export of `room`, or an import path. Raises BadInput that says which exist."""
-    kind = room.__name__.rpartition(".")[2]
+def find(name: str, group: ModuleType) -> Any:
+    """Return what `name` stands for: an export of `group`, or an import path. Raises BadInput that says which exist."""
+    kind = group.__name__.rpartition(".")[2]
     if "." not in name:
-        if name in room.__all__:
-            return getattr(room, name)
-        near = difflib.get_close_matches(name, room.__all__, n=1, cutoff=0.5)
+        if name in group.__all__:
+            return getattr(group, name)
+        near = difflib.get_close_matches(name, group.__all__, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise BadInput(
-            f"{kind}: there is no {name!r}{hint} Exported: {', '.join(exported(room))}. "
+            f"{kind}: there is no {name!r}{hint} Exported: {', '.join(exported(group))}. "
             "For a class of your own give its import path (my_package.MyClass)."
         )
     module_name, _, attribute = name.rpartition(".")
@@ -68,13 +68,13 @@ def find(name: str, room: ModuleType) -> Any:
     return getattr(module, attribute)
 
 
-def build(part: Part, room: ModuleType, *positional: Any) -> Any:
+def build(part: Component, group: ModuleType, *positional: Any) -> Any:
     """Build the object that `part` names, with `positional` arguments first and the part's own keywords after them.
 
     The positional arguments may have any name in a foreign class. What was given is remembered for `describe`.
     Raises BadInput for an unknown name or keyword, saying which exist.
     """
-    factory = find(part.name, room)
+    factory = find(part.name, group)
     signature = inspect.signature(factory)
     try:
         bound = signature.bind(*positional, **part.args)
@@ -99,12 +99,12 @@ def _remember(made: object, arguments: Mapping[str, Any]) -> None:
 
 
 def public_path(kind: type) -> str:
-    """Return the import path of a class: the room's for an export of ours (`featinv.decoders.Listik`)."""
+    """Return the import path of a class: the group's for an export of ours (`featinv.decoders.Listik`)."""
     package, _, rest = kind.__module__.partition(".")
     if package == "featinv" and rest:
-        room = importlib.import_module(f"featinv.{rest.partition('.')[0]}")
-        if kind.__name__ in getattr(room, "__all__", ()):
-            return f"{room.__name__}.{kind.__name__}"
+        group = importlib.import_module(f"featinv.{rest.partition('.')[0]}")
+        if kind.__name__ in getattr(group, "__all__", ()):
+            return f"{group.__name__}.{kind.__name__}"
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -176,12 +176,12 @@ def trusted_class(path: str, allow: Iterable[type | str] = ()) -> type:
                 return getattr(importlib.import_module(module), name)
         elif path == f"{trusted.__module__}.{trusted.__qualname__}":
             return trusted
-    rooms = {"attacks", "decoders", "defences", "discriminators", "losses", "training"}
+    groups = {"attacks", "decoders", "defences", "discriminators", "losses", "training"}
     package, _, rest = path.partition(".")
-    room_name, _, name = rest.partition(".")
-    if package == "featinv" and room_name in rooms:
-        room = importlib.import_module(f"featinv.{room_name}")
-        if name in room.__all__ and inspect.isclass(found := getattr(room, name)):
+    group_name, _, name = rest.partition(".")
+    if package == "featinv" and group_name in groups:
+        group = importlib.import_module(f"featinv.{group_name}")
+        if name in group.__all__ and inspect.isclass(found := getattr(group, name)):
             return found
     raise BadInput(
         f"class {path!r} is not one of featinv's; if you trust its author, allow it by name "

@@ -1,4 +1,4 @@
-"""Ranks, devices, threads and random state: what every room needs to know about where it runs."""
+"""Ranks, devices, threads and random state: what every package needs to know about where it runs."""
 
 import atexit
 import contextlib

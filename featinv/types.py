@@ -1,4 +1,4 @@
-"""Shapes and arrows: the vocabulary that every room shares.
+"""Shapes and arrows: the vocabulary that every package shares.
 
 One pixel convention at every border: RGB, float32, [0, 1], (B, 3, H, W). One feature convention: (B, D) or
 (B, C, H, W), float32, as released. Shapes are checked while testing only (jaxtyping's import hook with beartype).

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import featinv as fi
 from featinv.assembly import VictimSettings
-from featinv.configuration import Part
+from featinv.configuration import Component
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Config:
     """how many pictures to make up, for "scenes" only"""
     weights: str | None = None
     """folder of weights, `{weights}` in the encoder's arguments"""
-    encoder: Part = Part("tiny")
+    encoder: Component = Component("tiny")
     """an export of featinv.encoders, or the import path of a function of yours"""
-    defence: Part = Part("Identity")
+    defence: Component = Component("Identity")
     """an export of featinv.defences, or the import path of a class of yours"""
     flips: bool = False
     """store the features of the mirrored pictures as well"""

@@ -21,7 +21,7 @@ from featinv.assembly import (
     Term,
     VictimSettings,
 )
-from featinv.configuration import Part
+from featinv.configuration import Component
 from featinv.tracking import TrackingSettings
 from featinv.training.settings import Training
 
@@ -40,7 +40,7 @@ class Config:
     """which pictures are public and which are private"""
     victim: VictimSettings = field(default_factory=VictimSettings)
     """what is attacked"""
-    decoder: Part = Part("Upsampling")
+    decoder: Component = Component("Upsampling")
     """an export of featinv.decoders, or the import path of a class of yours"""
     losses: tuple[Term, ...] = ()
     """the terms of the objective; MSE when none is named"""

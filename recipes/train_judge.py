@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import featinv as fi
-from featinv.configuration import Part, build
+from featinv.configuration import Component, build
 from featinv.training.classifier_settings import ClassifierTraining
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Config:
     """which scenes; their test set has the next seed"""
     factors: bool = False
     """its features must predict every factor of the pictures beside the label (scenes have factors)"""
-    network: Part = Part("SmallVGG")
+    network: Component = Component("SmallVGG")
     """SmallVGG, or SmallMixer for a second judge of yet another family; `--network.width 64` is a keyword of its own"""
     half: bool = False
     """store the weights as float16"""

@@ -9,7 +9,7 @@ from PIL import Image
 
 import featinv as fi
 from featinv.assembly import AttackSettings, JudgeSettings, PictureSettings, RunFolder, Term, VictimSettings
-from featinv.configuration import Part
+from featinv.configuration import Component
 from featinv.training.classifier_settings import ClassifierTraining
 from featinv.training.settings import Training
 
@@ -57,7 +57,7 @@ def test_the_same_picture_on_both_sides_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_part_that_needs_a_folder_says_which_flag() -> None:
-    settings = VictimSettings(Part("cifar_resnet", {"weights": "{weights}/x.safetensors"}))
+    settings = VictimSettings(Component("cifar_resnet", {"weights": "{weights}/x.safetensors"}))
     with pytest.raises(fi.BadInput, match="--weights DIR"):
         fi.assembly.build_victim(settings, {"weights": None})
     with pytest.raises(fi.BadInput, match=r"/nowhere/x\.safetensors"):
@@ -79,9 +79,11 @@ def test_objective_is_the_weighted_sum() -> None:
 
 def test_attacks_are_built_in_order_and_minutes_bound_each() -> None:
     settings = {
-        "mean image": AttackSettings(Part("MeanImage")),
-        "up": AttackSettings(decoder=Part("Upsampling", {"width": 32}), training=Training(pictures=100, minutes=9)),
-        "noise": AttackSettings(Part("RandomVector", {"source": "normal"}), of="up"),
+        "mean image": AttackSettings(Component("MeanImage")),
+        "up": AttackSettings(
+            decoder=Component("Upsampling", {"width": 32}), training=Training(pictures=100, minutes=9)
+        ),
+        "noise": AttackSettings(Component("RandomVector", {"source": "normal"}), of="up"),
     }
     victim = fi.assembly.build_victim(VictimSettings())
     attacks = fi.assembly.build_attacks(settings, victim, 32, minutes=0.5)
@@ -90,7 +92,7 @@ def test_attacks_are_built_in_order_and_minutes_bound_each() -> None:
     with pytest.raises(fi.BadInput, match="'noise' is made of 'up', which must stand before it"):
         fi.assembly.build_attacks({"noise": settings["noise"]}, victim, 32)
     with pytest.raises(fi.BadInput, match="there is no 'Nothing'"):
-        fi.assembly.build_attacks({"x": AttackSettings(Part("Nothing"))}, victim, 32)
+        fi.assembly.build_attacks({"x": AttackSettings(Component("Nothing"))}, victim, 32)
 
 
 def test_no_judge_is_refused() -> None:
@@ -98,7 +100,7 @@ def test_no_judge_is_refused() -> None:
     with pytest.raises(fi.BadInput, match="at least one judge"):
         fi.assembly.build_judges({}, public)
     with pytest.raises(fi.BadInput, match="scenes-vg"):
-        fi.assembly.build_judges({"x": JudgeSettings(Part("judge", {"source": "scenes-vg"}))}, public)
+        fi.assembly.build_judges({"x": JudgeSettings(Component("judge", {"source": "scenes-vg"}))}, public)
 
 
 def test_a_missing_judge_is_trained_as_asked_and_kept(tmp_path: Path) -> None:
@@ -107,9 +109,9 @@ def test_a_missing_judge_is_trained_as_asked_and_kept(tmp_path: Path) -> None:
     source = str(tmp_path / "judge.safetensors")
     asked = {
         "x": JudgeSettings(
-            Part("judge", {"source": source}),
+            Component("judge", {"source": source}),
             train=True,
-            network=Part("SmallMixer", {"width": 4, "depth": 1}),
+            network=Component("SmallMixer", {"width": 4, "depth": 1}),
             training=training,
         )
     }

@@ -11,7 +11,7 @@ import torch
 import featinv as fi
 from featinv.assembly import AdversarySettings, AttackSettings, Term
 from featinv.command_line import parse
-from featinv.configuration import Part
+from featinv.configuration import Component
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def test_settings_have_the_names_and_defaults_of_the_adversary() -> None:
 
 def test_every_setting_reaches_the_adversary(victim: fi.Victim) -> None:
     settings = AdversarySettings(
-        Part("Patch", {"layers": 2, "width": 8, "norm": "none"}),
+        Component("Patch", {"layers": 2, "width": 8, "norm": "none"}),
         "relativistic",
         conditional=True,
         weight=0.7,
         adaptive=True,
-        penalties=(Part("R1", {"weight": 0.1}), Part("LeCam")),
+        penalties=(Component("R1", {"weight": 0.1}), Component("LeCam")),
         augment="cutout",
         start=0.3,
         lead=0.1,
@@ -110,7 +110,7 @@ def test_a_loss_may_name_an_encoder_of_its_own(victim: fi.Victim, tmp_path: Path
 
 
 def test_a_frozen_backbone_is_the_victims_encoder(victim: fi.Victim) -> None:
-    part = Part("FrozenFeatures", {"layers": ["stages.0"], "width": 8})
+    part = Component("FrozenFeatures", {"layers": ["stages.0"], "width": 8})
     attack = build(victim, adversary=AdversarySettings(part))
     assert attack.adversary.discriminator.encoder is victim.encoder
     assert attack.barred == {victim.encoder.weights_fingerprint}
@@ -137,7 +137,7 @@ class Tiny(Discriminator):
 def test_a_foreign_discriminator(victim: fi.Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "foreign_adversary.py").write_text(FOREIGN)
     monkeypatch.syspath_prepend(tmp_path)
-    attack = build(victim, adversary=AdversarySettings(Part("foreign_adversary.Tiny", {"deep": 6})))
+    attack = build(victim, adversary=AdversarySettings(Component("foreign_adversary.Tiny", {"deep": 6})))
     assert attack.adversary.discriminator.deep == 6
     assert attack.adversary.discriminator.image_size == 32
 
@@ -148,16 +148,16 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (AdversarySettings(Part("DCGAM")), r"discriminators: there is no 'DCGAM'; did you mean DCGAN\?"),
-        (AdversarySettings(Part("DCGAN", {"widht": 3})), "its own keywords are: width, norm"),
+        (AdversarySettings(Component("DCGAM")), r"discriminators: there is no 'DCGAM'; did you mean DCGAN\?"),
+        (AdversarySettings(Component("DCGAN", {"widht": 3})), "its own keywords are: width, norm"),
         (AdversarySettings(weight=-1), "adversary.weight: expected .* got -1"),
         (AdversarySettings(weight=NAN), "adversary.weight: expected .* got nan"),
         (AdversarySettings(augment="rotation"), "there is no 'rotation'"),
         (
-            AdversarySettings(penalties=(Part("R1", {"weight": 1.0}),)),
+            AdversarySettings(penalties=(Component("R1", {"weight": 1.0}),)),
             r"R1: expected a discriminator without batch norm",
         ),
-        (AdversarySettings(Part("FrozenFeatures", {"layers": ["no"]})), "no"),
+        (AdversarySettings(Component("FrozenFeatures", {"layers": ["no"]})), "no"),
     ],
 )
 def test_bad_settings_get_one_line_before_training(victim: fi.Victim, settings: AdversarySettings, said: str) -> None:
@@ -179,7 +179,7 @@ class Flags:
 def test_flags_and_files_reach_an_adversary_that_is_null_by_default(tmp_path: Path) -> None:
     assert parse(Flags, "doc", []).adversary is None
     flags = ["--adversary.discriminator", "Patch", "--adversary.discriminator.layers", "2", "--adversary.weight", "0.3"]
-    wanted = AdversarySettings(Part("Patch", {"layers": 2}), weight=0.3)
+    wanted = AdversarySettings(Component("Patch", {"layers": 2}), weight=0.3)
     assert parse(Flags, "doc", flags).adversary == wanted
     file = tmp_path / "c.yaml"
     file.write_text(
@@ -187,7 +187,7 @@ def test_flags_and_files_reach_an_adversary_that_is_null_by_default(tmp_path: Pa
         "attacks: {a: {adversary: {loss: relativistic}}}\n"
     )
     given = parse(Flags, "doc", ["--config", str(file), "--adversary.weight", "0.3"])
-    assert given.adversary == dataclasses.replace(wanted, penalties=(Part("R1", {"weight": 0.1}),))
+    assert given.adversary == dataclasses.replace(wanted, penalties=(Component("R1", {"weight": 0.1}),))
     assert given.attacks["a"].adversary == AdversarySettings(loss="relativistic")
     assert parse(Flags, "doc", ["--config", str(file), "--adversary", "null"]).adversary is None
 

@@ -422,15 +422,17 @@ def test_help_and_settings_load_no_torch() -> None:
     ],
 )
 def test_a_part_in_one_word(spoken: str, args: dict[str, Any]) -> None:
-    from featinv.audit.settings import spoken_part
+    from featinv.audit.settings import parse_component
 
-    assert spoken_part(spoken, fi.defences, "--defence") == fi.configuration.Part(spoken.partition(":")[0], args)
+    assert parse_component(spoken, fi.defences, "--defence") == fi.configuration.Component(
+        spoken.partition(":")[0], args
+    )
 
 
 def test_a_path_goes_to_the_first_parameter_as_it_is() -> None:
-    from featinv.audit.settings import spoken_part
+    from featinv.audit.settings import parse_component
 
-    part = spoken_part("cifar_resnet:/a=b/w.safetensors,depth=56,layer=null", fi.encoders, "--victim")
+    part = parse_component("cifar_resnet:/a=b/w.safetensors,depth=56,layer=null", fi.encoders, "--victim")
     assert part.args == {"weights": "/a=b/w.safetensors", "depth": 56, "layer": None}
     with pytest.raises(fi.BadInput, match="KEY=VALUE after a comma, got 'b'"):
-        spoken_part("cifar_resnet:a,b", fi.encoders, "--victim")
+        parse_component("cifar_resnet:a,b", fi.encoders, "--victim")

@@ -11,7 +11,7 @@ from report_parts import finished
 import featinv as fi
 from featinv import cli, doctor
 from featinv.doctor import Finding
-from featinv.inventory import ROOMS, descriptions
+from featinv.inventory import GROUPS, descriptions
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *flags: str) -> int | str | None:
@@ -33,15 +33,15 @@ def test_help_loads_nothing_heavy() -> None:
     assert "--markdown" in done.stdout
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("group", GROUPS)
 def test_every_export_is_listed_with_a_line(
-    room: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command(monkeypatch, "list", room) == 0
+    assert command(monkeypatch, "list", group) == 0
     lines = capsys.readouterr().out.splitlines()
-    left_out = {"attacks": {"load_attack", "save_attack"}}.get(room, set())
-    assert sorted(line.split()[0] for line in lines) == sorted(set(getattr(fi, room).__all__) - left_out)
-    assert [name for name, _ in descriptions(room)] == [line.split()[0] for line in lines]
+    left_out = {"attacks": {"load_attack", "save_attack"}}.get(group, set())
+    assert sorted(line.split()[0] for line in lines) == sorted(set(getattr(fi, group).__all__) - left_out)
+    assert [name for name, _ in descriptions(group)] == [line.split()[0] for line in lines]
     assert all(len(line.split()) > 2 for line in lines)
 
 

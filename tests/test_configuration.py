@@ -11,7 +11,7 @@ import pytest
 
 import featinv as fi
 from featinv.command_line import parse
-from featinv.configuration import Part, build, describe, find, rebuild
+from featinv.configuration import Component, build, describe, find, rebuild
 
 PACKAGE = """
 class MyDecoder:
@@ -32,11 +32,11 @@ class Inner:
 class Settings:
     """Settings of a test."""
 
-    decoder: Part = Part("Upsampling")
+    decoder: Component = Component("Upsampling")
     """the decoder"""
     inner: Inner = Inner()
     """the inner group"""
-    many: dict[str, Part] = field(default_factory=dict)
+    many: dict[str, Component] = field(default_factory=dict)
     """several parts by name"""
 
 
@@ -52,8 +52,10 @@ def test_parse_takes_flags_files_and_short_part_flags(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("decoder: {name: Listik, args: {kernel: 4}}\nmany: {a: {name: X, args: {k: 1}}}\n")
     given = parse(Settings, "doc", ["--config", str(file), "--decoder.kernel", "3", "--inner.rate", "0.5"])
-    assert given == Settings(Part("Listik", {"kernel": 3}), Inner(0.5), {"a": Part("X", {"k": 1})})
-    assert parse(Settings, "doc", ["--decoder", "my_package.MyDecoder"]).decoder == Part("my_package.MyDecoder", {})
+    assert given == Settings(Component("Listik", {"kernel": 3}), Inner(0.5), {"a": Component("X", {"k": 1})})
+    assert parse(Settings, "doc", ["--decoder", "my_package.MyDecoder"]).decoder == Component(
+        "my_package.MyDecoder", {}
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_find_lists_what_exists() -> None:
 
 
 def test_a_foreign_class_may_call_its_arguments_what_it_likes(package: str) -> None:
-    made = build(Part(f"{package}.MyDecoder", {"colour": "blue"}), fi.decoders, (64,), 32)
+    made = build(Component(f"{package}.MyDecoder", {"colour": "blue"}), fi.decoders, (64,), 32)
     assert made.seen == ((64,), 32, "blue")
     described = describe(made)
     assert described == {
@@ -97,7 +99,7 @@ def test_a_foreign_class_may_call_its_arguments_what_it_likes(package: str) -> N
 
 def test_an_unknown_keyword_says_which_exist(package: str) -> None:
     with pytest.raises(fi.BadInput, match="colour"):
-        build(Part(f"{package}.MyDecoder", {"color": "blue"}), fi.decoders, (64,), 32)
+        build(Component(f"{package}.MyDecoder", {"color": "blue"}), fi.decoders, (64,), 32)
 
 
 def test_describe_refuses_what_it_could_not_rebuild(package: str) -> None:

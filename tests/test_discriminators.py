@@ -184,10 +184,10 @@ def test_a_width_or_norm_that_cannot_be_is_refused(kind):
 
 def test_more_layers_than_there_is_room_for_are_refused():
     assert Patch(32, layers=3, width=2)(pictures()).shape == (3, 2, 2)
-    for size, layers, room in ((32, 4, 3), (256, 7, 6)):
-        with pytest.raises(BadInput, match=f"1 to {room} layers for {size} px, got {layers}"):
+    for size, layers, most in ((32, 4, 3), (256, 7, 6)):
+        with pytest.raises(BadInput, match=f"1 to {most} layers for {size} px, got {layers}"):
             Patch(size, layers=layers)
-        Patch(size, layers=room, width=1)
+        Patch(size, layers=most, width=1)
     with pytest.raises(BadInput, match="layers to be a whole number of at least 1, got 0"):
         Patch(32, layers=0)
 

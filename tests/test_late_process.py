@@ -15,7 +15,7 @@ from recipe_modules import recipe
 
 import featinv as fi
 from featinv.assembly import JudgeSettings, build_judges
-from featinv.configuration import Part
+from featinv.configuration import Component
 
 ROOT = Path(__file__).parent.parent
 TOGETHER = {"barrier", "broadcast", "gather"}
@@ -36,7 +36,7 @@ def test_a_judge_that_was_just_trained(tmp_path: Path, monkeypatch: pytest.Monke
     file = tmp_path / "judge.safetensors"
     fi.encoders.save_judge(fi.encoders.judge("scenes-vgg"), file)
     late = Late(monkeypatch)
-    settings = JudgeSettings(judge=Part("judge", {"source": str(file)}), train=True)
+    settings = JudgeSettings(judge=Component("judge", {"source": str(file)}), train=True)
     build_judges({"own": settings}, pictures(8))
     assert late.calls == ["broadcast", "barrier"]
 

@@ -8,7 +8,7 @@ import pytest
 import featinv as fi
 from featinv.assembly import AttackSettings, JudgeSettings, Term, VictimSettings, check_names
 from featinv.assembly.adversary_settings import AdversarySettings
-from featinv.configuration import Part
+from featinv.configuration import Component
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 sys.path.insert(0, str(RECIPES))
@@ -23,16 +23,22 @@ def train_config(**changes: object) -> object:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"decoder": Part("Upsamplin")}, r"--decoder: .*did you mean Upsampling\?"),
-        ({"decoder": Part("mypkg.Mne")}, "--decoder: .*cannot import 'mypkg.Mne'"),
-        ({"decoder": Part("Upsampling", {"widht": 8})}, "--decoder.widht: Upsampling takes no such keyword; it takes"),
+        ({"decoder": Component("Upsamplin")}, r"--decoder: .*did you mean Upsampling\?"),
+        ({"decoder": Component("mypkg.Mne")}, "--decoder: .*cannot import 'mypkg.Mne'"),
+        (
+            {"decoder": Component("Upsampling", {"widht": 8})},
+            "--decoder.widht: Upsampling takes no such keyword; it takes",
+        ),
         ({"losses": (Term("MSE"), Term("L3"))}, "--losses: .*there is no 'L3'"),
         ({"losses": (Term("MSSSIM", args={"scale": 3}),)}, "--losses.scale: "),
-        ({"victim": VictimSettings(Part("tinny"))}, r"--victim.encoder: .*did you mean tiny\?"),
-        ({"victim": VictimSettings(defence=Part("GaussianNoise", {"strength": 1}))}, "--victim.defence.strength: "),
-        ({"adversary": AdversarySettings(Part("DCGAM"))}, "--adversary.discriminator: .*did you mean DCGAN"),
-        ({"adversary": AdversarySettings(penalties=(Part("R3"),))}, "--adversary.penalties: .*there is no 'R3'"),
-        ({"judges": {"mine": JudgeSettings(network=Part("SmallVG"))}}, "--judges.mine.network: "),
+        ({"victim": VictimSettings(Component("tinny"))}, r"--victim.encoder: .*did you mean tiny\?"),
+        (
+            {"victim": VictimSettings(defence=Component("GaussianNoise", {"strength": 1}))},
+            "--victim.defence.strength: ",
+        ),
+        ({"adversary": AdversarySettings(Component("DCGAM"))}, "--adversary.discriminator: .*did you mean DCGAN"),
+        ({"adversary": AdversarySettings(penalties=(Component("R3"),))}, "--adversary.penalties: .*there is no 'R3'"),
+        ({"judges": {"mine": JudgeSettings(network=Component("SmallVG"))}}, "--judges.mine.network: "),
     ],
 )
 def test_the_flag_is_named_and_nothing_is_read(
@@ -53,7 +59,11 @@ def test_every_configuration_that_is_shipped_has_names_that_exist() -> None:
     def components(kind: type) -> set[str]:
         import dataclasses
 
-        return {item.name for item in dataclasses.fields(kind) if item.type in (Part, "Part", tuple[Part, ...])}
+        return {
+            item.name
+            for item in dataclasses.fields(kind)
+            if item.type in (Component, "Component", tuple[Component, ...])
+        }
 
     kinds = (AttackSettings, JudgeSettings, VictimSettings, AdversarySettings)
     fields = set().union(*(components(kind) for kind in kinds))

@@ -18,7 +18,7 @@ from featinv.audit.inputs import inputs_of
 from featinv.audit.live_source import open_victim
 from featinv.audit.record import Record
 from featinv.audit.settings import AuditSettings
-from featinv.configuration import Part
+from featinv.configuration import Component
 from featinv.tracking import TrackingSettings
 
 HOLDS = """
@@ -41,7 +41,7 @@ class Asked:
     data: str
     victim: str = "tiny"
     judges: tuple[str, ...] = ()
-    part: Part = field(default_factory=lambda: Part("tiny"))
+    part: Component = field(default_factory=lambda: Component("tiny"))
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def test_other_spellings_of_a_path_are_the_same_run(tmp_path: Path, monkeypatch:
         (Asked("d", victim="saved:w.safetensors,layer=norm"), Asked("d", victim="saved:./w.safetensors,layer=norm")),
         (Asked("d", judges=("w.safetensors",)), Asked("d", judges=("./w.safetensors",))),
         (
-            Asked("d", part=Part("saved", {"source": "w.safetensors"})),
-            Asked("d", part=Part("saved", {"source": "../here/w.safetensors"})),
+            Asked("d", part=Component("saved", {"source": "w.safetensors"})),
+            Asked("d", part=Component("saved", {"source": "../here/w.safetensors"})),
         ),
     ],
 )
@@ -201,14 +201,14 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]:
     """One finished comparison on files, closed forms only."""
     folder = tmp_path_factory.mktemp("compared")
     source = judge_file(folder / "judge.safetensors")
-    encoder = Part("saved", {"source": victim_file(folder / "victim.safetensors", 0), "layer": "avgpool"})
+    encoder = Component("saved", {"source": victim_file(folder / "victim.safetensors", 0), "layer": "avgpool"})
     config = recipe("compare").Config(
         str(folder / "run"),
         data=scenes(folder / "photos"),
         pictures=PictureSettings(size=32, private=20),
         victim=VictimSettings(encoder),
-        judges={"x": JudgeSettings(Part("judge", {"source": source}))},
-        attacks={"mean image": AttackSettings(Part("MeanImage")), "ridge": AttackSettings(Part("Ridge"))},
+        judges={"x": JudgeSettings(Component("judge", {"source": source}))},
+        attacks={"mean image": AttackSettings(Component("MeanImage")), "ridge": AttackSettings(Component("Ridge"))},
         metrics=("default",),
         flips=False,
         samples=2,
@@ -322,7 +322,7 @@ def test_an_audit_notices_another_judge_victim_or_version(tmp_path: Path, monkey
 def test_names_that_cannot_be_told_apart_are_refused_before_anything_is_read(
     names: tuple[str, ...], tmp_path: Path
 ) -> None:
-    attacks = {name: AttackSettings(Part("MeanImage")) for name in names}
+    attacks = {name: AttackSettings(Component("MeanImage")) for name in names}
     config = recipe("compare").Config(str(tmp_path / "run"), data=str(tmp_path / "nowhere"), attacks=attacks)
     with pytest.raises(fi.BadInput, match="attacks: ") as error:
         recipe("compare").main(config)

@@ -40,7 +40,7 @@ def test_the_recipe_takes_what_the_agent_gives_it(sweep: dict[str, Any]) -> None
     config = fi.command_line.parse(recipe("train").Config, arguments=[*flags, *given])
     assert config.tracking.mode == "online"
     assert config.out == "runs/sweep/$WANDB_RUN_ID"
-    assert config.decoder == fi.configuration.Part("Upsampling", {"width": 256})
+    assert config.decoder == fi.configuration.Component("Upsampling", {"width": 256})
     assert (config.training.lr, config.training.batch_size, config.training.minutes) == (0.0003, 32, 5)
 
 

@@ -17,11 +17,11 @@ from featinv import BadInput, Diverged, Training, processes
 from featinv.training import Ema, Selection
 from featinv.training import progress as progress_module
 from featinv.training.batches import Batches, hold_out, seed_step
+from featinv.training.callbacks import in_words
 from featinv.training.history import History
 from featinv.training.optimisers import optimiser
 from featinv.training.progress import Progress
 from featinv.training.schedule import rate
-from featinv.training.watchers import in_words
 
 # ------------------------------------------------------------------------------------------------ settings
 

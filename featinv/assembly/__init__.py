@@ -1,6 +1,6 @@
 """From settings to objects: the frozen dataclasses that recipes parse, and one function a part that builds it.
 
-The library takes objects, the command line takes names; this room is where names end.
+The library takes objects, the command line takes names; this package is where names end.
 """
 
 import lazy_loader

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import featinv as fi
 from featinv.assembly.victim_settings import fill
-from featinv.configuration import Part, build, find
+from featinv.configuration import Component, build, find
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class AdversarySettings:
     """A discriminator by name, what it plays for, and how it learns."""
 
-    discriminator: Part = Part("DCGAN")
+    discriminator: Component = Component("DCGAN")
     """an export of featinv.discriminators, or the import path of a class of yours"""
     loss: Literal["hinge", "non_saturating", "least_squares", "wasserstein", "relativistic"] = "hinge"
     """the game: what the discriminator and the decoder make small"""
@@ -30,7 +30,7 @@ class AdversarySettings:
     """of the adversarial term, beside the losses"""
     adaptive: bool = False
     """multiply the weight by the ratio of gradients in the decoder's last layer (arXiv:2012.09841)"""
-    penalties: tuple[Part, ...] = ()
+    penalties: tuple[Component, ...] = ()
     """added to what the discriminator makes small: R1, R2, GradientPenalty, LeCam, or the import path of a class of
     yours"""
     augment: str = ""
@@ -92,16 +92,20 @@ def build_adversary(
 
 
 def build_with_encoder(
-    part: Part, room: "ModuleType", encoder: "Encoder | None", folders: Mapping[str, str | None] | None, *rest: Any
+    part: Component,
+    group: "ModuleType",
+    encoder: "Encoder | None",
+    folders: Mapping[str, str | None] | None,
+    *rest: Any,
 ) -> Any:
     """Build a part; where its first argument is called `encoder`, that is the victim's unless the part names another.
 
     Another is written as in `victim.encoder`: `encoder: {name: torchvision, args: {name: vgg16, ...}}`.
     Raises BadInput where a part needs an encoder and there is none.
     """
-    first = next(iter(inspect.signature(find(part.name, room)).parameters), None)
+    first = next(iter(inspect.signature(find(part.name, group)).parameters), None)
     if first != "encoder":
-        return build(part, room, *rest)
+        return build(part, group, *rest)
     own = dict(part.args)
     if (named := own.pop("encoder", None)) is not None:
         if isinstance(named, str):
@@ -110,10 +114,10 @@ def build_with_encoder(
             raise fi.BadInput(
                 f"{part.name}.encoder: expected {{name: ..., args: {{...}}}} as for the victim, got {named!r}"
             )
-        encoder = build(fill(Part(named["name"], dict(named.get("args") or {})), folders), fi.encoders)
+        encoder = build(fill(Component(named["name"], dict(named.get("args") or {})), folders), fi.encoders)
     if encoder is None:
         raise fi.BadInput(f"{part.name}: expected an encoder to look through, got none; name one in its args")
-    made = build(replace(part, args=own), room, encoder, *rest)
+    made = build(replace(part, args=own), group, encoder, *rest)
     # What is never rebuilt from a description need not remember its arguments, whose copies would be whole networks.
     vars(made).pop("_built_from", None)
     return made

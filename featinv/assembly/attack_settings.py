@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import featinv as fi
 from featinv.assembly.adversary_settings import AdversarySettings, build_adversary, build_with_encoder
-from featinv.configuration import Part, build
+from featinv.configuration import Component, build
 from featinv.training.settings import Training
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class Term:
 class AttackSettings:
     """One attack: a control or closed form by name, or a decoder with its losses and its training."""
 
-    attack: Part = Part("DecoderAttack")
+    attack: Component = Component("DecoderAttack")
     """an export of featinv.attacks, or the import path of a class of yours"""
-    decoder: Part = Part("Upsampling")
+    decoder: Component = Component("Upsampling")
     """for DecoderAttack: an export of featinv.decoders, or the import path of a class of yours"""
     losses: tuple[Term, ...] = ()
     """for DecoderAttack: the terms of its objective; MSE when none is named"""
@@ -66,8 +66,8 @@ def build_objective(
 
 
 def _build_loss(term: Term, encoder: "Encoder | None", folders: Mapping[str, str | None] | None) -> "Loss":
-    loss = build_with_encoder(Part(term.name, term.args), fi.losses, encoder, folders)
-    return loss if term.views is None else build(Part("RandomViews", term.views), fi.losses, loss)
+    loss = build_with_encoder(Component(term.name, term.args), fi.losses, encoder, folders)
+    return loss if term.views is None else build(Component("RandomViews", term.views), fi.losses, loss)
 
 
 def build_attacks(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import featinv as fi
 from featinv.assembly.victim_settings import fill
-from featinv.configuration import Part, build
+from featinv.configuration import Component, build
 from featinv.training.classifier_settings import ClassifierTraining
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class JudgeSettings:
     """An independent network that only ever scores."""
 
-    judge: Part = Part("judge", {"source": "scenes-vgg"})
+    judge: Component = Component("judge", {"source": "scenes-vgg"})
     """an export of featinv.encoders that returns a judge: `judge` (a packaged name or a file) or `cifar_judge`"""
     train: bool = False
     """train one on the labelled public pictures when the file `judge.args.source` does not exist, and keep it there"""
-    network: Part = Part("SmallVGG")
+    network: Component = Component("SmallVGG")
     """what to train: SmallVGG, or SmallMixer where the encoder itself is of VGG's family or a second judge is wanted"""
     training: ClassifierTraining = field(default_factory=ClassifierTraining)
     """how to train it"""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from featinv.assembly.attack_settings import Term
-from featinv.configuration import Part, find
+from featinv.configuration import Component, find
 from featinv.errors import BadInput
 
 _PACKAGES = {
@@ -35,8 +35,8 @@ def check_names(settings: Any, prefix: str = "") -> None:
 
 def _check(value: Any, field: str, flag: str) -> None:
     if isinstance(value, Term):
-        _resolve(Part(value.name, value.args), field, flag)
-    elif isinstance(value, Part):
+        _resolve(Component(value.name, value.args), field, flag)
+    elif isinstance(value, Component):
         _resolve(value, field, flag)
     elif dataclasses.is_dataclass(value):
         check_names(value, f"{flag}.")
@@ -48,7 +48,7 @@ def _check(value: Any, field: str, flag: str) -> None:
             _check(item, field, flag)
 
 
-def _resolve(part: Part, field: str, flag: str) -> None:
+def _resolve(part: Component, field: str, flag: str) -> None:
     if field not in _PACKAGES:
         return
     try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import featinv as fi
-from featinv.configuration import Part, build
+from featinv.configuration import Component, build
 
 if TYPE_CHECKING:
     from featinv.victim import Victim
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class VictimSettings:
     """What is attacked: a frozen encoder, and what the publisher does to the vectors before release."""
 
-    encoder: Part = Part("tiny")
+    encoder: Component = Component("tiny")
     """an export of featinv.encoders, or the import path of a function of yours that returns an encoder"""
-    defence: Part = Part("Identity")
+    defence: Component = Component("Identity")
     """an export of featinv.defences, or the import path of a class of yours"""
 
 
@@ -27,7 +27,7 @@ def build_victim(settings: VictimSettings, folders: Mapping[str, str | None] | N
     return fi.Victim(encoder, build(fill(settings.defence, folders), fi.defences))
 
 
-def fill(part: Part, folders: Mapping[str, str | None] | None) -> Part:
+def fill(part: Component, folders: Mapping[str, str | None] | None) -> Component:
     """Put the folders that the caller named into a part's arguments, as in `{weights}/cifar10_resnet20.safetensors`."""
 
     def filled(value: Any) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from featinv import configuration, processes
 from featinv.attacks.checks import check_features
 from featinv.attacks.decoder_checks import check_pairs, check_parts
-from featinv.attacks.decoder_weights import Remembered, as_shape, assemble, check_weights
+from featinv.attacks.decoder_weights import ReprOnly, as_shape, assemble, check_weights
 from featinv.attacks.passes import Moments, feature_moments
 from featinv.block_sizes import rows_at_once
 from featinv.blocks import Standardise
@@ -44,7 +44,7 @@ class DecoderAttack:
         objective: nn.Module,
         training: Training | None = None,
         *,
-        adversary: Adversary | Remembered | None = None,
+        adversary: Adversary | ReprOnly | None = None,
     ) -> None:
         self.decoder = decoder
         self.objective = objective
@@ -106,7 +106,7 @@ class DecoderAttack:
             identity={"decoder": self._description},
             adversary=adversary,
             listener=listener,
-            snapshots=None if snapshots is None else (snapshots.at, self._photographer(snapshots, pairs)),
+            snapshots=None if snapshots is None else (snapshots.at, self._snapshot_callback(snapshots, pairs)),
         )
         self._hold(fitted.weights, pairs)
         self.history, self.notices, self.seconds = fitted.history, fitted.notices, fitted.seconds
@@ -170,8 +170,8 @@ class DecoderAttack:
                 setattr(decoder, name, config[name])
         settings = {**config["training"], "betas": tuple(config["training"]["betas"])}  # JSON knows lists only
         words = config.get("adversary")  # attacks saved before there were adversaries do not say
-        adversary = None if words is None else Remembered(str(words))
-        attack = cls(decoder, Remembered(str(config["objective"])), Training(**settings), adversary=adversary)
+        adversary = None if words is None else ReprOnly(str(words))
+        attack = cls(decoder, ReprOnly(str(config["objective"])), Training(**settings), adversary=adversary)
         attack.barred = frozenset(str(fingerprint) for fingerprint in config.get("barred", ()))
         attack.notices = [str(notice) for notice in config.get("notices", ())]
         network = assemble(decoder, Standardise(attack.feature_shape) if attack.training.standardise else None)
@@ -187,7 +187,7 @@ class DecoderAttack:
         self.training.kept(adversarial=self.adversary is not None)
         if isinstance(self.adversary, Adversary):
             self.adversary.check(self.image_size, self.feature_shape)
-        elif not isinstance(self.adversary, Remembered | None):
+        elif not isinstance(self.adversary, ReprOnly | None):
             raise BadInput(
                 f"adversary: expected a featinv.Adversary or None, got {type(self.adversary).__name__}; "
                 "write Adversary(discriminator, loss)"
@@ -229,7 +229,7 @@ class DecoderAttack:
         self.network.to(processes.device()).requires_grad_(False).eval()
         self.victim = dict(pairs.card)
 
-    def _photographer(self, snapshots: Snapshots, pairs: Any) -> Callable[[dict[str, Tensor], int], object]:
+    def _snapshot_callback(self, snapshots: Snapshots, pairs: Any) -> Callable[[dict[str, Tensor], int], object]:
         def take(weights: dict[str, Tensor], pictures: int) -> None:
             fitted = copy.copy(self)
             fitted._hold(weights, pairs)

@@ -4,14 +4,14 @@ from typing import Any
 
 from torch import nn
 
-from featinv.attacks.decoder_weights import Remembered
+from featinv.attacks.decoder_weights import ReprOnly
 from featinv.errors import BadInput
 from featinv.losses import Loss
 
 
 def check_parts(decoder: nn.Module, objective: nn.Module) -> None:
     """Raise BadInput unless the objective is a loss (or the words of one) and the decoder says what it maps."""
-    if not isinstance(objective, Loss | Remembered):
+    if not isinstance(objective, Loss | ReprOnly):
         raise BadInput(
             f"objective: expected a featinv.losses.Loss or a sum of them, got {type(objective).__name__}; "
             "derive your loss from featinv.losses.Loss"

@@ -10,7 +10,7 @@ from featinv.blocks import Standardise
 from featinv.errors import BadInput
 
 
-class Remembered(nn.Module):
+class ReprOnly(nn.Module):
     """Stands for the objective or the adversary of an attack that was loaded: known by its words only."""
 
     def __init__(self, words: str) -> None:

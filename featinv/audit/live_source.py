@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import featinv as fi
-from featinv.audit.settings import AuditSettings, spoken_part
+from featinv.audit.settings import AuditSettings, parse_component
 from featinv.errors import BadInput
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def open_victim(settings: AuditSettings) -> LiveSource:
     """Build the victim as the flags name it. Raises BadInput for what cannot be built."""
     assert settings.victim is not None
     notes = []
-    encoder = spoken_part(settings.victim, fi.encoders, "--victim")
+    encoder = parse_component(settings.victim, fi.encoders, "--victim")
     if encoder.name == "torchvision" and "weights" not in encoder.args:
         # What is published comes from a trained network; a random one must be asked for by weights=null.
         encoder.args["weights"] = "IMAGENET1K_V1"
         notes.append("The victim has torchvision's weights IMAGENET1K_V1, as no others were named")
     if settings.layer is not None:
         encoder.args["layer"] = settings.layer
-    defence = spoken_part(settings.defence, fi.defences, "--defence")
+    defence = parse_component(settings.defence, fi.defences, "--defence")
     for part in (encoder, defence):
         if "." in part.name:
             notes.append(f"{part.name} was imported and run, as named: code of yours, not of this package")

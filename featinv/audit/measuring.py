@@ -11,7 +11,7 @@ from featinv.audit.record import Record
 from featinv.audit.settings import AuditSettings
 from featinv.audit.sources import Source
 from featinv.audit.suite import SuitePlan
-from featinv.configuration import Part
+from featinv.configuration import Component
 from featinv.training.classifier_settings import ClassifierTraining
 
 if TYPE_CHECKING:
@@ -93,15 +93,16 @@ def _judges(settings: AuditSettings, run: RunFolder, public: "ImageSet", *, vict
         print("Training a judge on the labelled public pictures; it only scores.", flush=True)
         asked = {
             "trained": JudgeSettings(
-                Part("judge", {"source": str(run.path / "judge.safetensors")}),
+                Component("judge", {"source": str(run.path / "judge.safetensors")}),
                 train=True,
-                network=Part("SmallMixer" if victim_family == "vgg" else "SmallVGG"),
+                network=Component("SmallMixer" if victim_family == "vgg" else "SmallVGG"),
                 training=ClassifierTraining(minutes=settings.minutes / 4, seed=settings.seed),
             )
         }
     else:
         asked = {
-            source: JudgeSettings(Part("judge", {"source": source})) for source in settings.judges or ("scenes-vgg",)
+            source: JudgeSettings(Component("judge", {"source": source}))
+            for source in settings.judges or ("scenes-vgg",)
         }
     return build_judges(asked, public)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
 
-from featinv.configuration import Part, find
+from featinv.configuration import Component, find
 from featinv.errors import BadInput
 from featinv.plain_numbers import check_positive, check_seed, make_plain
 
@@ -122,7 +122,7 @@ class AuditSettings:
             raise BadInput("--train-judge: a judge is either trained or given by --judge; leave one out")
 
 
-def spoken_part(text: str, room: ModuleType, flag: str) -> Part:
+def parse_component(text: str, group: ModuleType, flag: str) -> Component:
     """Return the part that NAME[:VALUE][,KEY=VALUE...] names; a VALUE without a key goes to the first parameter.
 
     Values are read as JSON where they are (numbers, true, null), else as text. Raises BadInput for an unknown name.
@@ -134,10 +134,10 @@ def spoken_part(text: str, room: ModuleType, flag: str) -> Part:
         if equals and key.isidentifier():
             args[key] = _value(value)
         elif place == 0:
-            args[next(iter(inspect.signature(find(name, room)).parameters), "")] = _value(item)
+            args[next(iter(inspect.signature(find(name, group)).parameters), "")] = _value(item)
         else:
             raise BadInput(f"{flag}: expected KEY=VALUE after a comma, got {item!r}; e.g. GaussianNoise:std=0.1")
-    return Part(name, args)
+    return Component(name, args)
 
 
 def _value(text: str) -> Any:

@@ -15,7 +15,7 @@ from featinv.evaluation.chosen_metrics import Chosen
 from featinv.evaluation.distribution import KINDS, too_few
 from featinv.evaluation.independence import shares_network
 from featinv.evaluation.intervals import Clusters, Interval, rate
-from featinv.evaluation.judging import Notebook
+from featinv.evaluation.judging import OutputsCollector
 from featinv.evaluation.panel import MAIN, Panel, Pass, PerPicture
 from featinv.evaluation.probes import attributes_of, label_free, memorisation, probe_hits
 from featinv.metrics import inception_features
@@ -151,7 +151,7 @@ class ExtraMeasures:
 
 
 def _judge_features(panel: Panel, images: ImageSet) -> np.ndarray:
-    book, step = Notebook(len(images)), panel.batch_size
+    book, step = OutputsCollector(len(images)), panel.batch_size
     for start in range(0, len(images), step):
         book.add(panel.judges[0], images.batch(np.arange(start, min(start + step, len(images)))))
     return book.done().features

@@ -24,7 +24,7 @@ class JudgeOutputs:
         return JudgeOutputs(self.features[order], self.labels[order])
 
 
-class Notebook:
+class OutputsCollector:
     """Collects what a judge says of one batch after the other, of `count` pictures in all."""
 
     def __init__(self, count: int) -> None:

@@ -14,7 +14,7 @@ from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.evaluation.catalogue import METRICS
 from featinv.evaluation.columns import WITHIN_CLASS, normalised, within_view
-from featinv.evaluation.judging import JudgeOutputs, Notebook
+from featinv.evaluation.judging import JudgeOutputs, OutputsCollector
 from featinv.evaluation.metric_values import check_finite, values_of
 from featinv.evaluation.picture_store import PictureStore
 from featinv.evaluation.reidentification import ranks, ranks_within
@@ -83,7 +83,7 @@ class Panel:
         if batch_size < 1:
             raise BadInput(f"batch_size: expected at least 1, got {batch_size}")
         batch_size = max(1, min(batch_size, _PIXELS // truth.size**2))
-        books = {view: Notebook(len(truth)) for view in _views(judges)}
+        books = {view: OutputsCollector(len(truth)) for view in _views(judges)}
         for rows in _batches(len(truth), batch_size):
             _look(judges, truth.batch(rows), books)
             tick(len(rows))
@@ -138,7 +138,7 @@ class Panel:
 
         `without` names metrics of pictures that are not to judge this attack.
         """
-        books = {view: Notebook(len(self.truth)) for view in self.views}
+        books = {view: OutputsCollector(len(self.truth)) for view in self.views}
         failed, seconds = [], 0.0
         for rows in self.batches():
             begin = time.perf_counter()
@@ -231,7 +231,7 @@ def _batches(count: int, size: int) -> Iterator[np.ndarray]:
         yield np.arange(start, min(start + size, count))
 
 
-def _look(judges: Sequence[Judge], images: Images, books: Mapping[str, Notebook]) -> None:
+def _look(judges: Sequence[Judge], images: Images, books: Mapping[str, OutputsCollector]) -> None:
     first, *others = judges
     books[MAIN].add(first, images)
     for view, treat in TREATMENTS.items():

@@ -14,7 +14,7 @@ from featinv.errors import BadInput
 
 @runtime_checkable
 class Publisher(Protocol):
-    """What this room needs of a victim (the victim's own room stands beside this one)."""
+    """What this package needs of a victim (the victim's own package stands beside this one)."""
 
     feature_shape: tuple[int, ...]
 

@@ -1,4 +1,4 @@
-"""The comparison in wandb: one run an attack, one for the scoreboard; the only room that knows wandb.
+"""The comparison in wandb: one run an attack, one for the scoreboard; the only package that knows wandb.
 
 What is sent is first built as plain records (no wandb in them), then written by one guarded call: wandb may be missing,
 offline or broken, and the run goes on.

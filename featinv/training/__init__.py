@@ -1,6 +1,6 @@
 """Training decoders: settings, a step, a short loop, and what watches it (history, validation, checkpoints, progress).
 
-The only room besides `processes` that imports Accelerate.
+The only package besides `processes` that imports Accelerate.
 """
 
 import lazy_loader

@@ -13,8 +13,8 @@ from featinv.errors import BadInput
 from featinv.losses import Loss, adaptive_weight
 from featinv.training.adversary import Adversary
 from featinv.training.batches import Batch
-from featinv.training.descent import Descent, Logged, decoder_descent, micro_batches
 from featinv.training.discriminator_half import DiscriminatorHalf
+from featinv.training.network_optimizer import Logged, NetworkOptimizer, decoder_optimizer, micro_batches
 from featinv.training.optimisers import adamw, trained
 from featinv.training.progress import Progress
 from featinv.training.schedule import rate
@@ -55,9 +55,11 @@ class AdversarialStep:
         self._augment = nn.Identity() if adversary.augment is None else adversary.augment.to(accelerator.device)
         self._last_weight = last_weight(decoder) if adversary.adaptive else None
         self._accelerator = accelerator
-        self._decoder = decoder_descent(decoder, settings, accelerator)
+        self._decoder = decoder_optimizer(decoder, settings, accelerator)
         half = DiscriminatorHalf(self.discriminator, adversary.loss, adversary.penalties)
-        self._discriminator = Descent(half, self._optimiser, accelerator, name="discriminator", clip=adversary.clip)
+        self._discriminator = NetworkOptimizer(
+            half, self._optimiser, accelerator, name="discriminator", clip=adversary.clip
+        )
         self.ema = self._decoder.ema
 
     @property

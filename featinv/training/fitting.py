@@ -18,16 +18,16 @@ from featinv.training.acceleration import accelerating
 from featinv.training.adversarial_step import AdversarialStep
 from featinv.training.adversary import Adversary
 from featinv.training.batches import Batches, hold_out
+from featinv.training.callbacks import Bar, CheckpointCallback, ListenerCallback, Validation, say, silent
 from featinv.training.checkpoints import Checkpoints
 from featinv.training.collapse import CollapseWatch
 from featinv.training.history import History
-from featinv.training.loop import Watcher, run
+from featinv.training.loop import Callback, run
 from featinv.training.progress import Progress
 from featinv.training.selection import Selection, check_finite, copied_weights
 from featinv.training.settings import Training
-from featinv.training.snapshots import Taking
+from featinv.training.snapshots import SnapshotCallback
 from featinv.training.step import RegressionStep, Step
-from featinv.training.watchers import Bar, Saving, Telling, Validation, say, silent
 
 PICTURES_TO_KNOW = 16
 """pictures by which a resumed training knows its pairs again"""
@@ -118,27 +118,27 @@ def fit_steps(
         watches = [] if watch is None else [watch]
         accelerator.register_for_checkpointing(so_far, history, selection, *step.extra_state, *watches)
 
-        watchers: list[Watcher] = [history, *watches]
+        callbacks: list[Callback] = [history, *watches]
         if held_out is not None:
-            watchers.append(Validation(step, held_out, settings, history, selection, accelerator.device))
+            callbacks.append(Validation(step, held_out, settings, history, selection, accelerator.device))
         if snapshots is not None:  # before the checkpoint, so that what a checkpoint has passed has been taken
-            watchers.append(Taking(step, *snapshots))
+            callbacks.append(SnapshotCallback(step, *snapshots))
         if checkpoints is not None:
             identity = {**identity, **_circumstances(pairs, settings), "precision": accelerator.mixed_precision}
             if not resume:
                 checkpoints.refuse_existing()
             else:
                 checkpoints.resume(accelerator, identity)
-            watchers.append(Saving(checkpoints, accelerator, step, history, identity, watch))
+            callbacks.append(CheckpointCallback(checkpoints, accelerator, step, history, identity, watch))
         if listener is not None:
-            watchers.append(Telling(history, listener))
+            callbacks.append(ListenerCallback(history, listener))
         with contextlib.ExitStack() as stack:
             if progress:
                 bar = stack.enter_context(
                     processes.progress_bar(settings.pictures, "training", initial=so_far.pictures)
                 )
-                watchers.append(Bar(bar, history, so_far))
-            run(step, batches, so_far, settings, watchers, accelerator.device)
+                callbacks.append(Bar(bar, history, so_far))
+            run(step, batches, so_far, settings, callbacks, accelerator.device)
 
         weights = selection.weights if settings.keep == "best" else None
         weights = copied_weights(step.network) if weights is None else weights

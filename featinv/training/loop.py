@@ -13,8 +13,8 @@ from featinv.training.step import Step
 
 
 @runtime_checkable
-class Watcher(Protocol):
-    """Called after every step: history, validation, checkpoints and the progress bar are watchers."""
+class Callback(Protocol):
+    """Called after every step: history, validation, checkpoints and the progress bar are callbacks."""
 
     def __call__(self, progress: Progress, values: dict[str, Tensor], /) -> None: ...
 
@@ -24,7 +24,7 @@ def run(
     batches: Batches,
     progress: Progress,
     settings: Training,
-    watchers: Sequence[Watcher],
+    callbacks: Sequence[Callback],
     device: torch.device,
 ) -> None:
     """Take steps until the budget is used up; every step is a function of the weights, the seed and its own number."""
@@ -33,5 +33,5 @@ def run(
         batch = place(batches.load(progress.step), device)
         values = step(batch, progress)
         progress.advance(batch.total)
-        for watcher in watchers:
+        for watcher in callbacks:
             watcher(progress, values)

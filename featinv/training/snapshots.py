@@ -26,7 +26,7 @@ class Snapshots:
             raise BadInput(f"snapshots: expected numbers of pictures of at least 1, got {self.at[0]}")
 
 
-class Taking:
+class SnapshotCallback:
     """The watcher of `Snapshots`: hands over copies of the weights when they are due."""
 
     def __init__(self, step: Step, at: Sequence[int], take: Callable[[dict[str, Tensor], int], object]) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from featinv.losses import Loss
 from featinv.training.batches import Batch
-from featinv.training.descent import Logged, decoder_descent, micro_batches
+from featinv.training.network_optimizer import Logged, decoder_optimizer, micro_batches
 from featinv.training.progress import Progress
 from featinv.training.schedule import rate
 from featinv.training.settings import Training
@@ -45,7 +45,7 @@ class RegressionStep:
         self.decoder = decoder
         self.objective = objective.to(accelerator.device)
         self.settings = settings
-        self._descent = decoder_descent(decoder, settings, accelerator)
+        self._descent = decoder_optimizer(decoder, settings, accelerator)
         self.ema = self._descent.ema
 
     @property

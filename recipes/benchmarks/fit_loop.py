@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from clocks import in_turns
 
 import featinv as fi
-from featinv.configuration import Part, build
+from featinv.configuration import Component, build
 from featinv.training.settings import Training
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Config:
     """Every field is a flag."""
 
-    decoder: Part = field(default_factory=lambda: Part("Upsampling"))
+    decoder: Component = field(default_factory=lambda: Component("Upsampling"))
     """an export of featinv.decoders, or the import path of a class of yours"""
     width: int = 64
     """numbers in a feature vector"""
@@ -80,11 +80,11 @@ def bare_loop(decoder: "nn.Module", features: "Tensor", images: "Tensor", config
 def our_loop(decoder: "nn.Module", pairs: "fi.Pairs", config: Config, accelerator: "Accelerator") -> Callable[[], None]:
     """The fit loop with its history and progress bar, without validation and checkpoints."""
     from featinv.training.batches import Batches
+    from featinv.training.callbacks import Bar
     from featinv.training.history import History
-    from featinv.training.loop import Watcher
+    from featinv.training.loop import Callback
     from featinv.training.loop import run as fit_loop
     from featinv.training.progress import Progress
-    from featinv.training.watchers import Bar
 
     clip, ema = (1.0, 0.999) if config.averaging else (None, None)
     settings = Training(
@@ -101,8 +101,8 @@ def our_loop(decoder: "nn.Module", pairs: "fi.Pairs", config: Config, accelerato
     def run() -> None:
         progress, history = Progress(settings), History(settings)
         with fi.processes.progress_bar(settings.pictures, "fit loop") as bar:
-            watchers: list[Watcher] = [history, Bar(bar, history, progress)]
-            fit_loop(step, batches, progress, settings, watchers, accelerator.device)
+            callbacks: list[Callback] = [history, Bar(bar, history, progress)]
+            fit_loop(step, batches, progress, settings, callbacks, accelerator.device)
 
     return run
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import featinv as fi
 from featinv.assembly import JudgeSettings
-from featinv.configuration import Part
+from featinv.configuration import Component
 
 SIZES = (32, 64, 128, 256)
 
@@ -42,7 +42,7 @@ class Config:
     """folder of weights, `{weights}` in the parts below"""
     judge_folder: str | None = None
     """folder of judges trained before, `{judges}` in the parts below; --out when not given"""
-    encoder: Part = Part("tiny")
+    encoder: Component = Component("tiny")
     """what is attacked: an export of featinv.encoders, or the import path of a function of yours; with a `layer`"""
     pooled: str = "avgpool"
     """the encoder's layer whose vector the paper reconstructs from"""

@@ -18,7 +18,7 @@ from scales import EXPECTED, SCALES, Scale
 
 import featinv as fi
 from featinv.assembly import RunFolder
-from featinv.configuration import Part
+from featinv.configuration import Component
 from featinv.tracking import TrackingSettings
 
 FIGURES = ("1", "2", "3", "4", "5")
@@ -41,11 +41,11 @@ class Config:
     """enlarge pictures smaller than the target size, instead of refusing them"""
     weights: str | None = None
     """folder of weights, `{weights}` in encoder and judges"""
-    encoder: Part | None = None
+    encoder: Component | None = None
     """whose vectors: an export of featinv.encoders with its keywords"""
-    judge: Part | None = None
+    judge: Component | None = None
     """who tells how much comes back: an export of featinv.encoders that returns a judge"""
-    second_judge: Part | None = None
+    second_judge: Component | None = None
     """another one, of another family still: it stands beside the first in the scoreboard of figure 5"""
     photo_size: int | None = None
     """side of the pictures of figures 1 to 3, in pixels"""

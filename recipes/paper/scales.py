@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-from featinv.configuration import Part
+from featinv.configuration import Component
 from featinv.errors import BadInput
 
-RESNET50 = Part("torchvision", {"name": "resnet50", "weights": "IMAGENET1K_V1", "input_size": 224})
-OWN_JUDGE = Part("judge", {"source": "{weights}/judge.safetensors"})
+RESNET50 = Component("torchvision", {"name": "resnet50", "weights": "IMAGENET1K_V1", "input_size": 224})
+OWN_JUDGE = Component("judge", {"source": "{weights}/judge.safetensors"})
 """recipes/train_judge.py makes one of any labelled folder; the packaged ones know no photographs"""
 FILMED = (1, 10, 50, 100, 500, 1000, 2000, 4000, 6000)
 """the epochs that the paper's figure 1 shows"""
@@ -18,8 +18,8 @@ class Scale:
 
     photo_size: int
     size: int
-    encoder: Part
-    judge: Part
+    encoder: Component
+    judge: Component
     films: tuple[int, ...]
     film_optimisers: tuple[str, ...]
     pair_epochs: int
@@ -28,7 +28,7 @@ class Scale:
     distilled: int
     unseen: int
     attacks: tuple[str, ...]
-    second_judge: Part | None = None
+    second_judge: Component | None = None
 
     def __post_init__(self) -> None:
         if len(self.counts) != len(self.seen):
@@ -41,8 +41,8 @@ class Scale:
 SMOKE = Scale(
     photo_size=32,
     size=32,
-    encoder=Part("tiny"),
-    judge=Part("judge", {"source": "scenes-vgg"}),
+    encoder=Component("tiny"),
+    judge=Component("judge", {"source": "scenes-vgg"}),
     films=(1, 10, 50, 100),
     film_optimisers=("adadelta", "adamw"),
     pair_epochs=250,

@@ -18,7 +18,7 @@ from scales import Scale
 
 import featinv as fi
 from featinv.assembly import JudgeSettings, VictimSettings
-from featinv.configuration import Part
+from featinv.configuration import Component
 from featinv.files import read_json, write_json
 from featinv.tracking import TrackingSettings
 
@@ -48,7 +48,7 @@ class Job:
     @cached_property
     def victim(self) -> "fi.Victim":
         """The encoder, without a defence. Raises BadInput with the ways to get weights where they are missing."""
-        settings = VictimSettings(encoder=self.scale.encoder, defence=Part("Identity"))
+        settings = VictimSettings(encoder=self.scale.encoder, defence=Component("Identity"))
         victim = fi.assembly.build_victim(settings, {"weights": self.weights}).to(fi.processes.device())
         self.confirm({"the victim": victim.fingerprint, "the version of featinv": fi.__version__})
         return victim

@@ -13,7 +13,7 @@ from featinv import testing
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """An export that is no arrow of its room, or is abstract: the test file that tests it, and through which name."""
+    """An export that is no arrow of its group, or is abstract: the test file that tests it, and through which name."""
 
     file: str
     through: str = ""
@@ -195,7 +195,7 @@ METRICS: dict[str, Elsewhere | list[Callable[[], None]]] = {
     "rounded": Elsewhere("test_metrics.py", through="psnr"),
 }
 
-ROOMS = {
+GROUPS = {
     "attacks": ATTACKS,
     "decoders": DECODERS,
     "defences": DEFENCES,

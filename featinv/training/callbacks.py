@@ -52,7 +52,7 @@ class Validation:
             self.selection.offer(self.step.network, score, progress.step)
 
 
-class Saving:
+class CheckpointCallback:
     """Writes a checkpoint when one is due and at the end; a state that is not finite is not written."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Saving:
             self.checkpoints.save(self.accelerator, progress, self.identity, sound_until=since)
 
 
-class Telling:
+class ListenerCallback:
     """Tells every closed row of the history once, validation included, to whoever listens: a tracker, a plot."""
 
     def __init__(self, history: History, listener: Callable[[dict[str, float]], object]) -> None:

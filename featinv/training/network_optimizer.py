@@ -16,15 +16,15 @@ from featinv.training.optimisers import optimiser
 from featinv.training.settings import Training
 
 Logged: TypeAlias = dict[str, Tensor]
-Part = TypeVar("Part")
+MicroBatch = TypeVar("MicroBatch")
 
 
-class Descent:
+class NetworkOptimizer:
     """A network, its optimiser and its moving average; called, it takes one optimiser step over micro-batches.
 
     The network is trained in place; `forward` is what Accelerate prepared of it, to be called where gradients are to
     reach its weights. The gradient is that of the sum of the losses over parts and processes. Of several networks each
-    has a descent of its own, and the steps of two never overlap: they share one scaler of gradients.
+    has an optimizer of its own, and the steps of two never overlap: they share one scaler of gradients.
     """
 
     def __init__(
@@ -51,7 +51,9 @@ class Descent:
         # Accelerate's wrapper is for fp16's scaler; without one its step only looks for optional packages, on disk.
         self._take_step = self._optimiser.step if accelerator.scaler is None else scaled.step
 
-    def __call__(self, parts: Sequence[Part], loss: Callable[[Part], tuple[Tensor, Logged]], lr: float) -> Logged:
+    def __call__(
+        self, parts: Sequence[MicroBatch], loss: Callable[[MicroBatch], tuple[Tensor, Logged]], lr: float
+    ) -> Logged:
         """Take a step of length `lr`; `loss` gives a part's share of the loss, and of what is logged, by name.
 
         Returns the sums over the parts, and as "train/gradient/<name>" the norm of the gradient before clipping (0
@@ -85,13 +87,13 @@ class Descent:
         return norm if self._accelerator.scaler is None else norm.nan_to_num(0.0, 0.0, 0.0)
 
 
-def decoder_descent(decoder: nn.Module, settings: Training, accelerator: Accelerator) -> Descent:
+def decoder_optimizer(decoder: nn.Module, settings: Training, accelerator: Accelerator) -> NetworkOptimizer:
     """Return the descent of a decoder as the settings have it: optimiser, clipping, moving average, compiled or not."""
 
     def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
         return optimiser(parameters, settings)
 
-    return Descent(
+    return NetworkOptimizer(
         decoder, make, accelerator, name="decoder", clip=settings.clip, ema=settings.ema, compile=settings.compile
     )
 

@@ -13,6 +13,7 @@ goes on where it was.
 import shutil
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import featinv as fi
 from featinv.assembly import AttackSettings, JudgeSettings, PictureSettings, RunFolder, VictimSettings
@@ -76,7 +77,7 @@ def main(config: Config) -> None:
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
     run.must_be_of(fi.assembly.inputs_of(public, private, victim))
     if run.finished:
-        show_again(run, config, folders)
+        fi.assembly.show_again(run, config.judges, folders)
         return
     attacks = fi.assembly.build_attacks(config.attacks, victim, public.size, config.minutes, folders)
     judges = fi.assembly.build_judges(config.judges, public, folders)
@@ -92,17 +93,9 @@ def main(config: Config) -> None:
         seconds[name] = time.monotonic() - started
 
     if fi.processes.is_main():
-        board = fi.compare(
-            attacks,
-            release,
-            judges,
-            galleries=config.galleries,
-            metrics=config.metrics,
-            seed=config.seed,
-            public=public,
-            overlap=overlap,
-            fit_seconds=seconds,
-        )
+        known: dict[str, Any] = {"public": public, "overlap": overlap, "fit_seconds": seconds}
+        asked: dict[str, Any] = {"galleries": config.galleries, "metrics": config.metrics, "seed": config.seed}
+        board = fi.compare(attacks, release, judges, **asked, **known)
         sheet = fi.evaluation.samples(attacks, release, count=config.samples, seed=config.seed)
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             sheet.save(temporary, format="PNG")
@@ -116,14 +109,6 @@ def main(config: Config) -> None:
     run.complete()
     if fi.processes.is_main():
         print(f"Report: {fi.report.write(run.path)} (it shows private pictures; `featinv report` can leave them out).")
-
-
-def show_again(run: RunFolder, config: Config, folders: "dict[str, str | None]") -> None:
-    """Print the scoreboard of a finished run whose images and victim are the same, once its judges are, too."""
-    run.must_be_of(fi.assembly.judges_of(fi.assembly.judge_fingerprints(config.judges, folders)))
-    if fi.processes.is_main():
-        print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
-        print(fi.load_scoreboard(run.path))
 
 
 def announce(config: Config) -> None:

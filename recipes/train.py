@@ -73,10 +73,7 @@ def main(config: Config) -> None:
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
     run.must_be_of(fi.assembly.inputs_of(public, private, victim))
     if run.finished:
-        run.must_be_of(fi.assembly.judges_of(fi.assembly.judge_fingerprints(config.judges, folders)))
-        if fi.processes.is_main():
-            print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
-            print(fi.load_scoreboard(run.path))
+        fi.assembly.show_again(run, config.judges, folders)
         return
     one = AttackSettings(
         decoder=config.decoder, losses=config.losses, training=config.training, adversary=config.adversary

@@ -262,7 +262,7 @@ def test_a_network_that_could_not_be_saved_is_refused_before_it_is_trained() -> 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("epochs", 0, "no learning step"),
+        ("epochs", 0, "finite number above 0"),
         ("minutes", 0, "above 0"),
         ("batch_size", 1, "at least 2"),
         ("lr", float("nan"), "finite"),
@@ -272,7 +272,7 @@ def test_a_network_that_could_not_be_saved_is_refused_before_it_is_trained() -> 
         ("shift", -0.1, r"\[0, 1\)"),
         ("blur", 1.5, r"\[0, 1\]"),
         ("input_size", 4, "8 to 1024"),
-        ("seed", -1, "at least 0"),
+        ("seed", -1, "whole number from 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(field: str, value: float, message: str) -> None:

@@ -100,7 +100,7 @@ def test_unknown_flags_and_classes_are_one_line(tmp_path: Path) -> None:
     done = run(command, tmp_path)
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: decoders: there is no 'Upsamplin'; did you mean Upsampling?")
+    assert last.startswith("error: --decoder: decoders: there is no 'Upsamplin'; did you mean Upsampling?")
     assert "Traceback" not in done.stderr
 
 
@@ -287,7 +287,7 @@ def test_an_error_on_two_processes_is_said_once(tmp_path: Path) -> None:
     command = [*TWO, str(ROOT / "recipes/train.py"), "--decoder", "Nothing", "--out", "run"]
     done = run(command, tmp_path, ACCELERATE_USE_CPU="true")
     assert done.returncode != 0
-    assert done.stderr.count("error: decoders: there is no 'Nothing'") == 1
+    assert done.stderr.count("error: --decoder: decoders: there is no 'Nothing'") == 1
 
 
 @pytest.mark.slow

@@ -87,9 +87,10 @@ def test_a_refused_run_leaves_its_folder_to_the_next(home: Path, monkeypatch: py
     """The wrong flag must not make `--out` the folder of another configuration."""
     assert "there is no 'Upsamplin'" in refused("train", [*FEW, "--decoder", "Upsamplin"], monkeypatch, capsys)
     assert "there is no 'Listk'" in refused("train", [*FEW, "--decoder", "Listk"], monkeypatch, capsys)
+    assert not (home / "runs").exists()
     # Once something was made, it is protected.
-    (home / "runs" / "train" / "features").mkdir()
-    assert "holds a run of another configuration" in refused("train", FEW, monkeypatch, capsys)
+    (home / "runs" / "train" / "features").mkdir(parents=True)
+    assert "holds files, but no run of featinv" in refused("train", FEW, monkeypatch, capsys)
 
 
 def test_no_steps_at_all(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

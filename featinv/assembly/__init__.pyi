@@ -13,6 +13,7 @@ from .picture_settings import load_pictures as load_pictures
 from .run_folder import RunFolder as RunFolder
 from .run_inputs import inputs_of as inputs_of
 from .run_inputs import judges_of as judges_of
+from .run_inputs import show_again as show_again
 from .victim_settings import VictimSettings as VictimSettings
 from .victim_settings import build_victim as build_victim
 
@@ -34,4 +35,5 @@ __all__ = [
     "judge_fingerprints",
     "judges_of",
     "load_pictures",
+    "show_again",
 ]

@@ -1,9 +1,11 @@
 """What a run is made of besides its settings: fingerprints by which its folder is known again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import featinv as fi
+from featinv.assembly.judge_settings import JudgeSettings, judge_fingerprints
+from featinv.assembly.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet
@@ -26,3 +28,13 @@ def inputs_of(public: "ImageSet", private: "ImageSet", victim: "Victim") -> dict
 def judges_of(fingerprints: Iterable[str]) -> dict[str, Any]:
     """Return the same for judges, by their fingerprints."""
     return {"the judges": list(fingerprints)}
+
+
+def show_again(
+    run: RunFolder, judges: Mapping[str, JudgeSettings], folders: Mapping[str, str | None] | None = None
+) -> None:
+    """Print the scoreboard of a finished run whose images and victim are the same, once its judges are, too."""
+    run.must_be_of(judges_of(judge_fingerprints(judges, folders)))
+    if fi.processes.is_main():
+        print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
+        print(fi.load_scoreboard(run.path))

@@ -122,6 +122,7 @@ ENCODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
         lambda: testing.check_encoder(cifar_encoder()),
     ],
     "Judge": Elsewhere("test_encoders_files.py"),
+    "check_function": Elsewhere("test_encoders.py"),
     "cifar_judge": Elsewhere("test_encoders_files.py"),
     "cifar_resnet": Elsewhere("test_encoders_files.py"),
     "judge": [lambda: testing.check_judge(fi.encoders.judge("scenes-vgg"))],

@@ -260,6 +260,7 @@ def test_power_of_the_class_level_counts_from_chance(smallest: float | None, cha
     assert check_power(level, "L4").passed
 
 
+@pytest.mark.slow
 def test_a_suite_of_the_callers_is_told_and_is_another_audit(base: Path, tmp_path: Path) -> None:
     """A shorter suite passes only as what it is: the rest is listed, and a full audit takes no board of it."""
     asked = settings(base, tmp_path / "run", max_level="L2")
@@ -280,6 +281,7 @@ def test_two_attacks_of_one_name_are_refused(base: Path, tmp_path: Path) -> None
         fi.audit.run_audit(settings(base, tmp_path / "run", attacks=("ridge",)))
 
 
+@pytest.mark.slow
 def test_an_attack_of_the_callers_stands_on_the_scoreboard(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +300,7 @@ def test_an_attack_of_the_callers_stands_on_the_scoreboard(
         fi.audit.run_audit(wrong)
 
 
+@pytest.mark.slow
 def test_fixed_images_give_the_same_numbers_and_are_planned(base: Path, tmp_path: Path) -> None:
     """Budgets in images: no clock decides, and a training that sees fewer than planned is no pass."""
     entry = SuiteEntry("pixels", suite._pixels, share=1.0)

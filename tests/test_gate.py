@@ -315,6 +315,21 @@ def test_fixed_images_give_the_same_numbers_and_are_planned(base: Path, tmp_path
     assert np.array_equal(boards[0].per_image["pixels/psnr"], boards[1].per_image["pixels/psnr"])
 
 
+def test_a_decoder_of_the_callers_before_the_suite_leaves_the_plan_whole(base: Path, tmp_path: Path) -> None:
+    """Its own images are noted as soon as it is fitted; those of the suite must be planned all the same."""
+
+    def build(pairs: fi.Pairs) -> fi.attacks.DecoderAttack:
+        return fi.attacks.DecoderAttack(
+            fi.decoders.Upsampling(pairs.feature_shape, 32, width=16), fi.losses.MSE(), fi.Training(pictures=64)
+        )
+
+    entries = (*suite.SUITE, suite.own_entry("mine", build), SuiteEntry("pixels", suite._pixels, share=1.0))
+    fi.audit.run_audit(settings(base, tmp_path / "run", images=64), suite=entries)
+    record = json.loads((tmp_path / "run" / "audit.json").read_text())
+    assert record["images"] == {"mine": 64, "pixels": 64}
+    assert record["failed"] == {}
+
+
 def test_lost_private_images_stop_a_gate_and_are_listed(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -325,14 +340,17 @@ def test_lost_private_images_stop_a_gate_and_are_listed(
     (tmp_path / "private" / "@eaDir").mkdir()
     shutil.copy(base / "private" / "260.png", tmp_path / "private" / "@eaDir" / "SYNOPHOTO_THUMB.png")
     asked = settings(base, tmp_path / "run", private=str(tmp_path / "private"), max_level="L4")
-    with pytest.raises(fi.BadInput, match=r"nothing can pass.*images: private: 2 of 122 image files were not read"):
+    with pytest.raises(
+        fi.BadInput, match=r"nothing can pass.*images: 2 of 122 private image files were not read \(2 HEIC\)"
+    ):
         fi.audit.run_audit(asked)
     said = " ".join(capsys.readouterr().out.split())
     assert "IMG_0.heic" in said
     protocol = fi.load_scoreboard(tmp_path / "run").protocol
     assert protocol["intake"]["private"]["lost"] == 2
     # Names of private files stay in audit.json: a scoreboard is shared.
-    assert "IMG_0" not in json.dumps(protocol["intake"])
+    for file in ("scoreboard.json", "report.md", "report.html"):
+        assert "IMG_0" not in (tmp_path / "run" / file).read_text(), file
     assert "IMG_0.heic" in (tmp_path / "run" / "audit.json").read_text()
     report = (tmp_path / "run" / "report.md").read_text()
     assert "Image files not read" in report

@@ -48,32 +48,33 @@ def check_images(private: "ImageSet") -> Check:
     intake = private.intake
     if intake.lost_share <= MOST_LOST and not intake.lost:
         return Check("images", True, f"all private image files were read ({len(private):,} images)")
-    said = "; ".join(fi.data.intake_sentences(private, "private"))
+    # Without names: the checks stand in the scoreboard, which is shared.
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in _reasons(private).items())
+    unlisted = f"; {intake.unlisted:,} folders or links could not be opened" if intake.unlisted else ""
+    said = f"{intake.lost:,} of {intake.seen:,} private image files were not read ({listed}){unlisted}"
     return Check("images", intake.lost_share <= MOST_LOST, said)
 
 
-def intake_counts(images: "ImageSet") -> dict[str, Any]:
-    """Return how many image files of a side were read, lost and left out, by reason, without their names."""
+def intake_counts(images: "ImageSet", twins: list[list[str]]) -> dict[str, Any]:
+    """Return how many image files of a side were read, lost, left out and there twice, without their names."""
     intake = images.intake
-    reasons = Counter(reason.partition(":")[0] for _, reason in intake.skipped)
-    twins = sum(len(group) - 1 for group in fi.data.duplicates_within(images))
     return {
         "read": intake.read,
         "lost": intake.lost,
         "lost_share": intake.lost_share,
-        "reasons": dict(reasons.most_common()),
+        "reasons": _reasons(images),
         "left_out": dict(intake.left_out),
-        "twins": twins,
+        "twins": sum(len(group) - 1 for group in twins),
     }
 
 
-def intake_notes(public: "ImageSet", private: "ImageSet") -> list[str]:
-    """Say what of either side was not read or left out, and which images are there more than once."""
-    notes = []
-    for name, images in (("public", public), ("private", private)):
-        notes += fi.data.intake_sentences(images, name)
-        notes += fi.data.duplicates_sentences(fi.data.duplicates_within(images), name)
-    return notes
+def intake_notes(images: "ImageSet", side: str, twins: list[list[str]]) -> list[str]:
+    """Say what of a side was not read or left out, and which images are there more than once, by name."""
+    return [*fi.data.intake_sentences(images, side), *fi.data.duplicates_sentences(twins, side)]
+
+
+def _reasons(images: "ImageSet") -> dict[str, int]:
+    return dict(Counter(reason.partition(":")[0] for _, reason in images.intake.skipped).most_common())
 
 
 def check_attacks(plan: SuitePlan, record: Record, named: str | None) -> Check:
@@ -105,7 +106,7 @@ def check_judges(judges: "list[Judge]", protocol: dict[str, Any], private: "Imag
     """
     siblings = [bool(judge["sibling"]) for judge in protocol["judges"]]
     independent = [judge for judge, sibling in zip(judges, siblings, strict=True) if not sibling]
-    wrong = []
+    wrong = [] if independent else ["there is no independent judge"]
     for judge in independent:
         share, view = _originals_found(judge, private)
         if share < BLIND:

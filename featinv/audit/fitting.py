@@ -71,7 +71,7 @@ class SuiteFitter:
 
     def _plan_images(self, trained: list[SuiteEntry]) -> None:
         """Fix, once, how many images each training sees: as many as fill its minutes at the speed measured now."""
-        if self.record.images:
+        if all(entry.name in self.record.images or entry.name in self.record.failed for entry in trained):
             return
         left = float(self.settings.minutes) - sum(self.record.seconds.values()) / 60
         minutes = shared_minutes(max(left, LEAST * float(self.settings.minutes)), trained)

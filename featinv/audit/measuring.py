@@ -42,8 +42,10 @@ def measured(
         *checklist.check_inputs(source, pairs, release, seed=settings.seed),
         checklist.check_images(release.truth),
     ]
-    intake = checklist.intake_notes(public, release.truth)
-    text.say_notes([*source.notes, *intake])
+    sides = {"public": public, "private": release.truth}
+    twins = {side: fi.data.duplicates_within(images) for side, images in sides.items()}
+    notes = [note for side in sides for note in checklist.intake_notes(sides[side], side, twins[side])]
+    text.say_notes([*source.notes, *notes])
     text.say_checks(checks)
     # Whatever was wrong with the flags has been said by now, and has left nothing in the way of a second try.
     record.begin(inputs, plan, named)
@@ -68,8 +70,22 @@ def measured(
     starved = text.about_passes(_passes(attacks, len(public)))
     board = _with_checks(board, checks, [*checklist.attack_faults(plan, record), *starved])
     record.note_files(public=public.intake.skipped, private=release.truth.intake.skipped)
-    board = _with_intake(board, public, release.truth)
+    intake = {side: checklist.intake_counts(sides[side], twins[side]) for side in sides}
+    board = replace(board, protocol={**board.protocol, "intake": intake})
     board = _with_notes(board, settings, source, plan, record)
+    _publish(board, settings, run, release, attacks, study)
+    return board
+
+
+def _publish(
+    board: "fi.Scoreboard",
+    settings: AuditSettings,
+    run: RunFolder,
+    release: "fi.Release",
+    attacks: "dict[str, Attack]",
+    study: "fi.tracking.Study",
+) -> None:
+    """Write scoreboard, shown images and reports, and tell the tracker."""
     board.save(run.path)
     shown = fi.report.choose_pictures(board, attacks, release, seed=settings.seed) if settings.pictures else None
     if shown is not None:
@@ -85,7 +101,6 @@ def measured(
     run.complete()
     fi.report.write(run.path, pictures=settings.pictures)
     fi.report.write(run.path, kind="markdown")
-    return board
 
 
 def _judges(settings: AuditSettings, run: RunFolder, public: "ImageSet", *, victim_family: str | None) -> "list[Judge]":
@@ -121,12 +136,6 @@ def _with_checks(board: "fi.Scoreboard", checks: "list[fi.evaluation.Check]", fa
         level = replace(level, sentence=f"This may be too low: {'; '.join(faults)}. {level.sentence}")
     protocol = {**board.protocol, "checks": [check.as_json() for check in checks]}
     return replace(board, leak_level=level, protocol=protocol)
-
-
-def _with_intake(board: "fi.Scoreboard", public: "ImageSet", private: "ImageSet") -> "fi.Scoreboard":
-    """Return the board with counts of what became of every image file; a scoreboard is shared, names are not."""
-    counts = {name: checklist.intake_counts(images) for name, images in (("public", public), ("private", private))}
-    return replace(board, protocol={**board.protocol, "intake": counts})
 
 
 def _with_notes(

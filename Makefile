@@ -1,4 +1,4 @@
-# make demo    the whole job on made-up pictures, in about five minutes
+# make demo    the whole job on synthetic images, in about five minutes
 # make test    the test suite but for what is slow      make test-all    all of it
 # make check   lint, types, import layers               make demo-2      the demo on two CPU processes
 # make paper   the paper's five figures, small, in under two minutes (docs/paper.md has the large ones)

@@ -1,4 +1,4 @@
-"""Red-team image feature vectors: reconstruct pictures from them, and measure honestly what leaks.
+"""Red-team image feature vectors: reconstruct images from them, and measure honestly what leaks.
 
 The stub beside this file lists the public names. They load on first use, so that `import featinv` and every `--help`
 stay light (no torch, torchvision, torchmetrics or wandb).

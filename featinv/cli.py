@@ -37,7 +37,7 @@ def show(flags: argparse.Namespace) -> int:
 
 def report(flags: argparse.Namespace) -> int:
     """Write the report of a finished run again, or of several together."""
-    print(fi.report.write(flags.runs, flags.out, kind=flags.kind, pictures=flags.pictures))
+    print(fi.report.write(flags.runs, flags.out, kind=flags.kind, show_images=flags.show_images))
     return 0
 
 
@@ -81,13 +81,13 @@ def _parser() -> _Parser:
         action="store_const",
         const="markdown",
         default="html",
-        help="write Markdown for a model card: numbers, no picture",
+        help="write Markdown for a model card: numbers, no image",
     )
     made.add_argument(
-        "--pictures",
+        "--show-images",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="show the private pictures that the run's folder holds",
+        help="show the private images that the run's folder holds",
     )
     made.set_defaults(call=report)
 

@@ -97,7 +97,7 @@ def _accelerator() -> Finding:
 
 
 def _embedded() -> Finding:
-    """Send two made-up pictures through the packaged encoder and judge."""
+    """Send two synthetic images through the packaged encoder and judge."""
     from featinv import data, encoders
 
     try:
@@ -107,7 +107,7 @@ def _embedded() -> Finding:
         return Finding("embedded default", "broken", " ".join(str(error).split()), "install featinv again")
     if not bool(sound):
         return Finding("embedded default", "broken", "packaged networks return NaN", "install featinv again")
-    return Finding("embedded default", "ok", "made-up pictures, encoder tiny and judge scenes-vgg work")
+    return Finding("embedded default", "ok", "synthetic images, encoder tiny and judge scenes-vgg work")
 
 
 def _weights() -> list[Finding]:

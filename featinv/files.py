@@ -17,13 +17,13 @@ from featinv.errors import BadInput
 from featinv.plain_numbers import plain
 
 JSON_LIMIT = 64 * 2**20
-"""Bytes of JSON that we are willing to parse; a manifest of 1,000,000 pictures stays under it."""
+"""Bytes of JSON that we are willing to parse; a manifest of 1,000,000 images stays under it."""
 
 _PLAIN = re.compile(r"[a-z0-9]+( [a-z0-9]+)*")
 _READABLE = 100
 """Bytes of a folder's name that are for the reader: with a digest and a temporary suffix it stays under 255."""
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
-_RESERVED = _DEVICES | {"checkpoints", "features", "pictures", "surrogates", "trackers", "wandb"}
+_RESERVED = _DEVICES | {"checkpoints", "features", "images", "surrogates", "trackers", "wandb"}
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

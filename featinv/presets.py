@@ -24,7 +24,7 @@ from featinv.training import Adversary, ClassifierTraining, Training, train_surr
 Made = TypeVar("Made")
 
 GAMMA = {32: 0.05, 64: 2.0, 128: 17.3, 256: 150.0}
-"""R3GAN's first gamma by picture size, for pixels in [-1, 1]: CIFAR-10, FFHQ-64 and FFHQ-256 in its train.py; that for
+"""R3GAN's first gamma by image size, for pixels in [-1, 1]: CIFAR-10, FFHQ-64 and FFHQ-256 in its train.py; that for
 128 is ours, the geometric mean of its neighbours"""
 
 
@@ -68,7 +68,7 @@ def dcgan(
     """Return a decoder that has to please the discriminator of DCGAN too, beside a pixel loss.
 
     Stated by arXiv:1511.06434, section 4: the discriminator with batch norm, Adam at 2e-4 with a first beta of 0.5,
-    batches of 128, no schedule. Stated by arXiv:1406.2661: the non-saturating game. Not re-read: the second beta of
+    batches of 128, no schedule. Stated by arXiv:1406.2661: the non-saturating loss. Not re-read: the second beta of
     0.999 (Adam's default). Ours: the pixel loss, and with it the weight of 0.005 (by eye, on public scenes) and the
     start after a tenth.
     """
@@ -76,7 +76,13 @@ def dcgan(
     decoder = decoder or _upsampling(feature_shape, image_size, training)
     discriminator = _drawn(training, lambda: DCGAN(image_size, norm="batch"))
     adversary = Adversary(
-        discriminator, non_saturating, weight=0.005, start=0.1, lead=0.05, lr=2e-4, betas=(0.5, 0.999)
+        discriminator,
+        non_saturating,
+        weight=0.005,
+        adversarial_start=0.1,
+        discriminator_warmup=0.05,
+        lr=2e-4,
+        betas=(0.5, 0.999),
     )
     return DecoderAttack(decoder, MSE(), training, adversary=adversary)
 
@@ -91,7 +97,7 @@ def deepsim(
 ) -> DecoderAttack:
     """Return the three losses of DeePSiM (arXiv:1602.02644): pixels, features, and an adversary.
 
-    Stated: the sum of the three, squared errors, the non-saturating game. Adapted: the comparator is the target itself,
+    Stated: the sum of the three, squared errors, the non-saturating loss. Adapted: the comparator is the target itself,
     where the paper has AlexNet's conv5; its weights (0.01 for features, 100 adversarial, 2e-6 for pixels: not re-read)
     are for summed losses on pixels in [0, 255] and mean nothing for means on [0, 1], so that here pixels have 1,
     features 0.1 and the adversary the adaptive weight of VQGAN, 0.8. Not re-read: Adam at 2e-4 with betas 0.9 and
@@ -101,7 +107,14 @@ def deepsim(
     decoder = decoder or _upsampling(encoder.feature_shape, image_size, training)
     discriminator = _drawn(training, lambda: DCGAN(image_size, norm="spectral"))
     adversary = Adversary(
-        discriminator, non_saturating, weight=0.8, adaptive=True, start=0.1, lead=0.05, lr=2e-4, betas=(0.9, 0.999)
+        discriminator,
+        non_saturating,
+        weight=0.8,
+        adaptive=True,
+        adversarial_start=0.1,
+        discriminator_warmup=0.05,
+        lr=2e-4,
+        betas=(0.9, 0.999),
     )
     objective = MSE() + 0.1 * (comparator or Perceptual(encoder))
     return DecoderAttack(decoder, objective, training, adversary=adversary)
@@ -119,7 +132,7 @@ def vqgan(
 
     Stated by its code and configs/imagenet_vqgan.yaml: L1 + 1 * perceptual, hinge, the adaptive weight times 0.8, a
     discriminator of 3 layers of 64 channels with batch norm, both players by Adam with betas 0.5 and 0.9 at 4.5e-6 a
-    picture of the batch (5.76e-4 for our 128), the discriminator learning from the moment it is heard. Adapted: that is
+    image of the batch (5.76e-4 for our 128), the discriminator learning from the moment it is heard. Adapted: that is
     a fifth of the budget instead of step 250,001; the perceptual loss is on the target's layers, because LPIPS needs
     weights from elsewhere: where they are to be had, `perceptual=LPIPS("vgg")` is the source's.
     """
@@ -127,7 +140,14 @@ def vqgan(
     decoder = decoder or _upsampling(encoder.feature_shape, image_size, training)
     discriminator = _drawn(training, lambda: Patch(image_size, layers=3, width=64, norm="batch"))
     adversary = Adversary(
-        discriminator, hinge, weight=0.8, adaptive=True, start=0.2, lead=0.0, lr=5.76e-4, betas=(0.5, 0.9)
+        discriminator,
+        hinge,
+        weight=0.8,
+        adaptive=True,
+        adversarial_start=0.2,
+        discriminator_warmup=0.0,
+        lr=5.76e-4,
+        betas=(0.5, 0.9),
     )
     return DecoderAttack(decoder, L1() + 1.0 * (perceptual or Perceptual(encoder)), training, adversary=adversary)
 
@@ -139,9 +159,9 @@ def r3gan(
     decoder: nn.Module | None = None,
     training: Training | None = None,
 ) -> DecoderAttack:
-    """Return the game of R3GAN (arXiv:2501.05441): each reconstruction against its own original, with R1 and R2.
+    """Return the adversary of R3GAN (arXiv:2501.05441): each reconstruction against its own original, with R1 and R2.
 
-    Stated by the paper, equation 2, and its train.py: the relativistic game, both penalties, no normalisation layers,
+    Stated by the paper, equation 2, and its train.py: the relativistic loss, both penalties, no normalisation layers,
     Adam with a first beta of 0 and eps 1e-8, learning rate 2e-4. Adapted: gamma is a quarter of theirs, because their
     pixels are in [-1, 1] (`GAMMA`), and stays, where theirs falls tenfold; beta 0.99, where theirs rises to it from
     0.9; the rate falls to 0 instead of 5e-5; DiffAugment for their adaptive augmentation; conditional by `Projection`,
@@ -162,8 +182,8 @@ def r3gan(
         weight=0.005,
         penalties=[R1(gamma), R2(gamma)],
         augment=DiffAugment("translation,cutout"),
-        start=0.1,
-        lead=0.05,
+        adversarial_start=0.1,
+        discriminator_warmup=0.05,
         lr=2e-4,
         betas=(0.0, 0.99),
     )
@@ -187,7 +207,7 @@ def two_surrogates(
     seen little. Raises BadInput for less than 2 pairs to distil from, and for vectors of over 8,192 numbers.
 
     Ours, all of it: recipes/configs/cifar10_goal.yaml, measured in docs/results/cifar10_gan.md, where the settings were
-    chosen on 10,000 public pictures of CIFAR-10. What it is made of is from elsewhere: distillation from
+    chosen on 10,000 public images of CIFAR-10. What it is made of is from elsewhere: distillation from
     arXiv:1503.02531, the loss from arXiv:1801.03924, its random views from arXiv:1906.03973.
     """
     size = pairs.image_size
@@ -195,7 +215,7 @@ def two_surrogates(
         lr=1e-3,
         weight_decay=0.02,
         batch_size=128,
-        pictures=102_400,
+        images=102_400,
         ema=0.998,
         flips=getattr(pairs, "views", 1) >= 2,
         keep="last",

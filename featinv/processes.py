@@ -105,7 +105,7 @@ def share_threads() -> int:
     return threads
 
 
-def progress_bar(total: int | None, desc: str, unit: str = "picture", initial: int = 0) -> tqdm:
+def progress_bar(total: int | None, desc: str, unit: str = "image", initial: int = 0) -> tqdm:
     """Return a progress bar on stderr that only the main process shows.
 
     When stderr is a file (a log), it refreshes every 30 seconds instead of every half second.
@@ -115,7 +115,7 @@ def progress_bar(total: int | None, desc: str, unit: str = "picture", initial: i
         total=total,
         desc=desc,
         unit=f" {unit}s",
-        unit_scale=unit == "picture",
+        unit_scale=unit == "image",
         initial=initial,
         disable=not is_main() or os.environ.get("FEATINV_PROGRESS") == "0",
         mininterval=0.5 if interactive else 30.0,

@@ -1,9 +1,9 @@
-"""Train several attacks on one victim and compare them: pictures in, a scoreboard with controls and intervals out.
+"""Train several attacks on one victim and compare them: images in, a scoreboard with controls and intervals out.
 
     accelerate launch recipes/compare.py --config recipes/configs/demo.yaml --out runs/demo
     accelerate launch recipes/compare.py --config recipes/configs/cifar10.yaml --data DIR --weights DIR --out DIR
 
-Leaves in --out: report.html (open it first; report_pictures.npz holds its pictures), scoreboard.json, per_image.npz,
+Leaves in --out: report.html (open it first; report_images.npz holds its images), scoreboard.json, per_image.npz,
 samples.png (originals above each attack's reconstructions), run.json,
 wandb/ (docs/wandb.md), and one folder an attack (attack.json, weights.safetensors), ready for recipes/reconstruct.py.
 Called again it shows the finished run (not where images, victim, judges or featinv have changed since); after a kill it
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import featinv as fi
-from featinv.assembly import AttackSettings, JudgeSettings, PictureSettings, RunFolder, VictimSettings
+from featinv.assembly import AttackSettings, ImageSettings, JudgeSettings, RunFolder, VictimSettings
 from featinv.tracking import TrackingSettings
 
 
@@ -27,7 +27,7 @@ class Config:
     out: str = "runs/compare"
     """folder for the results"""
     data: str | None = None
-    """folder of pictures (or .npz/.npy); stands in for pictures.source"""
+    """folder of images (or .npz/.npy); stands in for images.source"""
     weights: str | None = None
     """folder of weights, `{weights}` in the parts below"""
     judge_folder: str | None = None
@@ -36,8 +36,8 @@ class Config:
     """bounds the training of each attack"""
     expected: str = ""
     """how long a run of this configuration takes, in words; printed first"""
-    pictures: PictureSettings = field(default_factory=PictureSettings)
-    """which pictures are public and which are private"""
+    images: ImageSettings = field(default_factory=ImageSettings)
+    """which images are public and which are private"""
     victim: VictimSettings = field(default_factory=VictimSettings)
     """what is attacked"""
     judges: dict[str, JudgeSettings] = field(default_factory=lambda: {"scenes-vgg": JudgeSettings()})
@@ -51,13 +51,13 @@ class Config:
     import path of one of yours (`--metrics [full,my_package.my_metric]`); what cannot be measured is named with the
     reason"""
     flips: bool = True
-    """cache the features of mirrored pictures too, so that training can use both"""
+    """cache the features of mirrored images too, so that training can use both"""
     samples: int = 10
-    """pictures in samples.png"""
+    """images in samples.png"""
     seed: int = 0
     """draws the release, the samples and the bootstrap"""
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
-    """what is told to wandb: offline, under --out/wandb, and no pictures, unless asked otherwise"""
+    """what is told to wandb: offline, under --out/wandb, and no images, unless asked otherwise"""
 
 
 def main(config: Config) -> None:
@@ -68,12 +68,12 @@ def main(config: Config) -> None:
     if not run.finished:
         announce(config)
     fi.processes.share_threads()
-    pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
+    images = config.images if config.data is None else replace(config.images, source=config.data)
     folders = {"weights": config.weights, "judges": config.judge_folder or config.out}
 
     # Of a finished run the files themselves are compared, not what was cached of them.
-    cache = None if run.finished else run.path / "pictures"
-    public, private, overlap = fi.assembly.load_pictures(pictures, cache=cache)
+    cache = None if run.finished else run.path / "images"
+    public, private, overlap = fi.assembly.load_images(images, cache=cache)
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
     run.must_be_of(fi.assembly.inputs_of(public, private, victim))
     if run.finished:
@@ -100,15 +100,15 @@ def main(config: Config) -> None:
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             sheet.save(temporary, format="PNG")
         board.save(run.path)
-        if shown := fi.report.choose_pictures(board, attacks, release, seed=config.seed):
+        if shown := fi.report.choose_images(board, attacks, release, seed=config.seed):
             shown.save(run.path)
         saved = {name: run.folder(name) for name in attacks}
         study.log(board, attacks, release, features=run.path / "features", folders=saved)
         print(board)
-        print(f"Pictures: {run.path / 'samples.png'}. Numbers: {run.path / 'scoreboard.json'}.")
+        print(f"Images: {run.path / 'samples.png'}. Numbers: {run.path / 'scoreboard.json'}.")
     run.complete()
     if fi.processes.is_main():
-        print(f"Report: {fi.report.write(run.path)} (it shows private pictures; `featinv report` can leave them out).")
+        print(f"Report: {fi.report.write(run.path)} (it shows private images; `featinv report` can leave them out).")
 
 
 def announce(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""Turn pictures into released vectors: a feature store that every attack can train on.
+"""Turn images into released vectors: a feature store that every attack can train on.
 
     accelerate launch recipes/extract.py --data photos --size 256 --encoder torchvision --encoder.args.name resnet50 \
         --encoder.weights IMAGENET1K_V1 --out stores/photos
@@ -21,11 +21,11 @@ class Config:
     out: str = "runs/features"
     """folder for the store: shards of vectors and manifest.json"""
     data: str = "scenes"
-    """"scenes", a folder of pictures, or an .npz/.npy file"""
+    """"scenes", a folder of images, or an .npz/.npy file"""
     size: int = 32
-    """side of the pictures in pixels"""
+    """side of the images in pixels"""
     count: int = 1000
-    """how many pictures to make up, for "scenes" only"""
+    """how many images to make up, for "scenes" only"""
     weights: str | None = None
     """folder of weights, `{weights}` in the encoder's arguments"""
     encoder: Component = Component("tiny")
@@ -33,9 +33,9 @@ class Config:
     defence: Component = Component("Identity")
     """an export of featinv.defences, or the import path of a class of yours"""
     flips: bool = False
-    """store the features of the mirrored pictures as well"""
+    """store the features of the mirrored images as well"""
     batch_size: int = 256
-    """pictures a batch"""
+    """images a batch"""
     seed: int = 0
     """draws the defence's noise"""
 

@@ -15,8 +15,8 @@ import featinv as fi
 from featinv.assembly import (
     AdversarySettings,
     AttackSettings,
+    ImageSettings,
     JudgeSettings,
-    PictureSettings,
     RunFolder,
     Term,
     VictimSettings,
@@ -33,11 +33,11 @@ class Config:
     out: str = "runs/train"
     """folder for the results"""
     data: str | None = None
-    """folder of pictures (or .npz/.npy); stands in for pictures.source"""
+    """folder of images (or .npz/.npy); stands in for images.source"""
     weights: str | None = None
     """folder of weights, `{weights}` in the parts below"""
-    pictures: PictureSettings = field(default_factory=PictureSettings)
-    """which pictures are public and which are private"""
+    images: ImageSettings = field(default_factory=ImageSettings)
+    """which images are public and which are private"""
     victim: VictimSettings = field(default_factory=VictimSettings)
     """what is attacked"""
     decoder: Component = Component("Upsampling")
@@ -47,17 +47,17 @@ class Config:
     training: Training = field(default_factory=Training)
     """how the decoder is trained"""
     adversary: AdversarySettings | None = None
-    """who plays against the decoder, `--adversary.weight 0.1`; null: nobody; `--adversary.help` lists its settings"""
+    """the adversary of the decoder, `--adversary.weight 0.1`; null: nobody; `--adversary.help` lists its settings"""
     judges: dict[str, JudgeSettings] = field(default_factory=lambda: {"scenes-vgg": JudgeSettings()})
     """who scores; the first one counts"""
     metrics: tuple[str, ...] = ()
     """metrics beside the usual ones, as in recipes/compare.py: names, or the import path of one of yours"""
     live: bool = False
-    """encode mirrored pictures on the fly instead of caching their features"""
+    """encode mirrored images on the fly instead of caching their features"""
     seed: int = 0
     """draws the release and the bootstrap"""
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
-    """what is told to wandb: offline, under --out/wandb, and no pictures, unless asked otherwise"""
+    """what is told to wandb: offline, under --out/wandb, and no images, unless asked otherwise"""
 
 
 def main(config: Config) -> None:
@@ -65,11 +65,11 @@ def main(config: Config) -> None:
     fi.assembly.check_names(config)
     run = RunFolder(config.out, config)
     fi.processes.share_threads()
-    pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
+    images = config.images if config.data is None else replace(config.images, source=config.data)
     folders = {"weights": config.weights, "judges": config.out}
     # Of a finished run the files themselves are compared, not what was cached of them.
-    cache = None if run.finished else run.path / "pictures"
-    public, private, overlap = fi.assembly.load_pictures(pictures, cache=cache)
+    cache = None if run.finished else run.path / "images"
+    public, private, overlap = fi.assembly.load_images(images, cache=cache)
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
     run.must_be_of(fi.assembly.inputs_of(public, private, victim))
     if run.finished:

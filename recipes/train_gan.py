@@ -2,7 +2,7 @@
 
     accelerate launch recipes/train_gan.py --out runs/gan --steps 1500
 
-Made-up pictures and the embedded encoder by default. Expect sharper pictures than those of `train_pixel.py` and a
+Synthetic images and the embedded encoder by default. Expect sharper images than those of `train_pixel.py` and a
 lower PSNR: an adversary asks for what looks real, not for the mean of all that is likely.
 """
 
@@ -20,18 +20,18 @@ class Config:
     out: str = "runs/gan"
     """folder for the attack and the scoreboard"""
     public: int = 4000
-    """pictures that the attacker trains on"""
+    """images that the attacker trains on"""
     private: int = 500
-    """pictures whose vectors were released"""
+    """images whose vectors were released"""
     size: int = 32
-    """side of the pictures in pixels"""
+    """side of the images in pixels"""
     width: int = 512
     """width of the decoder's trunk"""
     adversary: float = 0.005
     """weight of the adversary beside the pixel loss"""
     steps: int | None = None
-    """learning steps; null: as many as training.pictures and training.batch_size give"""
-    training: Training = field(default_factory=lambda: Training(pictures=200_000))
+    """learning steps; null: as many as training.images and training.batch_size give"""
+    training: Training = field(default_factory=lambda: Training(images=200_000))
     """how the decoder is trained"""
 
 
@@ -43,8 +43,8 @@ def main(config: Config) -> None:
     victim = fi.Victim(fi.encoders.tiny(), fi.defences.Identity()).to(fi.processes.device())
     pairs = fi.extract(victim, public, flips=True)
 
-    budget = config.training.pictures if config.steps is None else config.steps * config.training.batch_size
-    training = replace(config.training, pictures=budget)
+    budget = config.training.images if config.steps is None else config.steps * config.training.batch_size
+    training = replace(config.training, images=budget)
     decoder = fi.decoders.Upsampling(victim.feature_shape, config.size, width=config.width)
     discriminator, penalty = fi.discriminators.DCGAN(config.size, norm="none"), fi.losses.R1(0.1)
     adversary = fi.Adversary(discriminator, fi.losses.non_saturating, weight=config.adversary, penalties=[penalty])

@@ -1,9 +1,9 @@
-"""Train a judge: an independent network that will only ever score, for any folder of labelled PUBLIC pictures.
+"""Train a judge: an independent network that will only ever score, for any folder of labelled PUBLIC images.
 
     python recipes/train_judge.py --data DIR --out judge.safetensors --training.epochs 8
 
 DIR has one folder a class, or train/ and test/ with one folder a class each. These settings gave 83.6 % on 5,000 test
-pictures of CIFAR-10, after 22 minutes of one thread on a busy machine. How the packaged judge "scenes-vgg" was made is
+images of CIFAR-10, after 22 minutes of one thread on a busy machine. How the packaged judge "scenes-vgg" was made is
 in docs/encoder_tiny.md. The judge is a plain VGG-like network without residual connections, so that it is of another
 family than the encoders under attack; load it by `featinv.encoders.judge("judge.safetensors")`. `--network SmallMixer`
 makes a second judge of yet another family: what both find is no quirk of one.
@@ -28,19 +28,19 @@ class Config:
     out: str = "judge.safetensors"
     """the judge's file, ending in .safetensors; must not exist yet"""
     data: str = "scenes"
-    """folder of labelled pictures, or "scenes" """
+    """folder of labelled images, or "scenes" """
     name: str = "vgg"
     """what the scoreboard calls the judge"""
     trained_on: str = ""
     """what the scoreboard says it was trained on; empty: the folder's name, or which scenes"""
     size: int = 32
-    """side of the pictures in pixels"""
+    """side of the images in pixels"""
     count: int = 30_000
     """how many scenes to make up, for "scenes" only"""
     seed: int = 101
     """which scenes; their test set has the next seed"""
     factors: bool = False
-    """its features must predict every factor of the pictures beside the label (scenes have factors)"""
+    """its features must predict every factor of the images beside the label (scenes have factors)"""
     network: Component = Component("SmallVGG")
     """SmallVGG, or SmallMixer for a second judge of yet another family; `--network.width 64` is a keyword of its own"""
     half: bool = False
@@ -49,8 +49,8 @@ class Config:
     """how it is trained"""
 
 
-def load_pictures(config: Config) -> "tuple[ImageSet, ImageSet | None]":
-    """The pictures to train on, and those to test on where there are any."""
+def load_images(config: Config) -> "tuple[ImageSet, ImageSet | None]":
+    """The images to train on, and those to test on where there are any."""
     if config.data == "scenes":
         images = fi.data.scenes(config.count, size=config.size, seed=config.seed)
         return images, fi.data.scenes(2000, size=config.size, seed=config.seed + 1)
@@ -63,7 +63,7 @@ def main(config: Config) -> None:
     if Path(config.out).exists() or not config.out.endswith(".safetensors"):
         raise fi.BadInput(f"--out: expected a new file ending in .safetensors, got {config.out}; remove or rename it")
     fi.processes.share_threads()
-    images, test = load_pictures(config)
+    images, test = load_images(config)
     trained_on = config.trained_on
     if config.data == "scenes":
         trained_on = trained_on or f"scenes (seed {config.seed}, {config.count})"
@@ -83,7 +83,7 @@ def main(config: Config) -> None:
     print(f"{config.out}: {judge.name}, {len(judge.classes)} classes, held-out {last}")
     if test is not None:
         saved = fi.encoders.judge(config.out)
-        print(f"accuracy on {len(test)} test pictures: {fi.training.label_accuracy(saved, test):.4f}")
+        print(f"accuracy on {len(test)} test images: {fi.training.label_accuracy(saved, test):.4f}")
 
 
 if __name__ == "__main__":

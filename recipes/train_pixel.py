@@ -2,8 +2,8 @@
 
     accelerate launch recipes/train_pixel.py --out runs/pixel --steps 1500
 
-Made-up pictures and the embedded encoder by default. Expect the decoder to beat the mean image by some dB of PSNR and
-to identify few pictures: pixel losses blur.
+Synthetic images and the embedded encoder by default. Expect the decoder to beat the mean image by some dB of PSNR and
+to identify few images: pixel losses blur.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,16 +20,16 @@ class Config:
     out: str = "runs/pixel"
     """folder for the attack and the scoreboard"""
     public: int = 4000
-    """pictures that the attacker trains on"""
+    """images that the attacker trains on"""
     private: int = 500
-    """pictures whose vectors were released"""
+    """images whose vectors were released"""
     size: int = 32
-    """side of the pictures in pixels"""
+    """side of the images in pixels"""
     width: int = 512
     """width of the decoder's trunk"""
     steps: int | None = None
-    """learning steps; null: as many as training.pictures and training.batch_size give"""
-    training: Training = field(default_factory=lambda: Training(pictures=200_000))
+    """learning steps; null: as many as training.images and training.batch_size give"""
+    training: Training = field(default_factory=lambda: Training(images=200_000))
     """how the decoder is trained"""
 
 
@@ -41,8 +41,8 @@ def main(config: Config) -> None:
     victim = fi.Victim(fi.encoders.tiny(), fi.defences.Identity()).to(fi.processes.device())
     pairs = fi.extract(victim, public, flips=True)
 
-    budget = config.training.pictures if config.steps is None else config.steps * config.training.batch_size
-    training = replace(config.training, pictures=budget)
+    budget = config.training.images if config.steps is None else config.steps * config.training.batch_size
+    training = replace(config.training, images=budget)
     decoder = fi.decoders.Upsampling(victim.feature_shape, config.size, width=config.width)
     attack = fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training)
     attack.fit(pairs, checkpoints=fi.training.Checkpoints(Path(config.out) / "checkpoints", every_seconds=120))

@@ -2,7 +2,7 @@
 
     python recipes/train_surrogate.py --config recipes/configs/cifar10_gan.yaml --data DIR --weights DIR --out FILE
 
-Takes the settings of a comparison (pictures, victim) and leaves a .safetensors file for a loss of that comparison:
+Takes the settings of a comparison (images, victim) and leaves a .safetensors file for a loss of that comparison:
 `{name: Perceptual, args: {encoder: {name: saved, args: {source: FILE}}}, views: {}}`. It needs pairs only, no labels.
 """
 
@@ -10,26 +10,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import featinv as fi
-from featinv.assembly import PictureSettings, VictimSettings
+from featinv.assembly import ImageSettings, VictimSettings
 from featinv.training.classifier_settings import ClassifierTraining
 
 
 @dataclass(frozen=True)
 class Config:
-    """Of what, from which pictures, and how large."""
+    """Of what, from which images, and how large."""
 
     out: str = "surrogate.safetensors"
     """the surrogate's file, ending in .safetensors; must not exist yet"""
     data: str | None = None
-    """folder of pictures (or .npz/.npy); stands in for pictures.source"""
+    """folder of images (or .npz/.npy); stands in for images.source"""
     weights: str | None = None
     """folder of weights, `{weights}` in the parts below"""
-    pictures: PictureSettings = field(default_factory=PictureSettings)
-    """which pictures are public; the private ones are not looked at"""
+    images: ImageSettings = field(default_factory=ImageSettings)
+    """which images are public; the private ones are not looked at"""
     victim: VictimSettings = field(default_factory=VictimSettings)
     """what is distilled"""
     widths: tuple[int, ...] = (32, 64, 128)
-    """channels of each stage; the picture is halved between two stages"""
+    """channels of each stage; the image is halved between two stages"""
     blocks: tuple[int, ...] = (1, 1, 1)
     """residual blocks of each stage"""
     training: ClassifierTraining = field(default_factory=lambda: ClassifierTraining(epochs=20, blur=0.35, cutout=0.25))
@@ -41,8 +41,8 @@ def main(config: Config) -> None:
     if out.exists() or out.suffix != ".safetensors":
         raise fi.BadInput(f"--out: expected a new file ending in .safetensors, got {out}; remove or rename it")
     fi.processes.share_threads()
-    pictures = config.pictures if config.data is None else replace(config.pictures, source=config.data)
-    public, _, _ = fi.assembly.load_pictures(pictures)
+    images = config.images if config.data is None else replace(config.images, source=config.data)
+    public, _, _ = fi.assembly.load_images(images)
     victim = fi.assembly.build_victim(config.victim, {"weights": config.weights}).to(fi.processes.device())
     pairs = fi.extract(victim, public, flips=True)
     surrogate, history = fi.training.train_surrogate(pairs, config.training, widths=config.widths, blocks=config.blocks)

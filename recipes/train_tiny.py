@@ -50,7 +50,7 @@ def main(config: Config) -> None:
     fi.training.train_classifier(network, images, config.training, targets=images.factors)
     if not fi.processes.is_main():
         return
-    # Kept as a judge is: a classifier, its card and no code. It never judges.
+    # Kept as a judge is: a classifier, its metadata and no code. It never judges.
     kept = fi.encoders.Judge(
         network,
         name="tiny",

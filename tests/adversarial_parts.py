@@ -12,7 +12,7 @@ from featinv.losses import hinge
 
 
 class TinyDiscriminator(Discriminator):
-    """Two convolutions, three logits a picture; no size is too small for it."""
+    """Two convolutions, three logits an image; no size is too small for it."""
 
     def __init__(self, image_size: int = SIZE, *, norm: str = "none") -> None:
         super().__init__(image_size, 8)

@@ -1,4 +1,4 @@
-"""The training of a decoder and a discriminator in plain torch, for the laws of the adversarial step."""
+"""The training of a decoder and a discriminator in plain torch, for the contracts of the adversarial step."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from featinv.training.batches import Batches
 from featinv.training.schedule import rate
 
 STEPS, BATCH = 20, 24
-PLAIN = Training(pictures=STEPS * BATCH, batch_size=BATCH, lr=3e-3, eps=1e-4, clip=0.02, ema=0.9, warmup=0.1, holdout=0)
+PLAIN = Training(images=STEPS * BATCH, batch_size=BATCH, lr=3e-3, eps=1e-4, clip=0.02, ema=0.9, warmup=0.1, holdout=0)
 GAMMA = 0.5
 
 
@@ -48,22 +48,25 @@ def by_hand(
         second.param_groups[0]["lr"] = adversary.lr * rate(PLAIN, step / STEPS)
         features, images = pairs.batch(batches.indices(step))
         parts = list(zip(features.tensor_split(split), images.tensor_split(split), strict=True))
-        plays, learns = step >= adversary.start * STEPS, step >= (adversary.start - adversary.lead) * STEPS
+        active, learns = (
+            step >= adversary.adversarial_start * STEPS,
+            step >= (adversary.adversarial_start - adversary.discriminator_warmup) * STEPS,
+        )
 
         made = []
         first.zero_grad()
         for vectors, originals in parts:
             with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-                pictures = decoder(vectors)
-            pictures = pictures.to(originals.dtype)
-            made.append(pictures.detach())
-            loss = ((pictures - originals) ** 2).mean() * len(originals) / BATCH
-            if plays:
+                batch = decoder(vectors)
+            batch = batch.to(originals.dtype)
+            made.append(batch.detach())
+            loss = ((batch - originals) ** 2).mean() * len(originals) / BATCH
+            if active:
                 loss = loss + adversary.weight * _fooled(
-                    discriminator, pictures, originals, vectors, relativistic, autocast
+                    discriminator, batch, originals, vectors, relativistic, autocast
                 )
             loss.backward()
-        if not plays or learned % adversary.decoder_every == 0:
+        if not active or learned % adversary.decoder_every == 0:
             _clip(decoder)
             first.step()
             decay = min(PLAIN.ema, (1 + painted) / (10 + painted))
@@ -73,8 +76,8 @@ def by_hand(
 
         if learns:
             second.zero_grad()  # also of what the decoder's half has left there
-            for (vectors, originals), pictures in zip(parts, made, strict=True):
-                _told_apart(discriminator, pictures, originals, vectors, relativistic, autocast, learned).backward()
+            for (vectors, originals), batch in zip(parts, made, strict=True):
+                _told_apart(discriminator, batch, originals, vectors, relativistic, autocast, learned).backward()
             second.step()
             learned += 1
     return Outcome(weights(decoder), average, weights(discriminator))
@@ -104,9 +107,9 @@ def _told_apart(
     fake, real = fake.to(images.dtype), real.to(images.dtype)
     loss = F.softplus(fake - real).mean() if relativistic else (F.relu(1 - real) + F.relu(1 + fake)).mean()
     if relativistic:  # R1 in every second step, R2 in every third: GAMMA / 2 * |gradient|^2, times 2 and 3
-        for every, pictures in ((2, images), (3, made)):
+        for every, batch in ((2, images), (3, made)):
             if learned % every == 0:
-                pixels = pictures.clone().requires_grad_()
+                pixels = batch.clone().requires_grad_()
                 logit = discriminator(pixels, vectors).mean(1).sum()
                 (slope,) = torch.autograd.grad(logit, pixels, create_graph=True)
                 loss = loss + every * GAMMA / 2 * (slope**2).sum((1, 2, 3)).mean()

@@ -1,4 +1,4 @@
-"""Small pairs in which the vector says something of the picture."""
+"""Small pairs in which the vector says something of the image."""
 
 import numpy as np
 

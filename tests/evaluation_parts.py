@@ -1,4 +1,4 @@
-"""Small stand-ins for the tests of the evaluation: pictures, a judge, attacks whose scores are known beforehand."""
+"""Small stand-ins for the tests of the evaluation: images, a judge, attacks whose scores are known beforehand."""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -13,7 +13,7 @@ from featinv.victim import Release, Victim
 SIZE = 16
 
 
-def pictures(count: int = 60, size: int = SIZE, seed: int = 0) -> ImageSet:
+def some_images(count: int = 60, size: int = SIZE, seed: int = 0) -> ImageSet:
     """Blobs of colour with a little noise: smooth enough that JPEG and a low-pass leave them recognisable."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 4, 4, generator=generator)
@@ -23,7 +23,7 @@ def pictures(count: int = 60, size: int = SIZE, seed: int = 0) -> ImageSet:
 
 
 class PoolJudge(nn.Module):
-    """Features: 4x4 means of the picture. Label: the brightest channel. Nothing is learnt: all can be predicted."""
+    """Features: 4x4 means of the image. Label: the brightest channel. Nothing is learnt: all can be predicted."""
 
     def __init__(self, name: str = "pool", family: str = "pooling", trained_on: str = "nothing") -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class PoolJudge(nn.Module):
 
 
 class FlatEncoder(nn.Module):
-    """The picture itself as its vector: what is reconstructed, and how well, is then up to the attack."""
+    """The image itself as its vector: what is reconstructed, and how well, is then up to the attack."""
 
     def __init__(self, size: int = SIZE, family: str = "flat", fingerprint: str = "flat weights") -> None:
         super().__init__()
@@ -95,7 +95,7 @@ def blurred() -> Stub:
 
 
 def published(truth: ImageSet | None = None, **encoder: Any) -> Release:
-    truth = pictures() if truth is None else truth
+    truth = some_images() if truth is None else truth
     victim = Victim(FlatEncoder(**encoder))
     features = victim.publish(truth, np.arange(len(truth)), seed=0, block_number=0)
-    return Release(features, {**victim.card, "seed": 0, "count": len(truth)}, truth, victim)
+    return Release(features, {**victim.metadata, "seed": 0, "count": len(truth)}, truth, victim)

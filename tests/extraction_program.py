@@ -15,7 +15,7 @@ BLOCK, BATCH = 6, 4
 
 
 class Grey(nn.Module):
-    """A stand-in encoder that mirroring changes: the mean of each column of the picture; it fails on black pictures."""
+    """A stand-in encoder that mirroring changes: the mean of each column of the image; it fails on black images."""
 
     name, family, trained_on, layer, fingerprint = "grey", "linear", "nothing", None, "a" * 64
     feature_shape, image_size = (8,), 8
@@ -31,8 +31,8 @@ class Grey(nn.Module):
         return images.mean((1, 2)) / images.amax((1, 2, 3), keepdim=False)[:, None].sign()
 
 
-def pictures(count: int = 45, black: Iterable[int] = ()) -> fi.data.ImageSet:
-    """The same noise pictures for every process, some of them black."""
+def some_images(count: int = 45, black: Iterable[int] = ()) -> fi.data.ImageSet:
+    """The same noise images for every process, some of them black."""
     pixels = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     pixels[list(black)] = 0
     return fi.data.ImageSet(pixels, ids=[f"p{i}" for i in range(count)])
@@ -44,9 +44,9 @@ def noisy(seconds: float = 0.0) -> fi.Victim:
 
 
 def extraction(folder: Path, seconds: float = 0.0, black: Iterable[int] = ()) -> int:
-    """Extract both views of all pictures into `folder`; return how many pictures this process encoded."""
+    """Extract both views of all images into `folder`; return how many images this process encoded."""
     victim = noisy(seconds)
-    fi.extract(victim, pictures(black=black), to=folder, flips=True, seed=3, batch_size=BATCH, block=BLOCK)
+    fi.extract(victim, some_images(black=black), to=folder, flips=True, seed=3, batch_size=BATCH, block=BLOCK)
     return victim.encoder.encoded
 
 

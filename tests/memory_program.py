@@ -1,4 +1,4 @@
-"""Extract and read COUNT pictures on disk; print the anonymous memory in kB: `memory_program.py COUNT FOLDER`."""
+"""Extract and read COUNT images on disk; print the anonymous memory in kB: `memory_program.py COUNT FOLDER`."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ import featinv as fi
 
 
 class Wide(nn.Module):
-    """512 features of a 12 px picture: 2 kB, so that features kept in memory would show at once."""
+    """512 features of a 12 px image: 2 kB, so that features kept in memory would show at once."""
 
     name, family, trained_on, layer, fingerprint = "wide", "linear", "nothing", None, "b" * 64
     feature_shape, image_size = (512,), 12

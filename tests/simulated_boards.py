@@ -1,4 +1,4 @@
-"""Scoreboards of simulated numbers per picture: what attacks know is then known beforehand."""
+"""Scoreboards of simulated numbers per image: what attacks know is then known beforehand."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ VIEWS = ("low-pass", "jpeg 75", "shift")
 
 def protocol(count: int, **changes: Any) -> dict[str, Any]:
     judge = {"name": "judge", "family": "vgg", "trained_on": "", "fingerprint": "", "sibling": False}
-    card = {
+    metadata = {
         "seed": 0,
         "resamples": 100,
         "gallery": count,
@@ -21,7 +21,7 @@ def protocol(count: int, **changes: Any) -> dict[str, Any]:
         "public": {"count": 5000, "size": 32, "fingerprint": "public"},
         "ceiling": {view: {"reid_top1": {"mean": 1.0, "low": 1.0, "high": 1.0, "n": count}} for view in VIEWS},
     }
-    return {**card, **changes}
+    return {**metadata, **changes}
 
 
 def row(name: str, kind: str = "attack") -> AttackScore:
@@ -53,15 +53,15 @@ def simulated(
     perceptual: bool = True,
     hardness: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """One attack's numbers of `count` pictures.
+    """One attack's numbers of `count` images.
 
-    `quality` (dB) is its prior and serves wrong vectors as well; `gain` (dB) comes from the right vector. A share
-    `found` of pictures gets rank 1 in every view, a share `agreement` the label, beside those that guessing gives.
+    `quality` (dB) is its prior and serves mismatched features as well; `gain` (dB) comes from the right vector. A share
+    `found` of images gets rank 1 in every view, a share `agreement` the label, beside those that guessing gives.
     `within` moves the normalised rank within the class up by so much on average.
     """
     hard = generator.normal(0, 2, count) if hardness is None else hardness
     arrays: dict[str, np.ndarray] = {}
-    for view, extra in (("", gain), ("wrong vector", 0.0)):
+    for view, extra in (("", gain), ("mismatched features", 0.0)):
         suffix = f"/{view}" if view else ""
         psnr = 12 + quality + extra + hard + generator.normal(0, 1, count)
         arrays[f"psnr{suffix}"] = psnr.astype(np.float32)
@@ -73,18 +73,18 @@ def simulated(
             arrays[f"lpips{suffix}"] = worse.astype(np.float32)
     known, seen = generator.random(count) < found, generator.random(count) < agreement
     position = generator.random(count)
-    for view in ("", *views, "wrong vector"):
+    for view in ("", *views, "mismatched features"):
         suffix = f"/{view}" if view else ""
         # Views of one reconstruction agree for the most part.
         look = np.where(generator.random(count) < 0.8, position, generator.random(count))
-        if view == "wrong vector":
+        if view == "mismatched features":
             look, known, seen = generator.random(count), np.zeros(count, bool), np.zeros(count, bool)
         rank = 1 + np.floor(look * count).astype(np.int32)
         arrays[f"rank{suffix}"] = np.where(known, 1, rank).astype(np.int32)
         arrays[f"judge_agreement{suffix}"] = seen | (generator.random(count) < 1 / classes)
         if view in views:
-            arrays[f"judge_agreement/wrong vector ({view})"] = generator.random(count) < 1 / classes
-        if view != "wrong vector":
+            arrays[f"judge_agreement/mismatched features ({view})"] = generator.random(count) < 1 / classes
+        if view != "mismatched features":
             inside = f"/within class, {view}" if view else "/within class"
             auc = 1 - look if within == 0 else 1 - look ** ((0.5 + within) / (0.5 - within))
             arrays[f"reid_auc{inside}"] = auc.astype(np.float32)

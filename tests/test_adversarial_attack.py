@@ -1,4 +1,4 @@
-"""A decoder attack with an adversary: what it copies, keeps, saves and refuses; and one that really plays."""
+"""A decoder attack with an adversary: what it copies, keeps, saves and refuses; and one that really trains."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from featinv.losses import L1, MSE, R1, R2, LeCam, hinge, relativistic, wasserst
 from featinv.metrics import psnr
 from featinv.training.batches import hold_out
 
-QUICK = Training(pictures=480, batch_size=24, ema=0.9)
+QUICK = Training(images=480, batch_size=24, ema=0.9)
 
 
 def fitted(adversary: Adversary | None = None, training: Training = QUICK, **more: Any) -> DecoderAttack:
@@ -62,8 +62,8 @@ def test_a_conditional_discriminator_is_given_the_public_statistics(standardise:
 
 
 def test_the_last_average_is_kept_and_not_the_best_by_psnr() -> None:
-    training = Training(pictures=1440, batch_size=24, ema=0.5, lr=1e-2, schedule="constant", holdout=20)
-    attack = fitted(make_adversary(start=0.5, lead=0.2, weight=30.0, lr=1e-2), training)
+    training = Training(images=1440, batch_size=24, ema=0.5, lr=1e-2, schedule="constant", holdout=20)
+    attack = fitted(make_adversary(adversarial_start=0.5, discriminator_warmup=0.2, weight=30.0, lr=1e-2), training)
     scores = [row["val/psnr"] for row in attack.history if "val/psnr" in row]
     assert max(scores) > scores[-1] + 0.1, "the last is the best: this tests nothing"
     features, images = hold_out(make_pairs(100), 20, training.seed)[1].batch(range(20))
@@ -78,7 +78,7 @@ def test_the_best_by_psnr_is_refused_before_any_training() -> None:
 @pytest.mark.parametrize(
     ("adversary", "words"),
     [
-        (lambda: Adversary(TinyDiscriminator(16)), r"pictures of 8 pixels, .* got TinyDiscriminator for 16"),
+        (lambda: Adversary(TinyDiscriminator(16)), r"images of 8 pixels, .* got TinyDiscriminator for 16"),
         (
             lambda: Adversary(Projection(TinyDiscriminator(), 3)),
             r"vectors of shape \(12,\), .* got Projection for \(3,\)",
@@ -106,18 +106,18 @@ class Looking(L1):
     fingerprints = frozenset({"sha of a loss"})  # type: ignore[assignment]
 
 
-def test_saved_and_loaded_the_adversary_is_words_and_what_it_bars_stays_barred(tmp_path: Path) -> None:
-    adversary = Adversary(Barring(), hinge, start=0.2, lead=0.1)
+def test_saved_and_loaded_the_adversary_is_words_and_what_it_excludes_stays_excluded(tmp_path: Path) -> None:
+    adversary = Adversary(Barring(), hinge, adversarial_start=0.2, discriminator_warmup=0.1)
     attack = DecoderAttack(make_decoder(), Looking(), QUICK, adversary=adversary).fit(make_pairs(100), progress=False)
     attack.notices = ["The discriminator has won"]
-    assert attack.barred == {"sha of a backbone", "sha of a loss"}
+    assert attack.excluded_judges == {"sha of a backbone", "sha of a loss"}
     fi.save_attack(attack, tmp_path / "saved")
     loaded = fi.load_attack(tmp_path / "saved", allow=[TinyDecoder])
     vectors = make_pairs(10).batch(np.arange(10))[0]
     assert torch.equal(loaded.reconstruct(vectors), attack.reconstruct(vectors))
-    assert (loaded.barred, loaded.notices) == (attack.barred, attack.notices)
+    assert (loaded.excluded_judges, loaded.notices) == (attack.excluded_judges, attack.notices)
     assert repr(loaded) == repr(attack)
-    assert "Adversary(Barring(), start=0.2, lead=0.1)" in repr(loaded)
+    assert "Adversary(Barring(), adversarial_start=0.2, discriminator_warmup=0.1)" in repr(loaded)
     assert json.dumps(loaded.state()[0]) == json.dumps(attack.state()[0])
     with pytest.raises(BadInput, match="holds no objective"):
         loaded.fit(make_pairs(100))
@@ -125,28 +125,29 @@ def test_saved_and_loaded_the_adversary_is_words_and_what_it_bars_stays_barred(t
 
 def test_attacks_saved_before_there_were_adversaries_are_still_read() -> None:
     config, tensors = DecoderAttack(make_decoder(), MSE(), QUICK).fit(make_pairs(100), progress=False).state()
-    for name in ("adversary", "barred", "notices"):
+    for name in ("adversary", "excluded_judges", "notices"):
         del config[name]
     config["training"]["keep"] = "best"
     loaded = DecoderAttack.from_state(config, tensors, allow=[TinyDecoder])
-    assert (loaded.adversary, loaded.barred, loaded.notices) == (None, frozenset(), [])
+    assert (loaded.adversary, loaded.excluded_judges, loaded.notices) == (None, frozenset(), [])
 
 
-# ------------------------------------------------------------------------------------------- a real game
+# ------------------------------------------------------------------------------------------- a real training
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("game", ["hinge", "relativistic"])
-def test_a_small_decoder_and_a_dcgan_play_some_hundred_steps_on_scenes(game: str) -> None:
+@pytest.mark.parametrize("adversarial", ["hinge", "relativistic"])
+def test_a_small_decoder_and_a_dcgan_play_some_hundred_steps_on_scenes(adversarial: str) -> None:
     victim = fi.Victim(fi.encoders.tiny())
     pairs = fi.extract(victim, fi.data.scenes(512, size=32, seed=3))
     decoder = fi.decoders.Upsampling(victim.feature_shape, 32, width=64, channels=8)
-    discriminator: Any = fi.discriminators.DCGAN(32, width=16, norm="none" if game == "relativistic" else "spectral")
-    penalties = [R1(0.1), R2(0.1)] if game == "relativistic" else []
-    loss = relativistic if game == "relativistic" else hinge
+    norm = "none" if adversarial == "relativistic" else "spectral"
+    discriminator: Any = fi.discriminators.DCGAN(32, width=16, norm=norm)
+    penalties = [R1(0.1), R2(0.1)] if adversarial == "relativistic" else []
+    loss = relativistic if adversarial == "relativistic" else hinge
     discriminator = Projection(discriminator, victim.feature_shape)
     adversary = Adversary(discriminator, loss, penalties=penalties, augment=fi.discriminators.DiffAugment())
-    attack = DecoderAttack(decoder, MSE(), Training(pictures=300 * 32, batch_size=32), adversary=adversary)
+    attack = DecoderAttack(decoder, MSE(), Training(images=300 * 32, batch_size=32), adversary=adversary)
     attack.fit(pairs, progress=False)
     playing = [row for row in attack.history if "train/loss/adversarial" in row]
     assert all(np.isfinite(list(row.values())).all() for row in attack.history)
@@ -167,7 +168,7 @@ GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA acc
 @pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
 def test_on_a_gpu_every_precision_plays_as_float32_does(precision: str, penalised: bool, tmp_path: Path) -> None:
     def play(precision: str, checkpoints: fi.training.Checkpoints | None = None) -> DecoderAttack:
-        training = Training(pictures=4800, batch_size=24, accumulation=2, mixed_precision=precision, lr=3e-3, clip=0.1)
+        training = Training(images=4800, batch_size=24, accumulation=2, mixed_precision=precision, lr=3e-3, clip=0.1)
         adversary = make_adversary(
             relativistic,
             conditional=True,
@@ -195,9 +196,9 @@ class Overflowing(TinyDiscriminator):
 @pytest.mark.gpu
 @GPU
 def test_on_a_gpu_an_overflow_of_one_optimiser_costs_a_step_and_no_weights() -> None:
-    training = Training(pictures=4800, batch_size=24, mixed_precision="fp16", clip=0.1)
+    training = Training(images=4800, batch_size=24, mixed_precision="fp16", clip=0.1)
     # A critic's gradient never vanishes; it hardly learns, so that its logits themselves stay in range.
-    adversary = Adversary(Overflowing(), wasserstein, start=0, lead=0, lr=1e-6)
+    adversary = Adversary(Overflowing(), wasserstein, adversarial_start=0, discriminator_warmup=0, lr=1e-6)
     attack = DecoderAttack(make_decoder(), MSE(), training, adversary=adversary).fit(make_pairs(100), progress=False)
     assert all(np.isfinite(list(row.values())).all() for row in attack.history)
     assert attack.history[0]["train/gradient/discriminator"] == 0, "0 stands for a step that was left out"

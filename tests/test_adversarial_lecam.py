@@ -10,7 +10,7 @@ from featinv.losses import LeCam
 
 
 class Level(nn.Module):
-    """D(x) = a * mean of the picture."""
+    """D(x) = a * mean of the image."""
 
     def __init__(self) -> None:
         super().__init__()

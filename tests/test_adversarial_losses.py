@@ -16,14 +16,20 @@ from featinv import losses
 from featinv.errors import BadInput
 from featinv.losses import R1, R2, AdversarialLoss, GradientPenalty
 
-GAMES = [losses.non_saturating, losses.least_squares, losses.hinge, losses.wasserstein, losses.relativistic]
-each_game = pytest.mark.parametrize("game", GAMES, ids=repr)
+ADVERSARIAL_LOSSES = [
+    losses.non_saturating,
+    losses.least_squares,
+    losses.hinge,
+    losses.wasserstein,
+    losses.relativistic,
+]
+each_loss = pytest.mark.parametrize("adversarial", ADVERSARIAL_LOSSES, ids=repr)
 SATURATING = math.log1p(math.exp(-2))  # softplus(-2)
 logit = st.floats(-50, 50, allow_nan=False)
 
 
 @pytest.mark.parametrize(
-    ("game", "discriminator", "generator"),
+    ("adversarial", "discriminator", "generator"),
     [
         # r = 2, f = -0.5: softplus(-2) + softplus(-0.5); softplus(0.5)
         (losses.non_saturating, SATURATING + math.log1p(math.exp(-0.5)), math.log1p(math.exp(0.5))),
@@ -38,41 +44,41 @@ logit = st.floats(-50, 50, allow_nan=False)
     ],
     ids=lambda value: repr(value) if isinstance(value, AdversarialLoss) else "",
 )
-def test_numbers_worked_out_by_hand(game, discriminator, generator):
+def test_numbers_worked_out_by_hand(adversarial, discriminator, generator):
     real, fake = torch.tensor([2.0]), torch.tensor([-0.5])
-    assert game.discriminator(real, fake).item() == pytest.approx(discriminator)
-    assert game.generator(real, fake).item() == pytest.approx(generator)
+    assert adversarial.discriminator(real, fake).item() == pytest.approx(discriminator)
+    assert adversarial.generator(real, fake).item() == pytest.approx(generator)
 
 
-@each_game
-def test_every_game_says_what_it_is_and_where_it_is_from(game):
-    assert getattr(losses, game.name) is game
-    assert repr(game) == game.name
-    assert "arXiv:" in game.source
-    assert game.__doc__.startswith(game.summary)
-    assert game.relativistic is (game is losses.relativistic)
+@each_loss
+def test_every_loss_says_what_it_is_and_where_it_is_from(adversarial):
+    assert getattr(losses, adversarial.name) is adversarial
+    assert repr(adversarial) == adversarial.name
+    assert "arXiv:" in adversarial.source
+    assert adversarial.__doc__.startswith(adversarial.summary)
+    assert adversarial.relativistic is (adversarial is losses.relativistic)
 
 
-@each_game
+@each_loss
 @settings(max_examples=50, deadline=None)
 @given(r=logit, f=logit)
-def test_the_discriminator_pulls_apart_what_the_decoder_pulls_together(game, r, f):
+def test_the_discriminator_pulls_apart_what_the_decoder_pulls_together(adversarial, r, f):
     real = torch.tensor([r], dtype=torch.float64, requires_grad=True)
     fake = torch.tensor([f], dtype=torch.float64, requires_grad=True)
-    up, down = torch.autograd.grad(game.discriminator(real, fake).sum(), (real, fake))
-    if game is losses.least_squares:  # pulls towards its targets from both sides
+    up, down = torch.autograd.grad(adversarial.discriminator(real, fake).sum(), (real, fake))
+    if adversarial is losses.least_squares:  # pulls towards its targets from both sides
         assert (up * (real - 1) >= 0).all()
         assert (down * fake >= 0).all()
     else:
         assert up <= 0 <= down
-    (better,) = torch.autograd.grad(game.generator(real, fake).sum(), fake)
-    assert better * (fake - 1) >= 0 if game is losses.least_squares else better < 0 or f > 30
+    (better,) = torch.autograd.grad(adversarial.generator(real, fake).sum(), fake)
+    assert better * (fake - 1) >= 0 if adversarial is losses.least_squares else better < 0 or f > 30
 
 
-@each_game
-def test_a_patch_logit_counts_after_the_function_and_not_before(game):
+@each_loss
+def test_a_patch_logit_counts_after_the_function_and_not_before(adversarial):
     real, fake = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
-    for half in (game.discriminator, game.generator):
+    for half in (adversarial.discriminator, adversarial.generator):
         flat = half(real.flatten(), fake.flatten())
         torch.testing.assert_close(half(real, fake), flat.view(2, 12).mean(1))
         torch.testing.assert_close(half(real.flatten(1), fake.flatten(1)), half(real, fake))
@@ -81,23 +87,23 @@ def test_a_patch_logit_counts_after_the_function_and_not_before(game):
     assert losses.hinge.discriminator(pair, torch.full_like(pair, -1)).item() == pytest.approx(2.5)
 
 
-@each_game
-def test_a_confident_discriminator_gives_finite_numbers_and_gradients(game):
+@each_loss
+def test_a_confident_discriminator_gives_finite_numbers_and_gradients(adversarial):
     real = torch.tensor([1e4, -1e4], requires_grad=True)
     fake = torch.tensor([-1e4, 1e4], requires_grad=True)
-    total = game.discriminator(real, fake) + game.generator(real, fake)
+    total = adversarial.discriminator(real, fake) + adversarial.generator(real, fake)
     total.sum().backward()
     for values in (total, real.grad, fake.grad):
         assert values.isfinite().all()
 
 
-@each_game
+@each_loss
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_numbers_are_float32_or_better(game, dtype):
+def test_numbers_are_float32_or_better(adversarial, dtype):
     real, fake = torch.tensor([6.0]).to(dtype), torch.tensor([-6.0]).to(dtype)
-    values = game.discriminator(real, fake)
+    values = adversarial.discriminator(real, fake)
     assert values.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    torch.testing.assert_close(values.float(), game.discriminator(real.float(), fake.float()))
+    torch.testing.assert_close(values.float(), adversarial.discriminator(real.float(), fake.float()))
 
 
 # ------------------------------------------------------------------------------- (a) the best discriminator
@@ -108,8 +114,8 @@ FAKE = torch.tensor([0, 1, 1, 1, 1, 2, 2, 3])  # ... and of eight reconstruction
 P, Q = (torch.bincount(places, minlength=4).double() / 8 for places in (REAL, FAKE))
 
 
-def best_logits(game: AdversarialLoss, places: int) -> torch.Tensor:
-    """The free logits at the first places that make the discriminator's half small, over all pairs of pictures."""
+def best_logits(adversarial: AdversarialLoss, places: int) -> torch.Tensor:
+    """The free logits at the first places that make the discriminator's half small, over all pairs of images."""
     real, fake = REAL[places > REAL], FAKE[places > FAKE]
     first, second = torch.cartesian_prod(real, fake).T
     # Pairs weigh what their places do: dropping a place renormalises p and q, which changes log p/q by a constant only.
@@ -118,7 +124,7 @@ def best_logits(game: AdversarialLoss, places: int) -> torch.Tensor:
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        loss = game.discriminator(logits[first], logits[second]).mean()
+        loss = adversarial.discriminator(logits[first], logits[second]).mean()
         loss.backward()
         return loss
 
@@ -167,7 +173,7 @@ def test_the_gradient_of_the_critic_is_the_difference_of_the_densities():
 
 
 class Line(torch.nn.Module):
-    """D(x) = w x + b, on pictures of one pixel: a plane and a half, of which the first two axes are used."""
+    """D(x) = w x + b, on images of one pixel: a plane and a half, of which the first two axes are used."""
 
     def __init__(self, slope: tuple[float, float], bias: float = 0.0) -> None:
         super().__init__()
@@ -182,22 +188,23 @@ def point(x: float, y: float) -> torch.Tensor:
     return torch.tensor([x, y, 0.0], dtype=torch.float64).view(1, 3, 1, 1)
 
 
-@each_game
-def test_where_both_are_equal_and_the_line_is_flat_nobody_moves(game):
-    line, theta = Line((0, 0), bias=0.5 if game is losses.least_squares else 0.0), point(0.3, 0.6).requires_grad_()
+@each_loss
+def test_where_both_are_equal_and_the_line_is_flat_nobody_moves(adversarial):
+    bias = 0.5 if adversarial is losses.least_squares else 0.0
+    line, theta = Line((0, 0), bias=bias), point(0.3, 0.6).requires_grad_()
     real = theta.detach().clone()
-    game.discriminator(line(real), line(theta.detach())).sum().backward()
+    adversarial.discriminator(line(real), line(theta.detach())).sum().backward()
     torch.testing.assert_close(line.slope.grad, torch.zeros(3, dtype=torch.float64))
-    game.generator(line(real), line(theta)).sum().backward()
+    adversarial.generator(line(real), line(theta)).sum().backward()
     torch.testing.assert_close(theta.grad, torch.zeros_like(theta))
 
 
-def play(game: AdversarialLoss, penalties: list, steps: int = 300, rate: float = 0.1) -> list[float]:
+def play(adversarial: AdversarialLoss, penalties: list, steps: int = 300, rate: float = 0.1) -> list[float]:
     """Alternating gradient descent; the distance of the shifted point from its original, by step."""
     line, real, theta = Line((0.2, -0.1)), point(0.5, 0.5), point(0.9, 0.3).requires_grad_()
     distances = []
     for _ in range(steps):
-        loss = game.discriminator(line(real), line(theta.detach()))
+        loss = adversarial.discriminator(line(real), line(theta.detach()))
         for penalty in penalties:
             loss = loss + penalty(line, real, theta)
         slopes = torch.autograd.grad(loss.sum(), list(line.parameters()), allow_unused=True)
@@ -205,25 +212,25 @@ def play(game: AdversarialLoss, penalties: list, steps: int = 300, rate: float =
             for parameter, slope in zip(line.parameters(), slopes, strict=True):
                 if slope is not None:
                     parameter -= rate * slope
-        (slope,) = torch.autograd.grad(game.generator(line(real), line(theta)).sum(), theta)
+        (slope,) = torch.autograd.grad(adversarial.generator(line(real), line(theta)).sum(), theta)
         with torch.no_grad():
             theta -= rate * slope
         distances.append((theta - real).norm().item())
     return distances
 
 
-@each_game
-def test_with_a_zero_centred_penalty_the_point_finds_its_original(game):
-    penalties = [R1(0.5), R2(0.5)] if game.relativistic else [R1(1.0)]
-    distances = play(game, penalties)
+@each_loss
+def test_with_a_zero_centred_penalty_the_point_finds_its_original(adversarial):
+    penalties = [R1(0.5), R2(0.5)] if adversarial.relativistic else [R1(1.0)]
+    distances = play(adversarial, penalties)
     assert distances[0] > 0.4
     assert distances[-1] < 1e-3
 
 
 def test_without_one_it_circles_round_it():
     # arXiv:1801.04406, section 2: the eigenvalues are imaginary, so it neither comes nearer nor leaves.
-    for game in (losses.non_saturating, losses.wasserstein):
-        late = play(game, [])[-150:]
+    for adversarial in (losses.non_saturating, losses.wasserstein):
+        late = play(adversarial, [])[-150:]
         assert max(late) > 0.3
 
 
@@ -243,16 +250,16 @@ def test_the_best_critic_under_a_gradient_penalty_points_from_fake_to_real():
 # ------------------------------------------------------------------------------- bad input
 
 
-def test_only_a_relativistic_game_needs_the_originals_in_the_decoder_s_half():
+def test_only_a_relativistic_loss_needs_the_originals_in_the_decoder_s_half():
     fake = torch.randn(3, 2, 2)
-    for game in GAMES[:-1]:
-        torch.testing.assert_close(game.generator(None, fake), game.generator(torch.randn(3, 2, 2), fake))
+    for adversarial in ADVERSARIAL_LOSSES[:-1]:
+        torch.testing.assert_close(adversarial.generator(None, fake), adversarial.generator(torch.randn(3, 2, 2), fake))
     with pytest.raises(BadInput, match="relativistic: expected the logits of the originals"):
         losses.relativistic.generator(None, fake)
 
 
-@each_game
-def test_logits_that_would_broadcast_are_refused(game):
-    for half in (game.discriminator, game.generator):
+@each_loss
+def test_logits_that_would_broadcast_are_refused(adversarial):
+    for half in (adversarial.discriminator, adversarial.generator):
         with pytest.raises(BadInput, match=r"as many logits for originals.*\(3, 2\).*\(3, 1\)"):
-            half.__wrapped__(game, torch.zeros(3, 2), torch.zeros(3, 1))
+            half.__wrapped__(adversarial, torch.zeros(3, 2), torch.zeros(3, 1))

@@ -34,13 +34,13 @@ class Square(nn.Module):
         return self.a * images.square().sum((1, 2, 3)) / 2
 
 
-def pictures(count: int = 3, size: int = 4, seed: int = 0) -> torch.Tensor:
+def some_images(count: int = 3, size: int = 4, seed: int = 0) -> torch.Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed)).double()
 
 
 @pytest.mark.parametrize("every", [1, 4])
 def test_of_a_linear_discriminator_it_is_the_length_of_the_weights(every):
-    network, real, fake = Linear(), pictures(seed=1), pictures(seed=2)
+    network, real, fake = Linear(), some_images(seed=1), some_images(seed=2)
     square = network.w.detach().square().sum()
     for kind in (R1, R2):
         values = kind(0.3, every)(network, real, fake)
@@ -55,13 +55,17 @@ def test_of_a_linear_discriminator_it_is_the_length_of_the_weights(every):
 
 
 def test_r1_is_taken_at_the_originals_and_r2_at_the_reconstructions():
-    network, real, fake = Square(0.5), pictures(seed=1), pictures(seed=2)
+    network, real, fake = Square(0.5), some_images(seed=1), some_images(seed=2)
     for penalty, images in ((R1(2), real), (R2(2), fake)):
         torch.testing.assert_close(penalty(network, real, fake), 0.25 * images.square().sum((1, 2, 3)))
 
 
-def test_the_gradient_penalty_is_taken_between_the_two_with_a_draw_a_picture():
-    network, real, fake = Square(1.0), pictures(1, seed=1).expand(400, -1, -1, -1), torch.zeros(400, 3, 4, 4).double()
+def test_the_gradient_penalty_is_taken_between_the_two_with_a_draw_a_image():
+    network, real, fake = (
+        Square(1.0),
+        some_images(1, seed=1).expand(400, -1, -1, -1),
+        torch.zeros(400, 3, 4, 4).double(),
+    )
     # At u * real the slope is u |real|: solve (u |real| - 1)^2 for u, given |real| > 2 so that both signs occur.
     length = real[0].norm()
     assert length > 2
@@ -81,7 +85,7 @@ def test_the_gradient_penalty_is_taken_between_the_two_with_a_draw_a_picture():
 )
 def test_values_and_their_gradients_agree_with_autograd_functional(make):
     network = Projection(make(), 5).double()
-    real, fake, vectors = pictures(2, 32, 1), pictures(2, 32, 2), torch.randn(2, 5, dtype=torch.float64)
+    real, fake, vectors = some_images(2, 32, 1), some_images(2, 32, 2), torch.randn(2, 5, dtype=torch.float64)
 
     def slope(one: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
         def logit(x: torch.Tensor) -> torch.Tensor:
@@ -102,7 +106,7 @@ def test_values_and_their_gradients_agree_with_autograd_functional(make):
 
 @each_penalty
 def test_it_teaches_the_discriminator_and_nobody_else(kind):
-    network, real, fake = Linear(), pictures(seed=1).requires_grad_(), pictures(seed=2).requires_grad_()
+    network, real, fake = Linear(), some_images(seed=1).requires_grad_(), some_images(seed=2).requires_grad_()
     kind(1.0)(network, real, fake).sum().backward()
     assert network.w.grad is not None
     assert real.grad is None
@@ -110,8 +114,8 @@ def test_it_teaches_the_discriminator_and_nobody_else(kind):
 
 
 @each_penalty
-def test_a_picture_s_penalty_does_not_depend_on_its_batch_mates(kind):
-    network, real, fake = Square(0.5), pictures(seed=1), pictures(seed=2)
+def test_a_image_s_penalty_does_not_depend_on_its_batch_mates(kind):
+    network, real, fake = Square(0.5), some_images(seed=1), some_images(seed=2)
     torch.manual_seed(1)
     together = kind(1.0)(network, real, fake)
     torch.manual_seed(1)
@@ -127,7 +131,7 @@ def test_a_frozen_backbone_can_be_differentiated_twice():
     network = FrozenFeatures(encoder, 32, layers=["2"], width=4)
     for kind in ALL:  # its batch norm is frozen, and so no batch norm in this sense
         network.zero_grad()
-        kind(1.0)(network, pictures(2, 32, 1).float(), pictures(2, 32, 2).float()).sum().backward()
+        kind(1.0)(network, some_images(2, 32, 1).float(), some_images(2, 32, 2).float()).sum().backward()
         assert network.last.parametrizations.weight.original.grad.abs().sum() > 0
 
 
@@ -136,7 +140,7 @@ def test_a_lazy_penalty_is_due_in_every_kth_step_and_as_strong_on_average(kind):
     lazy, eager = kind(0.5, every=16), kind(0.5)
     assert [step for step in range(40) if lazy.due(step)] == [0, 16, 32]
     assert all(eager.due(step) for step in range(5))
-    network, real = Square(0.5), pictures(seed=1)
+    network, real = Square(0.5), some_images(seed=1)
     torch.testing.assert_close(lazy(network, real, real), 16 * eager(network, real, real))
 
 
@@ -158,7 +162,7 @@ def test_a_batch_norm_is_refused_and_no_other(kind, norm):
         ):
             kind(1.0).check(wrapped)
         with pytest.raises(BadInput, match="without batch norm"):
-            kind(1.0)(network, pictures(2, 32).float(), pictures(2, 32).float(), torch.zeros(2, 5))
+            kind(1.0)(network, some_images(2, 32).float(), some_images(2, 32).float(), torch.zeros(2, 5))
 
 
 def test_a_discriminator_of_one_s_own_that_mixes_its_batch_is_refused_by_its_word():

@@ -18,7 +18,7 @@ from featinv.losses import (
 )
 from featinv.training import fit_decoder
 
-SETTINGS = Training(pictures=480, batch_size=24, holdout=10, ema=0.9, accumulation=2)
+SETTINGS = Training(images=480, batch_size=24, holdout=10, ema=0.9, accumulation=2)
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ def test_numbers_that_cannot_be_used_are_refused_by_name(name: str, value: Any) 
         make_adversary(**{name: value})
 
 
-@pytest.mark.parametrize("pictures", [16, 32])
-def test_a_discriminator_of_another_picture_size_is_refused_before_any_training(pictures: int) -> None:
-    adversary = Adversary(TinyDiscriminator(pictures))
-    with pytest.raises(BadInput, match=rf"pictures of {SIZE} pixels.* got TinyDiscriminator for {pictures}"):
+@pytest.mark.parametrize("images", [16, 32])
+def test_a_discriminator_of_another_image_size_is_refused_before_any_training(images: int) -> None:
+    adversary = Adversary(TinyDiscriminator(images))
+    with pytest.raises(BadInput, match=rf"images of {SIZE} pixels.* got TinyDiscriminator for {images}"):
         fit_decoder(make_decoder(), Never(), make_pairs(100), SETTINGS, adversary=adversary, progress=False)
 
 
@@ -80,7 +80,7 @@ def compiled(adversary: Adversary) -> Adversary:
 
 
 def test_fp16_on_a_cpu_is_refused_before_any_training() -> None:
-    settings = Training(pictures=480, batch_size=24, mixed_precision="fp16")
+    settings = Training(images=480, batch_size=24, mixed_precision="fp16")
     with pytest.raises(BadInput, match="fp16 does nothing on a CPU"):
         fit_decoder(make_decoder(), Never(), make_pairs(100), settings, adversary=make_adversary(), progress=False)
 
@@ -123,7 +123,7 @@ def test_it_says_in_one_line_how_it_differs() -> None:
         weight=0.5,
         penalties=[R1(0.05, every=4)],
         augment=DiffAugment("colour"),
-        start=0.1,
+        adversarial_start=0.1,
     )
     assert repr(adversary) == (
         "Adversary(Projection(TinyDiscriminator(norm='spectral'), [12]), loss=relativistic, weight=0.5, "

@@ -21,7 +21,7 @@ from featinv.discriminators import DiffAugment
 from featinv.losses import MSE, R1, GradientPenalty, LeCam, Loss, hinge, relativistic
 from featinv.training import Checkpoints, Fitted, collapse, fit_decoder
 
-SETTINGS = Training(pictures=480, batch_size=24, accumulation=2, holdout=10, ema=0.9, clip=0.1)
+SETTINGS = Training(images=480, batch_size=24, accumulation=2, holdout=10, ema=0.9, clip=0.1)
 
 
 def everything() -> Adversary:
@@ -39,7 +39,7 @@ def everything() -> Adversary:
 
 
 def _fit(folder: Path, adversary: Adversary | None, objective: Loss | None = None, **more: Any) -> Fitted:
-    checkpoints = Checkpoints(folder, every_pictures=more.pop("every", 48), keep=more.pop("keep", 2))
+    checkpoints = Checkpoints(folder, every_images=more.pop("every", 48), keep=more.pop("keep", 2))
     return fit_decoder(
         make_decoder(0.3),
         objective or MSE(),
@@ -139,9 +139,9 @@ def slow(images):
     return whole(images)
 
 adversary.discriminator.hidden = slow
-settings = Training(pictures=1440, batch_size=24, accumulation=2, flips=True, ema=0.9, holdout=10, clip=0.1)
+settings = Training(images=1440, batch_size=24, accumulation=2, flips=True, ema=0.9, holdout=10, clip=0.1)
 fit_decoder(make_decoder(dropout=0.4), MSE() + 0.5 * L1(), DoubleViews(), settings, progress=False,
-            checkpoints=Checkpoints(folder, every_pictures=100), adversary=adversary)
+            checkpoints=Checkpoints(folder, every_images=100), adversary=adversary)
 """
 
 
@@ -193,7 +193,7 @@ def test_killed_at_a_random_step_and_resumed_both_networks_end_as_they_would_hav
     ],
 )
 def test_another_set_of_networks_is_refused_in_one_line(tmp_path: Path, before: Any, after: Any, words: str) -> None:
-    short = replace(SETTINGS, pictures=24)
+    short = replace(SETTINGS, images=24)
     _fit(tmp_path, before(), settings=short)
     with pytest.raises(BadInput, match=rf"step_00000001: belongs to another training \(.*{words}") as refusal:
         _fit(tmp_path, after(), settings=short)

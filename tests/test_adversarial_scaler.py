@@ -20,7 +20,7 @@ from featinv.training.acceleration import accelerating
 from featinv.training.batches import Batches
 from featinv.training.progress import Progress
 
-SETTINGS = Training(pictures=480, batch_size=24, holdout=10, ema=0.9, accumulation=2)
+SETTINGS = Training(images=480, batch_size=24, holdout=10, ema=0.9, accumulation=2)
 
 
 class Half(torch.autograd.Function):
@@ -61,7 +61,9 @@ def scaled_steps(adversary: Adversary, steps: int, scale: float | None) -> tuple
 @pytest.mark.parametrize("clip", [None, 0.01])
 def test_with_one_scaler_for_two_optimisers_the_weights_are_those_without(clip: float | None) -> None:
     def adversary() -> Adversary:
-        return make_adversary(relativistic, start=0, lead=0, adaptive=True, penalties=[R1(0.1)], clip=clip)
+        return make_adversary(
+            relativistic, adversarial_start=0, discriminator_warmup=0, adaptive=True, penalties=[R1(0.1)], clip=clip
+        )
 
     (plain, told, _), (scaled, said, scaler) = (scaled_steps(adversary(), 6, scale) for scale in (None, 2.0**12))
     for network in ("decoder", "discriminator"):
@@ -75,7 +77,7 @@ def test_with_one_scaler_for_two_optimisers_the_weights_are_those_without(clip: 
 
 
 def test_where_the_discriminators_gradient_overflows_its_step_is_left_out_and_the_decoders_is_not() -> None:
-    adversary = Adversary(Overflowing(), wasserstein, start=0, lead=0)
+    adversary = Adversary(Overflowing(), wasserstein, adversarial_start=0, discriminator_warmup=0)
     before = {name: tensor.clone() for name, tensor in adversary.discriminator.state_dict().items()}
     step, said, scaler = scaled_steps(adversary, 4, 2.0**12)
     overflowed = [float(values["train/gradient/discriminator"]) == 0 for values in said]

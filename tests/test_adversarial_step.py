@@ -32,7 +32,7 @@ from featinv.training.adversarial_step import last_weight
 from featinv.training.batches import Batches, seed_step
 from featinv.training.progress import Progress
 
-SETTINGS = Training(pictures=480, batch_size=24, holdout=10, ema=0.9, accumulation=2)
+SETTINGS = Training(images=480, batch_size=24, holdout=10, ema=0.9, accumulation=2)
 
 
 def take(make: Callable[[Accelerator], Step], steps: int) -> tuple[Step, list[dict[str, Tensor]]]:
@@ -60,7 +60,7 @@ PLAYING = {"train/loss/adversarial", "train/adversary/weight"}
 
 
 @pytest.mark.parametrize("loss", [hinge, least_squares, non_saturating, relativistic, wasserstein])
-def test_every_game_is_played_and_logged_by_name(loss: AdversarialLoss) -> None:
+def test_every_loss_is_played_and_logged_by_name(loss: AdversarialLoss) -> None:
     adversary = make_adversary(loss, conditional=True, penalties=[R1(1.0, every=4), LeCam(start=3), LeCam()])
     step, said = take(adversarial(adversary), 7)
     assert isinstance(step, Step)
@@ -81,12 +81,12 @@ def test_every_game_is_played_and_logged_by_name(loss: AdversarialLoss) -> None:
 
 
 def test_what_is_logged_of_the_discriminator_is_counted_by_hand() -> None:
-    adversary = make_adversary(start=0, lead=0, lr=1e-9)
+    adversary = make_adversary(adversarial_start=0, discriminator_warmup=0, lr=1e-9)
     decoder = make_decoder()
     features, images = Batches(make_pairs(100), batch_size=24, seed=0).load(0)[:2]
     with torch.no_grad():
         made = copy.deepcopy(decoder)(features)
-        real, fake = (adversary.discriminator(pictures, features) for pictures in (images, made))
+        real, fake = (adversary.discriminator(batch, features) for batch in (images, made))
     _, (values,) = take(adversarial(adversary, decoder), 1)
     assert float(values["train/discriminator/accuracy"]) == pytest.approx(float((real > fake).float().mean()))
     assert float(values["train/discriminator/margin"]) == pytest.approx(float((real - fake).mean()), rel=1e-5)
@@ -97,7 +97,9 @@ def test_what_is_logged_of_the_discriminator_is_counted_by_hand() -> None:
 
 def test_before_its_time_the_step_is_the_regression_step_bit_for_bit() -> None:
     # The discriminator learns from the first step on, draws random numbers, and must not be noticed.
-    adversary = make_adversary(start=0.5, lead=0.5, augment=DiffAugment(), penalties=[GradientPenalty()])
+    adversary = make_adversary(
+        adversarial_start=0.5, discriminator_warmup=0.5, augment=DiffAugment(), penalties=[GradientPenalty()]
+    )
     before = copy.deepcopy(adversary.discriminator.state_dict())
     step, said = take(adversarial(adversary, make_decoder(0.3)), 10)
     plain, alone = take(lambda accelerator: RegressionStep(make_decoder(0.3), MSE(), SETTINGS, accelerator), 10)
@@ -110,7 +112,7 @@ def test_before_its_time_the_step_is_the_regression_step_bit_for_bit() -> None:
 
 
 def test_the_decoders_half_leaves_no_gradient_in_the_discriminator() -> None:
-    adversary = make_adversary(relativistic, start=0, lead=0)
+    adversary = make_adversary(relativistic, adversarial_start=0, discriminator_warmup=0)
     reached = []
     weight = adversary.discriminator.get_parameter("first.weight")
     weight.register_post_accumulate_grad_hook(lambda parameter: reached.append(parameter.grad.norm()))
@@ -120,7 +122,7 @@ def test_the_decoders_half_leaves_no_gradient_in_the_discriminator() -> None:
 
 
 def test_each_network_is_clipped_by_its_own_norm() -> None:
-    adversary, decoder = make_adversary(start=0, lead=0, clip=1e-3), make_decoder()
+    adversary, decoder = make_adversary(adversarial_start=0, discriminator_warmup=0, clip=1e-3), make_decoder()
     _, (values,) = take(adversarial(adversary, decoder), 1)
     for network, name, clip in ((adversary.discriminator, "discriminator", 1e-3), (decoder, "decoder", SETTINGS.clip)):
         told = float(values[f"train/gradient/{name}"])
@@ -130,7 +132,7 @@ def test_each_network_is_clipped_by_its_own_norm() -> None:
 
 
 def test_what_was_frozen_stays_frozen() -> None:
-    adversary = make_adversary(start=0, lead=0)
+    adversary = make_adversary(adversarial_start=0, discriminator_warmup=0)
     adversary.discriminator.get_parameter("first.bias").requires_grad_(False)
     before = adversary.discriminator.get_parameter("first.bias").clone()
     take(adversarial(adversary), 3)
@@ -141,7 +143,7 @@ def test_what_was_frozen_stays_frozen() -> None:
 def test_only_every_kth_step_is_the_decoders_once_the_adversary_plays() -> None:
     _, said = take(adversarial(make_adversary(decoder_every=3)), 12)
     painting = [number for number, values in enumerate(said) if "train/loss" in values]
-    assert painting == [0, 1, 2, 3, 5, 8, 11], "it plays from step 4, the discriminator's third"
+    assert painting == [0, 1, 2, 3, 5, 8, 11], "the adversary is active from step 4, the discriminator's third"
     assert [number for number, values in enumerate(said) if "train/loss/discriminator" in values] == list(range(2, 12))
 
 
@@ -159,7 +161,7 @@ class Noted(nn.Module):
 
 @pytest.mark.parametrize(("loss", "passes"), [(hinge, 1), (relativistic, 2)])
 def test_real_and_fake_alike_are_augmented_in_both_halves(loss: AdversarialLoss, passes: int) -> None:
-    adversary = make_adversary(loss, start=0, lead=0, augment=(noted := Noted()))
+    adversary = make_adversary(loss, adversarial_start=0, discriminator_warmup=0, augment=(noted := Noted()))
     _, images, _ = Batches(make_pairs(100), batch_size=24, seed=0).load(0)
     take(adversarial(adversary), 1)
     real = [float(part.sum()) for part in images.tensor_split(2)]
@@ -167,7 +169,7 @@ def test_real_and_fake_alike_are_augmented_in_both_halves(loss: AdversarialLoss,
     assert [noted.sums.count(one) for one in real] == [passes, passes]
 
 
-def test_a_relativistic_game_compares_with_the_same_pictures_and_the_same_vectors() -> None:
+def test_a_relativistic_loss_compares_with_the_same_images_and_the_same_vectors() -> None:
     seen: list[tuple[float, float]] = []
 
     class Watching(TinyDiscriminator):
@@ -178,7 +180,7 @@ def test_a_relativistic_game_compares_with_the_same_pictures_and_the_same_vector
             seen.append((float(features.sum()), float(hidden.detach().sum())))
             return super().head(hidden, features)
 
-    take(adversarial(Adversary(Watching(), relativistic, start=0, lead=0)), 1)
+    take(adversarial(Adversary(Watching(), relativistic, adversarial_start=0, discriminator_warmup=0)), 1)
     vectors = [of_features for of_features, _ in seen]
     assert vectors == [vectors[0]] * 2 + [vectors[2]] * 2 + [vectors[0]] * 2 + [vectors[2]] * 2
     # Reconstruction and original in the decoder's half are the two of the discriminator's half, part by part.
@@ -186,7 +188,10 @@ def test_a_relativistic_game_compares_with_the_same_pictures_and_the_same_vector
 
 
 def test_the_adaptive_weight_is_that_of_the_source_on_the_last_layer() -> None:
-    decoder, adversary = make_decoder(), make_adversary(start=0, lead=0, adaptive=True, weight=0.8)
+    decoder, adversary = (
+        make_decoder(),
+        make_adversary(adversarial_start=0, discriminator_warmup=0, adaptive=True, weight=0.8),
+    )
     (features, images, _), probe = Batches(make_pairs(100), batch_size=24, seed=0).load(0), make_decoder()
     made = probe(features)
     mine = []
@@ -215,7 +220,7 @@ def test_the_last_weight_is_the_one_named_or_the_last_matrix() -> None:
 
 
 def bursting(half: str) -> AdversarialLoss:
-    """A game that is infinite in one half."""
+    """A adversarial that is infinite in one half."""
     halves = {name: (lambda real, fake: fake - fake.detach()) for name in ("on_discriminator", "on_generator")}
     halves[half] = lambda real, fake: fake / 0.0
     return AdversarialLoss(name="bursting", source="", summary="", **halves)
@@ -235,6 +240,8 @@ class Burst(Penalty):
     ],
 )
 def test_a_loss_that_is_not_finite_stops_the_run_by_name(settings: dict[str, Any], name: str) -> None:
-    adversary = make_adversary(start=0.5, lead=0.5 if "adversarial" not in name else 0.0, **settings)
+    adversary = make_adversary(
+        adversarial_start=0.5, discriminator_warmup=0.5 if "adversarial" not in name else 0.0, **settings
+    )
     with pytest.raises(Diverged, match=rf"^{name} became (-?inf|nan) in step {11 if 'adversarial' in name else 1} "):
         fit_decoder(make_decoder(), MSE(), make_pairs(100), SETTINGS, adversary=adversary, progress=False)

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 import featinv as fi
-from featinv.assembly import AttackSettings, JudgeSettings, PictureSettings, RunFolder, Term, VictimSettings
+from featinv.assembly import AttackSettings, ImageSettings, JudgeSettings, RunFolder, Term, VictimSettings
 from featinv.configuration import Component
 from featinv.training.classifier_settings import ClassifierTraining
 from featinv.training.settings import Training
 
 
-def pictures(folder: Path, count: int, seed: int) -> Path:
+def some_images(folder: Path, count: int, seed: int) -> Path:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for index in range(count):
@@ -23,37 +23,37 @@ def pictures(folder: Path, count: int, seed: int) -> Path:
 
 
 def test_a_folder_with_train_and_test_is_split_so(tmp_path: Path) -> None:
-    pictures(tmp_path / "train" / "a", 7, seed=1)
-    pictures(tmp_path / "test" / "a", 3, seed=2)
-    public, private, overlap = fi.assembly.load_pictures(PictureSettings(str(tmp_path)))
+    some_images(tmp_path / "train" / "a", 7, seed=1)
+    some_images(tmp_path / "test" / "a", 3, seed=2)
+    public, private, overlap = fi.assembly.load_images(ImageSettings(str(tmp_path)))
     assert (len(public), len(private)) == (7, 3)
     assert not overlap.exact
 
 
 def test_a_plain_folder_is_split_by_count(tmp_path: Path) -> None:
-    pictures(tmp_path / "all", 20, seed=3)
-    settings = PictureSettings(str(tmp_path / "all"), private=6)
-    public, private, _ = fi.assembly.load_pictures(settings)
+    some_images(tmp_path / "all", 20, seed=3)
+    settings = ImageSettings(str(tmp_path / "all"), private=6)
+    public, private, _ = fi.assembly.load_images(settings)
     assert (len(public), len(private)) == (14, 6)
     assert not set(public.ids) & set(private.ids)
-    again = fi.assembly.load_pictures(settings)
+    again = fi.assembly.load_images(settings)
     assert list(again[1].ids) == list(private.ids)
 
 
-def test_more_pictures_than_there_are(tmp_path: Path) -> None:
-    pictures(tmp_path / "all", 5, seed=3)
-    with pytest.raises(fi.BadInput, match="9 private pictures asked for, but it holds 5"):
-        fi.assembly.load_pictures(PictureSettings(str(tmp_path / "all"), private=9))
-    with pytest.raises(fi.BadInput, match=r"--pictures\.public: 50 asked for, but there are 3"):
-        fi.assembly.load_pictures(PictureSettings(str(tmp_path / "all"), public=50, private=2))
+def test_more_images_than_there_are(tmp_path: Path) -> None:
+    some_images(tmp_path / "all", 5, seed=3)
+    with pytest.raises(fi.BadInput, match="9 private images asked for, but it holds 5"):
+        fi.assembly.load_images(ImageSettings(str(tmp_path / "all"), private=9))
+    with pytest.raises(fi.BadInput, match=r"--images\.public: 50 asked for, but there are 3"):
+        fi.assembly.load_images(ImageSettings(str(tmp_path / "all"), public=50, private=2))
 
 
-def test_the_same_picture_on_both_sides_is_refused(tmp_path: Path) -> None:
-    pictures(tmp_path / "train" / "a", 4, seed=1)
-    pictures(tmp_path / "test" / "a", 2, seed=2)
+def test_the_same_image_on_both_sides_is_refused(tmp_path: Path) -> None:
+    some_images(tmp_path / "train" / "a", 4, seed=1)
+    some_images(tmp_path / "test" / "a", 2, seed=2)
     Image.open(tmp_path / "train" / "a" / "2.png").save(tmp_path / "test" / "a" / "copy.png")
     with pytest.raises(fi.BadInput, match=r"2\.png.*copy\.png|copy\.png.*2\.png"):
-        fi.assembly.load_pictures(PictureSettings(str(tmp_path)))
+        fi.assembly.load_images(ImageSettings(str(tmp_path)))
 
 
 def test_a_part_that_needs_a_folder_says_which_flag() -> None:
@@ -80,9 +80,7 @@ def test_objective_is_the_weighted_sum() -> None:
 def test_attacks_are_built_in_order_and_minutes_bound_each() -> None:
     settings = {
         "mean image": AttackSettings(Component("MeanImage")),
-        "up": AttackSettings(
-            decoder=Component("Upsampling", {"width": 32}), training=Training(pictures=100, minutes=9)
-        ),
+        "up": AttackSettings(decoder=Component("Upsampling", {"width": 32}), training=Training(images=100, minutes=9)),
         "noise": AttackSettings(Component("RandomVector", {"source": "normal"}), of="up"),
     }
     victim = fi.assembly.build_victim(VictimSettings())

@@ -45,8 +45,8 @@ def test_every_setting_reaches_the_adversary(victim: fi.Victim) -> None:
         adaptive=True,
         penalties=(Component("R1", {"weight": 0.1}), Component("LeCam")),
         augment="cutout",
-        start=0.3,
-        lead=0.1,
+        adversarial_start=0.3,
+        discriminator_warmup=0.1,
         decoder_every=5,
         lr=1e-4,
         betas=(0.0, 0.9),
@@ -84,7 +84,7 @@ def test_a_loss_that_looks_gets_the_encoder_of_the_victim(victim: fi.Victim) -> 
     assert looking.loss.encoder is victim.encoder
     assert looking.loss.layers == ("stages.0",)
     assert looking.weight == 0.5
-    assert attack.barred == {victim.encoder.weights_fingerprint}
+    assert attack.excluded_judges == {victim.encoder.weights_fingerprint}
     images = torch.rand(2, 3, 32, 32)
     other = fi.losses.L1() + 0.5 * fi.losses.Perceptual(victim.encoder, layers=["stages.0"])
     torch.testing.assert_close(attack.objective(images, images.flip(0)), other(images, images.flip(0)))
@@ -113,7 +113,7 @@ def test_a_frozen_backbone_is_the_victims_encoder(victim: fi.Victim) -> None:
     part = Component("FrozenFeatures", {"layers": ["stages.0"], "width": 8})
     attack = build(victim, adversary=AdversarySettings(part))
     assert attack.adversary.discriminator.encoder is victim.encoder
-    assert attack.barred == {victim.encoder.weights_fingerprint}
+    assert attack.excluded_judges == {victim.encoder.weights_fingerprint}
 
 
 FOREIGN = """

@@ -63,5 +63,5 @@ def test_no_pairs(attack: Attack) -> None:
 
 
 @pytest.mark.parametrize("attack", EVERY, ids=repr)
-def test_no_vectors_give_no_pictures(attack: Attack) -> None:
+def test_no_vectors_give_no_images(attack: Attack) -> None:
     assert attack.fit(make_pairs(20)).reconstruct(torch.zeros(0, 6)).shape == (0, 3, 8, 8)

@@ -44,7 +44,7 @@ def test_ridge_flattens_spatial_features() -> None:
     torch.testing.assert_close(got, Ridge().fit(flat).reconstruct(flat.batch(np.arange(5))[0]))
 
 
-def test_ridge_reconstructs_pictures_that_depend_linearly_on_the_vector() -> None:
+def test_ridge_reconstructs_images_that_depend_linearly_on_the_vector() -> None:
     images = make_pairs(300, size=4, seed=3).images
     features = images.uint8(np.arange(300)).reshape(300, -1).astype(np.float32)
     got = Ridge(penalty=1e-6).fit(Pairs(features, images)).reconstruct(torch.from_numpy(features))
@@ -95,7 +95,7 @@ def test_random_fourier_draws_normal_frequencies_and_uniform_phases() -> None:
     assert stats.kstest(tensors["phases"].numpy(), "uniform", args=(0, 2 * np.pi)).pvalue > 1e-3
 
 
-def test_random_fourier_beats_ridge_where_the_picture_is_not_linear_in_the_vector() -> None:
+def test_random_fourier_beats_ridge_where_the_image_is_not_linear_in_the_vector() -> None:
     generator = np.random.default_rng(0)
     features = generator.normal(size=(1200, 2)).astype(np.float32)
     brightness = 127.5 + 100 * np.sin(2 * features[:, 0]) * np.cos(features[:, 1])

@@ -55,7 +55,7 @@ def test_neighbour_average_is_the_mean_of_the_k_nearest() -> None:
     np.testing.assert_allclose(got.numpy(), expected, atol=1e-6)
 
 
-def test_a_public_vector_finds_its_own_picture_where_one_dimension_never_varies() -> None:
+def test_a_public_vector_finds_its_own_image_where_one_dimension_never_varies() -> None:
     features = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
     features[:, 2] = 3.7
     pairs = Pairs(features, make_pairs(30).images)
@@ -100,7 +100,7 @@ def test_predicted_class_mean_answers_with_the_mean_of_the_right_class() -> None
     np.testing.assert_allclose(got.numpy(), expected.transpose(0, 3, 1, 2), atol=1e-6)
 
 
-def test_predicted_class_mean_refuses_pictures_without_labels() -> None:
+def test_predicted_class_mean_refuses_images_without_labels() -> None:
     with pytest.raises(BadInput, match=r"labels for PredictedClassMean, got none"):
         PredictedClassMean().fit(make_pairs(10, labelled=False))
 
@@ -116,7 +116,7 @@ def test_neighbour_average_refuses_more_neighbours_than_pairs() -> None:
         NeighbourAverage(k=11).fit(make_pairs(10))
 
 
-def test_pictures_are_not_copied_at_fit() -> None:
+def test_images_are_not_copied_at_fit() -> None:
     pairs = make_pairs(20)
     attack = NearestNeighbour().fit(pairs)
     assert attack._images is pairs.images

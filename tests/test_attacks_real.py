@@ -8,7 +8,7 @@ import torch
 
 import featinv as fi
 
-# mean PSNR on the 5,000 test pictures, ResNet-20's 64 pooled features, all 50,000 training pairs
+# mean PSNR on the 5,000 test images, ResNet-20's 64 pooled features, all 50,000 training pairs
 ANCHORS = {
     "mean image": (fi.attacks.MeanImage(), 12.718),
     "ridge": (fi.attacks.Ridge(penalty=10.0), 13.897),

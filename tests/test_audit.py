@@ -35,9 +35,9 @@ def write(images: fi.data.ImageSet, folder: Path, rows: range, *, classes: bool)
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """public/ in one folder a class, private/ without classes."""
-    root = tmp_path_factory.mktemp("pictures")
+    root = tmp_path_factory.mktemp("images")
     images = fi.data.scenes(PUBLIC + PRIVATE, size=32, seed=11)
     write(images, root / "public", range(PUBLIC), classes=True)
     write(images, root / "private", range(PUBLIC, PUBLIC + PRIVATE), classes=False)
@@ -53,20 +53,20 @@ def quick() -> Any:
     patch.undo()
 
 
-def flags(pictures: Path, out: Path, *more: str) -> list[str]:
-    sides = ["--public", str(pictures / "public"), "--private", str(pictures / "private")]
+def flags(images: Path, out: Path, *more: str) -> list[str]:
+    sides = ["--public", str(images / "public"), "--private", str(images / "private")]
     return [*sides, "--minutes", MINUTES, "--out", str(out), *more]
 
 
 @pytest.fixture(scope="module")
-def audited(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def audited(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One audit of the packaged encoder, to be looked at by many tests."""
     out = tmp_path_factory.mktemp("audited") / "run"
     fi.audit.run_audit(
         fi.audit.AuditSettings(
             out=str(out),
-            public=str(pictures / "public"),
-            private=str(pictures / "private"),
+            public=str(images / "public"),
+            private=str(images / "private"),
             victim="tiny",
             minutes=float(MINUTES),
         )
@@ -91,8 +91,8 @@ def test_it_leaves_scoreboard_level_and_report(audited: Path) -> None:
         assert "knows nothing of photographs" in text
         assert "minutes of training, of 0.02 allowed" in text or "time to fit" in text
     assert not (audited / "checkpoints").exists()
-    # Decoded private pictures lie about nowhere but in what the report shows.
-    assert not (audited / "pictures").exists()
+    # Decoded private images lie about nowhere but in what the report shows.
+    assert not (audited / "images").exists()
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_the_plan_was_written_down_and_its_shares_add_up(audited: Path) -> None:
 
 @pytest.mark.slow
 def test_a_finished_audit_shows_again_and_is_held_against_a_level(
-    audited: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    audited: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The gate is the order of the levels, and nothing is trained again."""
 
@@ -131,35 +131,35 @@ def test_a_finished_audit_shows_again_and_is_held_against_a_level(
     record = json.loads((audited / "audit.json").read_text())
     starved = any(record["seen"][name] < 0.9 * planned for name, planned in record["images"].items())
     for place, limit in enumerate(order):
-        code = command(monkeypatch, *flags(pictures, audited, "--victim", "tiny", "--max-level", limit))
+        code = command(monkeypatch, *flags(images, audited, "--victim", "tiny", "--max-level", limit))
         # Forty private images have no power for L3 and L4: only what allows every level asks for none.
         assert code == (1 if reached > place else 2 if limit != "L4" or starved else 0), limit
         said = capsys.readouterr().out
         assert level.sentence.split()[0] in said
         assert ("FAILED" in said) == (reached > place)
         assert str(audited / "report.html") in said
-    assert command(monkeypatch, *flags(pictures, audited, "--victim", "tiny")) == 0
+    assert command(monkeypatch, *flags(images, audited, "--victim", "tiny")) == 0
 
 
 @pytest.mark.slow
-def test_a_finished_audit_of_other_pictures_is_not_shown(
-    audited: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_finished_audit_of_other_images_is_not_shown(
+    audited: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A gate must not pass on yesterday's pictures in the same folder."""
-    shutil.copytree(pictures, tmp_path / "pictures")
+    """A gate must not pass on yesterday's images in the same folder."""
+    shutil.copytree(images, tmp_path / "images")
     shutil.copytree(audited, tmp_path / "run")
-    sides = [str(pictures), str(tmp_path / "pictures")]
+    sides = [str(images), str(tmp_path / "images")]
     text = (tmp_path / "run" / "run.json").read_text().replace(*sides)
     (tmp_path / "run" / "run.json").write_text(text)
-    assert command(monkeypatch, *flags(tmp_path / "pictures", tmp_path / "run", "--victim", "tiny")) == 0
-    (tmp_path / "pictures" / "private" / f"{PUBLIC:03d}.png").unlink()
-    assert command(monkeypatch, *flags(tmp_path / "pictures", tmp_path / "run", "--victim", "tiny")) == 2
-    assert "holds an audit of other inputs (the private pictures differ now)" in capsys.readouterr().err
+    assert command(monkeypatch, *flags(tmp_path / "images", tmp_path / "run", "--victim", "tiny")) == 0
+    (tmp_path / "images" / "private" / f"{PUBLIC:03d}.png").unlink()
+    assert command(monkeypatch, *flags(tmp_path / "images", tmp_path / "run", "--victim", "tiny")) == 2
+    assert "holds an audit of other inputs (the private images differ now)" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_an_audit_that_was_killed_goes_on_with_the_same_surrogates(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed while the last attack trained: what was fitted and distilled before is not made again."""
     import featinv.audit.fitting as fitting
@@ -175,7 +175,7 @@ def test_an_audit_that_was_killed_goes_on_with_the_same_surrogates(
 
     made = fitting.SuiteFitter._fitted
     out = tmp_path / "run"
-    asked = [*flags(pictures, out), "--victim", "tiny"]
+    asked = [*flags(images, out), "--victim", "tiny"]
     monkeypatch.setattr(fitting.SuiteFitter, "_fitted", killed)
     monkeypatch.setattr(sys, "argv", ["featinv", "audit", *asked])
     with pytest.raises(Killed):
@@ -194,11 +194,11 @@ def test_an_audit_that_was_killed_goes_on_with_the_same_surrogates(
 @pytest.mark.slow
 @pytest.mark.parametrize("together", [True, False])
 def test_vectors_computed_elsewhere(
-    together: bool, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    together: bool, batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One file that names all pictures, shuffled, or two in the order of their pictures: the vectors are the same."""
+    """One file that names all images, shuffled, or two in the order of their images: the vectors are the same."""
     encoder = fi.encoders.tiny()
-    sides = {side: fi.data.folder(pictures / side, size=32) for side in ("public", "private")}
+    sides = {side: fi.data.folder(batch / side, size=32) for side in ("public", "private")}
     vectors = {side: encoder(images.batch(range(len(images)))).numpy() for side, images in sides.items()}
     if together:
         names = [f"{side}/{name}" for side, images in sides.items() for name in images.ids]
@@ -211,13 +211,13 @@ def test_vectors_computed_elsewhere(
             np.save(tmp_path / f"{side}.npy", array)
         given = ["--features", str(tmp_path / "private.npy"), "--public-features", str(tmp_path / "public.npy")]
     out = tmp_path / "run"
-    assert command(monkeypatch, *flags(pictures, out, *given, "--size", "32", "--no-pictures")) == 0
+    assert command(monkeypatch, *flags(batch, out, *given, "--size", "32", "--no-show-images")) == 0
     assert "Left out: through the victim" in capsys.readouterr().out
     board = fi.load_scoreboard(out)
     assert "through the victim" not in [row.name for row in board.attacks]
     assert any(line.startswith("through the victim: the attacker has no layers") for line in board.leak_level.not_tried)
-    assert not (out / "report_pictures.npz").exists()
-    # The nearest neighbour is right only where every vector found its picture.
+    assert not (out / "report_images.npz").exists()
+    # The nearest neighbour is right only where every vector found its image.
     public, private = sides["public"], sides["private"]
     near, known = (vectors[side] / vectors["public"].std(0) for side in ("private", "public"))
     distances = ((near[:, None] - known[None]) ** 2).sum(2)
@@ -228,10 +228,10 @@ def test_vectors_computed_elsewhere(
 
 
 @pytest.mark.slow
-def test_a_judge_can_be_trained_on_the_labelled_public_pictures(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_judge_can_be_trained_on_the_labelled_public_images(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = flags(pictures, tmp_path / "run", "--victim", "tiny", "--train-judge", "--named", "none")
+    asked = flags(images, tmp_path / "run", "--victim", "tiny", "--train-judge", "--named", "none")
     assert command(monkeypatch, *asked) == 0
     said = capsys.readouterr().out
     assert "Judged by vgg" in said, said
@@ -243,10 +243,14 @@ def test_a_judge_can_be_trained_on_the_labelled_public_pictures(
 def test_what_the_vectors_alone_tell_is_said_beside_the_level() -> None:
     from featinv.audit.text import readable_attributes
 
-    def card(told: float, low: float, prior: float) -> dict[str, Any]:
+    def metadata(told: float, low: float, prior: float) -> dict[str, Any]:
         return {"vector": {"mean": told, "low": low, "high": 1.0, "n": 9}, "original": {}, "prior": prior}
 
-    attributes = {"smile": card(0.6, 0.49, 0.5), "hair": card(0.5, 0.4, 0.3), "label": card(0.909, 0.89, 0.1)}
+    attributes = {
+        "smile": metadata(0.6, 0.49, 0.5),
+        "hair": metadata(0.5, 0.4, 0.3),
+        "label": metadata(0.909, 0.89, 0.1),
+    }
     said = readable_attributes({"attributes": attributes})
     assert said == "label 90.9 % (guessed 10.0 %), hair 50.0 % (guessed 30.0 %)"
     assert readable_attributes({}) == ""
@@ -267,26 +271,26 @@ def test_a_trained_judge_is_never_of_the_victims_family(
 
 
 def test_bad_input_leaves_with_two_and_one_line(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "few").mkdir()
-    shutil.copy(next((pictures / "private").iterdir()), tmp_path / "few")
-    shutil.copytree(pictures / "public", tmp_path / "both")
-    shutil.copy(pictures / "private" / f"{PUBLIC:03d}.png", tmp_path / "both" / "circle" / "x.png")
+    shutil.copy(next((images / "private").iterdir()), tmp_path / "few")
+    shutil.copytree(images / "public", tmp_path / "both")
+    shutil.copy(images / "private" / f"{PUBLIC:03d}.png", tmp_path / "both" / "circle" / "x.png")
     np.save(tmp_path / "v.npy", np.zeros((PRIVATE, 4), np.float32))
     np.save(tmp_path / "short.npy", np.zeros((PUBLIC - 1, 4), np.float32))
     vectors, short = ["--features", str(tmp_path / "v.npy")], ["--public-features", str(tmp_path / "short.npy")]
     tiny = ["--victim", "tiny"]
-    public, private = ["--public", str(pictures / "public")], ["--private", str(pictures / "private")]
+    public, private = ["--public", str(images / "public")], ["--private", str(images / "private")]
     cases = {
         "no attacker trains on nothing": [*tiny, *private],
         "--private DIR": [*tiny, *public],
         "--victim (an encoder) or --features (vectors computed elsewhere), got neither": [*public, *private],
         "got both": [*tiny, *vectors, *public, *private],
-        "expected pictures (.png, .jpg, .webp, ...), got none": [*tiny, "--public", str(tmp_path / "empty"), *private],
-        "at least 50 pictures, got 1": [*tiny, "--public", str(tmp_path / "few"), *private],
-        "expected no picture in both, got 1 (the first: public circle/x.png": [
+        "expected images (.png, .jpg, .webp, ...), got none": [*tiny, "--public", str(tmp_path / "empty"), *private],
+        "at least 50 images, got 1": [*tiny, "--public", str(tmp_path / "few"), *private],
+        "expected no image in both, got 1 (the first: public circle/x.png": [
             *tiny, "--public", str(tmp_path / "both"), *private,
         ],
         "did you mean tiny?": ["--victim", "tinny", *public, *private],
@@ -314,7 +318,7 @@ def test_bad_input_leaves_with_two_and_one_line(
         assert left <= {"run.json", ".run.lock"}, (words, left)
 
 
-def test_a_vector_is_of_one_picture_only(tmp_path: Path) -> None:
+def test_a_vector_is_of_one_image_only(tmp_path: Path) -> None:
     """Two folders may hold files of one name: ids without folders would give both the same vector."""
     from featinv.audit.file_source import open_files
 
@@ -369,9 +373,7 @@ def test_every_entry_of_the_suite_builds_what_it_says() -> None:
         settings = entry.settings(pairs, 640, 3.0, seed=7)
         attack = entry.build(materials, settings)
         if entry.share:
-            assert (attack.training.pictures, attack.training.minutes, attack.training.seed) == (640, 3.0, 7), (
-                entry.name
-            )
+            assert (attack.training.images, attack.training.minutes, attack.training.seed) == (640, 3.0, 7), entry.name
         assert hasattr(attack, "reconstruct"), entry.name
 
 

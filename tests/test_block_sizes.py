@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evaluation_parts import PoolJudge, pictures
+from evaluation_parts import PoolJudge, some_images
 from torch import Tensor, nn
 
 import featinv as fi
@@ -74,7 +74,7 @@ def test_a_victim_encodes_in_blocks_and_defends_at_once() -> None:
     network = Wide(64).eval()
     step = BUDGET // (4 * 64 * 64 * 64)
     victim = fi.Victim(_encoder(network), fi.defences.GaussianNoise(0.1))
-    images = pictures(3 * step + 1, size=64)
+    images = some_images(3 * step + 1, size=64)
     published = victim.publish(images, np.arange(len(images)), seed=0, block_number=0)
     assert max(network.batches) == step
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_a_judge_says_the_same_in_blocks() -> None:
             return super().forward(images + 0 * self.widen(images)[:, :3])
 
     judge = WideJudge().eval()
-    images = pictures(40, size=32).batch(np.arange(40))
+    images = some_images(40, size=32).batch(np.arange(40))
     seen, plain = look(judge, images), look(PoolJudge(), images)
     assert max(judge.batches) == LEAST_ROWS
     assert sum(judge.batches) == 40 + 1

@@ -48,12 +48,12 @@ def small_network(heads=2, seed: int = 0) -> SmallVGG:
 # ------------------------------------------------------------------------------------------------ learning
 
 
-def test_it_learns_every_head_and_reports_accuracy_on_pictures_it_never_saw() -> None:
+def test_it_learns_every_head_and_reports_accuracy_on_images_it_never_saw() -> None:
     images = striped()
     network = small_network({"label": 2, "bright": 2})
     targets = {"label": images.labels, "bright": images.factors["bright"]}
     history = fi.training.train_classifier(network, images, quick(epochs=10), targets=targets)
-    assert [row["pictures"] for row in history] == [64 * (epoch + 1) for epoch in range(10)]
+    assert [row["images"] for row in history] == [64 * (epoch + 1) for epoch in range(10)]
     assert history[-1]["loss"] < history[0]["loss"]
     assert history[-1]["accuracy"] == history[-1]["accuracy/label"] >= 0.9
     assert history[-1]["accuracy/bright"] >= 0.9
@@ -67,7 +67,7 @@ def test_labels_without_information_are_not_learned() -> None:
     history = fi.training.train_classifier(
         small_network(), images, quick(epochs=4, holdout=0.5), targets={"label": dice.integers(0, 2, 240)}
     )
-    # 120 pictures: 0.5 within 4 deviations of a binomial rate.
+    # 120 images: 0.5 within 4 deviations of a binomial rate.
     assert abs(history[-1]["accuracy"] - 0.5) < 4 * 0.5 / 120**0.5
 
 
@@ -97,7 +97,7 @@ def test_it_leaves_the_random_state_alone() -> None:
 def test_minutes_bound_the_training() -> None:
     history = fi.training.train_classifier(small_network(), striped(48), quick(epochs=10_000, minutes=0.02))
     assert history[-1]["seconds"] < 10
-    assert history[-1]["pictures"] < 10_000 * 36
+    assert history[-1]["images"] < 10_000 * 36
 
 
 def test_head_accuracies_equal_a_count_by_hand() -> None:
@@ -105,8 +105,8 @@ def test_head_accuracies_equal_a_count_by_hand() -> None:
     network = small_network({"label": 2, "bright": 2})
     targets = {"label": images.labels, "bright": images.factors["bright"]}
     found = fi.training.head_accuracies(network, images, targets, input_size=8)
-    pictures = F.interpolate(images.batch(np.arange(40)), size=(8, 8), mode="bilinear", antialias=True)
-    logits = network.eval()((pictures - 0.5) / 0.25).detach().numpy()
+    batch = F.interpolate(images.batch(np.arange(40)), size=(8, 8), mode="bilinear", antialias=True)
+    logits = network.eval()((batch - 0.5) / 0.25).detach().numpy()
     assert found["label"] == pytest.approx((logits[:, :2].argmax(1) == images.labels).mean())
     assert found["bright"] == pytest.approx((logits[:, 2:].argmax(1) == images.factors["bright"]).mean())
 
@@ -114,7 +114,7 @@ def test_head_accuracies_equal_a_count_by_hand() -> None:
 # ------------------------------------------------------------------------------------------------ augmentation
 
 
-def pictures(count: int = 64, size: int = 8) -> torch.Tensor:
+def some_images(count: int = 64, size: int = 8) -> torch.Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
@@ -122,21 +122,21 @@ def augmented(images: torch.Tensor, seed: int = 0, **changes) -> torch.Tensor:
     return augment(images, ClassifierTraining(**{**PLAIN, **changes}), torch.Generator().manual_seed(seed))
 
 
-def test_without_augmentation_pictures_stay_as_they_are() -> None:
-    assert torch.equal(augmented(pictures()), pictures())
+def test_without_augmentation_images_stay_as_they_are() -> None:
+    assert torch.equal(augmented(some_images()), some_images())
 
 
 def test_everything_at_once_stays_in_range_and_depends_on_the_seed_alone() -> None:
     strong = {"shift": 0.25, "flips": True, "colour": 0.9, "blur": 0.5, "cutout": 0.5}
-    first = augmented(pictures(), **strong)
+    first = augmented(some_images(), **strong)
     assert first.min() >= 0
     assert first.max() <= 1
-    assert torch.equal(first, augmented(pictures(), **strong))
-    assert not torch.equal(first, augmented(pictures(), seed=1, **strong))
+    assert torch.equal(first, augmented(some_images(), **strong))
+    assert not torch.equal(first, augmented(some_images(), seed=1, **strong))
 
 
-def test_mirroring_mirrors_about_half_of_the_pictures_and_nothing_else() -> None:
-    images = pictures(400)
+def test_mirroring_mirrors_about_half_of_the_images_and_nothing_else() -> None:
+    images = some_images(400)
     result = augmented(images, flips=True)
     kept = (result == images).flatten(1).all(1)
     mirrored = (result == images.flip(3)).flatten(1).all(1)
@@ -144,14 +144,14 @@ def test_mirroring_mirrors_about_half_of_the_pictures_and_nothing_else() -> None
     assert 150 < int(mirrored.sum()) < 250
 
 
-def test_shifting_moves_every_picture_by_its_own_whole_pixels_and_pads_black() -> None:
-    images = pictures(200)
+def test_shifting_moves_every_image_by_its_own_whole_pixels_and_pads_black() -> None:
+    images = some_images(200)
     result = augmented(images, shift=0.25)
     padded = F.pad(images, (2, 2, 2, 2))
     seen = set()
-    for row, picture in enumerate(result):
+    for row, image in enumerate(result):
         places = [
-            (y, x) for y in range(5) for x in range(5) if torch.equal(padded[row, :, y : y + 8, x : x + 8], picture)
+            (y, x) for y in range(5) for x in range(5) if torch.equal(padded[row, :, y : y + 8, x : x + 8], image)
         ]
         assert len(places) == 1
         seen.add(places[0])
@@ -159,7 +159,7 @@ def test_shifting_moves_every_picture_by_its_own_whole_pixels_and_pads_black() -
 
 
 def test_covering_paints_one_grey_square_on_about_half() -> None:
-    images = pictures(300, 16)
+    images = some_images(300, 16)
     changed = (augmented(images, cutout=0.25) != images).any(1)
     covered = changed.flatten(1).any(1)
     assert 110 < int(covered.sum()) < 190
@@ -170,16 +170,16 @@ def test_covering_paints_one_grey_square_on_about_half() -> None:
         assert torch.equal(mask, rows[:, None] & columns[None])
 
 
-def test_blurring_keeps_flat_pictures_and_takes_contrast_from_others() -> None:
+def test_blurring_keeps_flat_images_and_takes_contrast_from_others() -> None:
     flat = torch.full((4, 3, 8, 8), 0.3)
     torch.testing.assert_close(augmented(flat, blur=1.0), flat)
-    assert float(augmented(pictures(), blur=1.0).std()) < 0.5 * float(pictures().std())
-    some = (augmented(pictures(400), blur=0.25) != pictures(400)).flatten(1).any(1)
+    assert float(augmented(some_images(), blur=1.0).std()) < 0.5 * float(some_images().std())
+    some = (augmented(some_images(400), blur=0.25) != some_images(400)).flatten(1).any(1)
     assert 60 < int(some.sum()) < 140
 
 
 def test_recolouring_keeps_edges_where_they_are() -> None:
-    images = pictures(20) * 0.5 + 0.25
+    images = some_images(20) * 0.5 + 0.25
     result = augmented(images, colour=0.2)
     assert not torch.equal(result, images)
     for before, after in zip(images.mean(1).flatten(1), result.mean(1).flatten(1), strict=True):
@@ -201,7 +201,7 @@ def test_a_trained_judge_is_saved_loaded_and_right(tmp_path: Path) -> None:
     )
     assert (judge.family, judge.trained_on, judge.image_size) == ("vgg", "stripes", 12)
     assert judge.classes == ("horizontal", "vertical")
-    assert set(history[-1]) == {"pictures", "seconds", "loss", "accuracy", "accuracy/label", "accuracy/bright"}
+    assert set(history[-1]) == {"images", "seconds", "loss", "accuracy", "accuracy/label", "accuracy/bright"}
     fi.encoders.save_judge(judge, tmp_path / "stripes.safetensors")
     saved = fi.encoders.judge(tmp_path / "stripes.safetensors")
     logits = saved(test.batch(np.arange(len(test))))[1]
@@ -229,7 +229,7 @@ def test_the_recipe_makes_a_judge_from_a_folder_with_train_and_test(tmp_path: Pa
     flags += " --network.widths [4,6] --network.convolutions [1,1]"
     config = fi.command_line.parse(recipe.Config, arguments=[*flags.split(), "--training.epochs", "1"])
     recipe.main(config)
-    assert "accuracy on 8 test pictures" in capsys.readouterr().out
+    assert "accuracy on 8 test images" in capsys.readouterr().out
     assert fi.encoders.judge(out).classes == ("horizontal", "vertical")
     before = out.read_bytes()
     with pytest.raises(fi.BadInput, match="--out: expected a new file"):
@@ -283,7 +283,7 @@ def test_settings_that_cannot_be_are_refused_by_name(field: str, value: float, m
 def test_labels_that_do_not_fit_are_refused() -> None:
     images = striped(32)
     unlabelled = ImageSet(images.uint8(np.arange(32)), ids=images.ids)
-    with pytest.raises(fi.BadInput, match="images: expected pictures with labels, got none"):
+    with pytest.raises(fi.BadInput, match="images: expected images with labels, got none"):
         fi.training.train_classifier(small_network(), unlabelled, quick())
     with pytest.raises(fi.BadInput, match="images: expected labels of 2 or more classes"):
         fi.training.train_judge(unlabelled, quick())

@@ -76,7 +76,7 @@ def test_report_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert command(monkeypatch, "report", str(run)) == 0
     assert capsys.readouterr().out.strip() == str(run / "report.html")
     assert "data:image/png" in (run / "report.html").read_text()
-    assert command(monkeypatch, "report", str(run), "--no-pictures") == 0
+    assert command(monkeypatch, "report", str(run), "--no-show-images") == 0
     assert "data:image/png" not in (run / "report.html").read_text()
     monkeypatch.chdir(tmp_path)
     assert command(monkeypatch, "report", str(run), str(run / "scoreboard.json"), "--markdown") == 0

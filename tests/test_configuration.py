@@ -116,7 +116,7 @@ def test_rebuild_runs_no_stranger(evil: str) -> None:
 
 
 def test_settings_describe_themselves() -> None:
-    settings = fi.Training(pictures=123)
+    settings = fi.Training(images=123)
     assert rebuild(describe(settings)) == settings
     assert dataclasses.is_dataclass(settings)
 

@@ -13,12 +13,12 @@ from featinv.data import arrays, cifar10
 from featinv.errors import BadInput
 
 
-def pictures(count: int = 5, side: int = 8) -> np.ndarray:
+def some_images(count: int = 5, side: int = 8) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
 def test_an_npy_is_mapped_and_an_npz_read_with_its_labels(tmp_path: Path) -> None:
-    raw, labels = pictures(), np.array([4, 0, 1, 1, 2], dtype=np.uint8)
+    raw, labels = some_images(), np.array([4, 0, 1, 1, 2], dtype=np.uint8)
     np.save(tmp_path / "x.npy", raw)
     np.save(tmp_path / "y.npy", labels)
     np.savez_compressed(tmp_path / "x.npz", images=raw, labels=labels, other=[1])
@@ -62,8 +62,8 @@ def test_pickles_are_not_opened(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["x.npy", "x.npz"])
 @pytest.mark.parametrize("keep", [0.0, 0.02, 0.5, 0.95])
 def test_truncated_files_are_refused(tmp_path: Path, name: str, keep: float) -> None:
-    np.save(tmp_path / "x.npy", pictures())
-    np.savez(tmp_path / "x.npz", images=pictures())
+    np.save(tmp_path / "x.npy", some_images())
+    np.savez(tmp_path / "x.npz", images=some_images())
     raw = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(raw[: int(keep * len(raw))])
     with pytest.raises(BadInput, match="truncated"):
@@ -71,7 +71,7 @@ def test_truncated_files_are_refused(tmp_path: Path, name: str, keep: float) -> 
 
 
 def test_a_header_that_promises_too_much_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
-    np.save(tmp_path / "images.npy", pictures())
+    np.save(tmp_path / "images.npy", some_images())
     raw = (tmp_path / "images.npy").read_bytes()
     lying = raw.replace(b"(5, 8, 8, 3), }          ", b"(5000000, 800, 800, 3), }")
     assert lying != raw
@@ -96,7 +96,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
         (np.zeros((5, 8, 9, 3), np.uint8), r"got \(5, 8, 9, 3\)"),
         (np.zeros((5, 8, 8), np.uint8), "channels last"),
         (np.zeros((5, 8, 8, 3), np.float32), "uint8 in 0..255, got float32"),
-        (np.zeros((0, 8, 8, 3), np.uint8), "at least one picture"),
+        (np.zeros((0, 8, 8, 3), np.uint8), "at least one image"),
     ],
 )
 @pytest.mark.parametrize("form", ["npy", "npz"])
@@ -112,21 +112,21 @@ def test_other_shapes_and_types_are_not_guessed(tmp_path: Path, content: np.ndar
 
 
 def test_what_else_does_not_fit_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "other.npz", pictures=pictures())
-    np.savez(tmp_path / "both.npz", images=pictures(), labels=np.arange(5))
-    np.savez(tmp_path / "short.npz", images=pictures(), labels=np.arange(4))
-    np.save(tmp_path / "x.npy", pictures())
+    np.savez(tmp_path / "other.npz", images=some_images())
+    np.savez(tmp_path / "both.npz", images=some_images(), labels=np.arange(5))
+    np.savez(tmp_path / "short.npz", images=some_images(), labels=np.arange(4))
+    np.save(tmp_path / "x.npy", some_images())
     np.save(tmp_path / "y.npy", np.zeros(5))
     (tmp_path / "x.txt").write_text("x")
     for call, words in [
         (lambda: arrays(tmp_path / "none.npy"), "found none"),
         (lambda: arrays(tmp_path / "x.txt"), r"ends in \.npy or \.npz"),
-        (lambda: arrays(tmp_path / "other.npz"), '"images", got pictures'),
+        (lambda: arrays(tmp_path / "other.npz"), '"images", got images'),
         (lambda: arrays(tmp_path / "both.npz", labels=tmp_path / "y.npy"), "one source of labels"),
         (lambda: arrays(tmp_path / "short.npz"), "5 labels"),
         (lambda: arrays(tmp_path / "x.npy", labels=tmp_path / "y.npy"), "whole numbers"),
         (lambda: arrays(tmp_path / "x.npy", labels=tmp_path / "z.npy"), r"z\.npy: expected an \.npy"),
-        (lambda: arrays(tmp_path / "x.npy", size=16), "expected pictures of 16 px, got 8 px"),
+        (lambda: arrays(tmp_path / "x.npy", size=16), "expected images of 16 px, got 8 px"),
     ]:
         with pytest.raises(BadInput, match=words):
             call()
@@ -138,7 +138,7 @@ def test_cifar10_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 def test_cifar10_is_read_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A CIFAR-10 of two pictures a batch, whose checksums torchvision is told."""
+    """A CIFAR-10 of two images a batch, whose checksums torchvision is told."""
     from torchvision.datasets import CIFAR10
 
     folder = tmp_path / CIFAR10.base_folder

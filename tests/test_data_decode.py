@@ -1,4 +1,4 @@
-"""Every kind of picture file becomes the RGB that Pillow itself makes of it, and no broken file gets further."""
+"""Every kind of image file becomes the RGB that Pillow itself makes of it, and no broken file gets further."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from featinv.data.picture_decode import TooSmall, Unusable, decode_picture, to_rgb
+from featinv.data.image_decode import TooSmall, Unusable, decode_image, to_rgb
 
 SIDE = 16
 
 
 def decode(path: Path, size: int = SIDE, **options: object) -> np.ndarray:
     settings_ = {"fit": "crop", "upscale": False, "limit_pixels": 10**6, **options}
-    return decode_picture(path, size=size, **settings_)  # type: ignore[arg-type]
+    return decode_image(path, size=size, **settings_)  # type: ignore[arg-type]
 
 
 def colours(mode: str = "RGB", seed: int = 0, side: int = SIDE) -> Image.Image:
@@ -100,7 +100,7 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_turned_upright_as_exif_says(tmp_path: Path, orientation: int) -> None:
+def test_images_are_turned_upright_as_exif_says(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     wide = Image.fromarray(np.random.default_rng(1).integers(0, 256, (SIDE, 24, 3), dtype=np.uint8))
@@ -111,7 +111,7 @@ def test_pictures_are_turned_upright_as_exif_says(tmp_path: Path, orientation: i
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_broken_or_senseless_exif_is_no_reason_to_lose_a_picture(tmp_path: Path) -> None:
+def test_broken_or_senseless_exif_is_no_reason_to_lose_a_image(tmp_path: Path) -> None:
     source = colours()
     for place, raw in enumerate([b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0", b"nonsense"]):
         source.save(tmp_path / f"{place}.png", exif=raw)
@@ -149,8 +149,8 @@ def _files() -> dict[str, bytes]:
     made = {}
     for form, mode in (("PNG", "RGB"), ("JPEG", "RGB"), ("GIF", "P"), ("TIFF", "RGB"), ("BMP", "RGB"), ("WEBP", "RGB")):
         buffer = io.BytesIO()
-        picture = colours().quantize(8) if mode == "P" else colours()
-        picture.save(buffer, form)
+        image = colours().quantize(8) if mode == "P" else colours()
+        image.save(buffer, form)
         made[form] = buffer.getvalue()
     return made
 
@@ -161,7 +161,7 @@ FILES = _files()
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), form=st.sampled_from(sorted(FILES)))
-def test_damaged_files_give_a_picture_or_a_reason_and_nothing_else(
+def test_damaged_files_give_a_image_or_a_reason_and_nothing_else(
     data: st.DataObject, form: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     raw = bytearray(FILES[form])
@@ -172,10 +172,10 @@ def test_damaged_files_give_a_picture_or_a_reason_and_nothing_else(
     path = tmp_path_factory.getbasetemp() / f"damaged.{form.lower()}"
     path.write_bytes(bytes(raw))
     try:
-        picture = decode(path)
+        image = decode(path)
     except (Unusable, TooSmall):
         return
-    assert picture.shape == (SIDE, SIDE, 3)
+    assert image.shape == (SIDE, SIDE, 3)
 
 
 def test_modes_that_pillow_adds_are_left_to_pillow() -> None:

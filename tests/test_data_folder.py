@@ -1,4 +1,4 @@
-"""A folder of pictures is decoded once; what cannot be used is skipped and listed, or refused in one line."""
+"""A folder of images is decoded once; what cannot be used is skipped and listed, or refused in one line."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featinv.data import folder, picture_folder, pixel_sink
+from featinv.data import folder, image_folder, pixel_sink
 from featinv.errors import BadInput
 
 
@@ -37,14 +37,14 @@ def test_a_flat_folder_has_no_labels_and_sorted_ids(tmp_path: Path) -> None:
     assert images.ids == ("a.png", "b.png", "c.PNG")
     assert images.labels is None
     assert images.classes == ()
-    for name, picture in zip(images.ids, pixels_of(images), strict=True):
-        np.testing.assert_array_equal(picture, np.asarray(Image.open(tmp_path / name)))
+    for name, image in zip(images.ids, pixels_of(images), strict=True):
+        np.testing.assert_array_equal(image, np.asarray(Image.open(tmp_path / name)))
 
 
-def test_class_folders_give_labels_however_deep_their_pictures_lie(tmp_path: Path) -> None:
+def test_class_folders_give_labels_however_deep_their_images_lie(tmp_path: Path) -> None:
     make(tmp_path, "dog/x/2.png", "dog/1.png", "cat/z.png", "cat/a/b/c.png")
     (tmp_path / "notes").mkdir()
-    (tmp_path / "notes/readme.txt").write_text("no picture")
+    (tmp_path / "notes/readme.txt").write_text("no image")
     images = folder(tmp_path, size=16)
     assert images.classes == ("cat", "dog")
     assert images.ids == ("cat/a/b/c.png", "cat/z.png", "dog/1.png", "dog/x/2.png")
@@ -54,7 +54,7 @@ def test_class_folders_give_labels_however_deep_their_pictures_lie(tmp_path: Pat
     assert images.provenance["files"] == 4
 
 
-def test_pictures_beside_folders_are_taken_without_labels(tmp_path: Path) -> None:
+def test_images_beside_folders_are_taken_without_labels(tmp_path: Path) -> None:
     images = folder(make(tmp_path, "top.png", "a/1.png", "b/2.png"), size=16)
     assert len(images) == 3
     assert images.labels is None
@@ -67,7 +67,7 @@ def test_hidden_images_are_lost_and_thumbnails_are_left_out(tmp_path: Path) -> N
     assert images.intake.left_out == ((".thumbnails", 1),)
 
 
-def test_a_wide_picture_is_cropped_to_its_middle_or_stretched(tmp_path: Path) -> None:
+def test_a_wide_image_is_cropped_to_its_middle_or_stretched(tmp_path: Path) -> None:
     wide = noise(40, 16)
     wide.save(tmp_path / "wide.png")
     cropped = pixels_of(folder(tmp_path, size=16))[0]
@@ -79,8 +79,8 @@ def test_a_wide_picture_is_cropped_to_its_middle_or_stretched(tmp_path: Path) ->
 def test_a_large_photograph_is_reduced_as_without_the_fast_jpeg_path(tmp_path: Path) -> None:
     axis = np.linspace(0, 6, 640)
     waves = np.stack([np.sin(axis[:, None] * k + axis[None, :]) for k in (1, 2, 3)], axis=2) * 100 + 128
-    picture = Image.fromarray(waves.astype(np.uint8))
-    picture.save(tmp_path / "photo.jpg", quality=95)
+    image = Image.fromarray(waves.astype(np.uint8))
+    image.save(tmp_path / "photo.jpg", quality=95)
     exact = Image.open(tmp_path / "photo.jpg").resize((32, 32), Image.Resampling.BICUBIC)
     read = pixels_of(folder(tmp_path, size=32))[0].astype(float)
     assert np.abs(read - np.asarray(exact)).mean() < 1.0
@@ -97,7 +97,7 @@ def spoiled(tmp_path: Path) -> Path:
     (tmp_path / "whole.jpg").unlink()
     (tmp_path / "truncated.png").write_bytes((tmp_path / "good.png").read_bytes()[:700])
     (tmp_path / "empty.png").touch()
-    (tmp_path / "text.png").write_text("this is no picture")
+    (tmp_path / "text.png").write_text("this is no image")
     noise(1).save(tmp_path / "one.png")
     noise(7, 300).save(tmp_path / "sliver.png")
     noise(200).save(tmp_path / "large.png")
@@ -165,7 +165,7 @@ def test_a_folder_that_cannot_be_listed_is_skipped(tmp_path: Path, monkeypatch: 
             raise PermissionError(13, "Permission denied")
         return real(path)
 
-    monkeypatch.setattr("featinv.data.picture_listing.os.scandir", refuse)
+    monkeypatch.setattr("featinv.data.image_listing.os.scandir", refuse)
     images = folder(tmp_path, size=16)
     assert images.skipped == (("locked", "unreadable: Permission denied"),)
     assert images.intake.lost_share == 1, "nobody knows how many images were in it"
@@ -186,7 +186,7 @@ def test_a_decompression_bomb_is_not_opened(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("kind", ["nothing", "text only", "all broken", "a file", "missing"])
-def test_a_folder_without_a_picture_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_folder_without_a_image_is_refused(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "photos"
     if kind == "a file":
         place.write_text("x")
@@ -206,7 +206,7 @@ def test_a_folder_without_a_picture_is_refused(tmp_path: Path, kind: str) -> Non
         assert "zero bytes" in message
 
 
-def test_a_picture_smaller_than_asked_is_refused_skipped_or_enlarged(tmp_path: Path) -> None:
+def test_a_image_smaller_than_asked_is_refused_skipped_or_enlarged(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "c.png", side=32)
     noise(20, 40).save(tmp_path / "b.png")
     noise(10, 40).save(tmp_path / "d.png")
@@ -238,7 +238,7 @@ def test_settings_that_cannot_be_are_refused(tmp_path: Path, options: dict, word
 def test_unknown_words_are_refused(fit: str, smaller: str) -> None:
     """Through the check itself: with the tests' type checks on, `folder` would not even be entered."""
     with pytest.raises(BadInput, match="choose one"):
-        picture_folder._check_settings(16, 100, fit, smaller)
+        image_folder._check_settings(16, 100, fit, smaller)
 
 
 # ------------------------------------------------------------------------------------------------ where pixels lie
@@ -265,7 +265,7 @@ def test_the_cache_is_used_while_nothing_changed(tmp_path: Path, monkeypatch: py
         raise AssertionError("decoded again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(picture_folder, "decode_picture", never)
+        patch.setattr(image_folder, "decode_image", never)
         again = folder(photos, size=16, cache=cache)
     assert again.ids == first.ids
     assert again.fingerprint == first.fingerprint == folder(photos, size=16).fingerprint
@@ -310,7 +310,7 @@ def test_a_failed_reading_leaves_no_cache(tmp_path: Path) -> None:
 def test_a_disk_that_fills_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos, cache = make(tmp_path / "photos", "a.png", "b.png"), tmp_path / "cache"
 
-    def full(self: object, picture: np.ndarray) -> None:
+    def full(self: object, image: np.ndarray) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pixel_sink.RawFile, "add", full)

@@ -14,11 +14,11 @@ from featinv.data import ImageSet
 from featinv.errors import BadInput
 
 
-def pictures(count: int, size: int = 4, seed: int = 0) -> ImageSet:
+def some_images(count: int, size: int = 4, seed: int = 0) -> ImageSet:
     generator = np.random.default_rng(seed)
     return ImageSet(
         generator.integers(0, 256, (count, size, size, 3), dtype=np.uint8),
-        ids=[f"picture {row}" for row in range(count)],
+        ids=[f"image {row}" for row in range(count)],
         labels=generator.integers(0, 3, count),
         classes=("a", "b", "c"),
         factors={"height": np.arange(count)},
@@ -28,7 +28,7 @@ def pictures(count: int, size: int = 4, seed: int = 0) -> ImageSet:
 
 @given(count=st.integers(2, 40), fraction=st.floats(0.05, 0.95), seed=st.integers(0, 9))
 def test_a_split_is_disjoint_exhaustive_and_repeatable(count: int, fraction: float, seed: int) -> None:
-    whole = pictures(count)
+    whole = some_images(count)
     if not 0 < round(count * fraction) < count:
         with pytest.raises(BadInput, match="fraction"):
             whole.split(fraction, seed=seed)
@@ -41,12 +41,12 @@ def test_a_split_is_disjoint_exhaustive_and_repeatable(count: int, fraction: flo
 
 
 def test_another_seed_splits_otherwise() -> None:
-    whole = pictures(40)
+    whole = some_images(40)
     assert whole.split(0.5, seed=0)[0].ids != whole.split(0.5, seed=1)[0].ids
 
 
 def test_a_split_is_recorded_and_a_second_one_after_it() -> None:
-    whole = pictures(20)
+    whole = some_images(20)
     first, second = whole.split(0.7, seed=3)
     inner, _ = first.split(0.5, seed=4)
     (record,) = second.provenance["splits"]
@@ -61,7 +61,7 @@ def test_a_split_is_recorded_and_a_second_one_after_it() -> None:
 
 @given(rows=st.lists(st.integers(0, 11), max_size=20))
 def test_a_batch_is_the_bytes_over_255(rows: list[int]) -> None:
-    whole = pictures(12)
+    whole = some_images(12)
     raw = whole.uint8(rows)
     batch = whole.batch(rows)
     assert batch.dtype == torch.float32
@@ -72,7 +72,7 @@ def test_a_batch_is_the_bytes_over_255(rows: list[int]) -> None:
 
 @given(data=st.data())
 def test_takes_compose(data: st.DataObject) -> None:
-    whole = pictures(15)
+    whole = some_images(15)
     outer = data.draw(st.lists(st.integers(0, 14), min_size=1, unique=True))
     inner = data.draw(st.lists(st.integers(0, len(outer) - 1), min_size=1, unique=True))
     twice, once = whole.take(outer).take(inner), whole.take([outer[row] for row in inner])
@@ -99,7 +99,7 @@ def test_taking_keeps_the_pixels_where_they_are(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_is_of_pixels_order_and_shape() -> None:
-    whole = pictures(30, size=5)
+    whole = some_images(30, size=5)
     digest = hashlib.sha256(b"30x5" + whole.uint8(np.arange(30)).tobytes()).hexdigest()
     assert whole.fingerprint == digest
     assert whole.take(np.arange(30)[::-1]).fingerprint != digest
@@ -133,7 +133,7 @@ def test_what_does_not_fit_together_is_refused(change: dict, words: str) -> None
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([0, 5], r"0\.\.4 for 5 pictures, got 5"),
+        ([0, 5], r"0\.\.4 for 5 images, got 5"),
         ([-1], "got -1"),
         ([True, False, True, False, True], "flatnonzero"),
         ([0.5], "whole numbers"),
@@ -142,16 +142,16 @@ def test_what_does_not_fit_together_is_refused(change: dict, words: str) -> None
 )
 def test_indices_that_are_none_are_refused(rows: list, words: str) -> None:
     with pytest.raises(BadInput, match=words):
-        pictures(5).batch(rows)
+        some_images(5).batch(rows)
 
 
-@pytest.mark.parametrize(("rows", "words"), [([1, 1], "repeats"), ([], "at least one picture")])
-def test_a_take_is_a_set_of_pictures(rows: list[int], words: str) -> None:
+@pytest.mark.parametrize(("rows", "words"), [([1, 1], "repeats"), ([], "at least one image")])
+def test_a_take_is_a_set_of_images(rows: list[int], words: str) -> None:
     with pytest.raises(BadInput, match=words):
-        pictures(5).take(rows)
+        some_images(5).take(rows)
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.5, 1.5, float("nan"), 0.01])
 def test_a_fraction_that_leaves_a_side_empty_is_refused(fraction: float) -> None:
     with pytest.raises(BadInput, match="fraction"):
-        pictures(10).split(fraction)
+        some_images(10).split(fraction)

@@ -23,9 +23,9 @@ from featinv.data import (
     near_duplicates_within,
     scenes,
 )
+from featinv.data.image_decode import Unusable, decode_image
 from featinv.data.image_formats import EXCLUDED, classify, formats_of
-from featinv.data.picture_decode import Unusable, decode_picture
-from featinv.data.picture_listing import LEFT_OUT
+from featinv.data.image_listing import LEFT_OUT
 from featinv.errors import BadInput
 
 SIDE = 32
@@ -115,7 +115,7 @@ def test_content_decides_where_the_suffix_says_nothing_or_something_else(tmp_pat
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("notes.txt", b"no image"), ("card.json", b"{}"),
+        ("notes.txt", b"no image"), ("metadata.json", b"{}"),
         ("Thumbs.db", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)),
         ("BMW", b"BMW drives"), ("P1", b"P1 hello, this is text"), ("m.h", b"#define width 3\n"), ("empty", b""),
         ("x.npy", b"\x93NUMPY\x01\0"), ("x.csv", b"P6,P7\n"), ("x.bin", bytes(600)),
@@ -192,7 +192,7 @@ def test_image_files_that_are_not_read_are_lost_with_the_reason(
 def test_the_preview_in_a_raw_file_under_another_name_is_not_its_image(tmp_path: Path) -> None:
     noise().save(tmp_path / "IMG_1", "TIFF", tiffinfo={254: 1})
     with pytest.raises(Unusable, match="raw camera file"):
-        decode_picture(tmp_path / "IMG_1", size=SIDE, fit="crop", upscale=False, limit_pixels=10**6)
+        decode_image(tmp_path / "IMG_1", size=SIDE, fit="crop", upscale=False, limit_pixels=10**6)
 
 
 def test_thumbnails_and_caches_are_left_out_counted_and_no_class(tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_a_file_that_cannot_be_opened_is_lost(tmp_path: Path, monkeypatch: pytes
             raise PermissionError(13, "Permission denied")
         return classify(path)
 
-    monkeypatch.setattr("featinv.data.picture_listing.classify", refuse)
+    monkeypatch.setattr("featinv.data.image_listing.classify", refuse)
     intake = folder(tmp_path, size=SIDE).intake
     assert intake.skipped == (("secret", "unreadable: Permission denied"),)
     assert intake.unlisted == 0

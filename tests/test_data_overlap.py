@@ -1,4 +1,4 @@
-"""Rule 10: equal pictures are an error, near-duplicates are found, counted, and left out only when asked."""
+"""Rule 10: equal images are an error, near-duplicates are found, counted, and left out only when asked."""
 
 import io
 import logging
@@ -12,36 +12,36 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from featinv.data import ImageSet, disjoint, folder, overlap, scenes
-from featinv.data.picture_likeness import close_hashes, difference_hashes, thumbnails
+from featinv.data.image_likeness import close_hashes, difference_hashes, thumbnails
 from featinv.errors import BadInput
 
 
-def jpeg(picture: np.ndarray, quality: int = 60) -> np.ndarray:
+def jpeg(image: np.ndarray, quality: int = 60) -> np.ndarray:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-def brighter(picture: np.ndarray) -> np.ndarray:
-    return np.asarray(ImageEnhance.Brightness(Image.fromarray(picture)).enhance(1.2))
+def brighter(image: np.ndarray) -> np.ndarray:
+    return np.asarray(ImageEnhance.Brightness(Image.fromarray(image)).enhance(1.2))
 
 
-def paler(picture: np.ndarray) -> np.ndarray:
-    return np.asarray(ImageEnhance.Contrast(Image.fromarray(picture)).enhance(0.7))
+def paler(image: np.ndarray) -> np.ndarray:
+    return np.asarray(ImageEnhance.Contrast(Image.fromarray(image)).enhance(0.7))
 
 
-def shifted(picture: np.ndarray) -> np.ndarray:
-    by = len(picture) // 32
-    return np.pad(picture, ((by, 0), (by, 0), (0, 0)), mode="edge")[: len(picture), : len(picture)]
+def shifted(image: np.ndarray) -> np.ndarray:
+    by = len(image) // 32
+    return np.pad(image, ((by, 0), (by, 0), (0, 0)), mode="edge")[: len(image), : len(image)]
 
 
-def noisy(picture: np.ndarray) -> np.ndarray:
-    noise = np.random.default_rng(0).normal(0, 8, picture.shape)
-    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+def noisy(image: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, 8, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
-def one_pixel(picture: np.ndarray) -> np.ndarray:
-    changed = picture.copy()
+def one_pixel(image: np.ndarray) -> np.ndarray:
+    changed = image.copy()
     changed[0, 0, 0] ^= 1
     return changed
 
@@ -67,29 +67,29 @@ def strangers() -> np.ndarray:
 def test_changed_copies_are_found_and_nothing_else(
     base: np.ndarray, strangers: np.ndarray, change: Callable[[np.ndarray], np.ndarray], least: float
 ) -> None:
-    public = named(np.concatenate([np.stack([change(picture) for picture in base]), strangers]), "public ")
+    public = named(np.concatenate([np.stack([change(image) for image in base]), strangers]), "public ")
     found = overlap(public, named(base, "private "))
     assert found.exact == []
     pairs = [(int(ours.split()[1]), int(theirs.split()[1])) for ours, theirs in found.near]
-    assert all(ours == theirs for ours, theirs in pairs), "only a picture's own copy"
+    assert all(ours == theirs for ours, theirs in pairs), "only an image's own copy"
     assert len(pairs) >= least * len(base)
 
 
-def test_large_pictures_are_compared_too() -> None:
+def test_large_images_are_compared_too() -> None:
     large = scenes(6, size=128, seed=5).uint8(np.arange(6))
-    public = named(np.stack([brighter(jpeg(picture)) for picture in large]), "public ")
+    public = named(np.stack([brighter(jpeg(image)) for image in large]), "public ")
     assert len(overlap(public, named(large, "private ")).near) == 6
 
 
-def test_equal_pictures_are_exact_and_not_also_near(base: np.ndarray, strangers: np.ndarray) -> None:
+def test_equal_images_are_exact_and_not_also_near(base: np.ndarray, strangers: np.ndarray) -> None:
     public = named(np.concatenate([strangers, base[[3, 3, 7]]]), "a")
     found = overlap(public, named(base, "b"))
     assert found.exact == [("a40", "b3"), ("a41", "b3"), ("a42", "b7")]
     assert found.near == []
-    assert "3 pairs of equal pictures" in str(found)
+    assert "3 pairs of equal images" in str(found)
 
 
-def test_the_same_picture_in_public_and_private_is_an_error(base: np.ndarray, strangers: np.ndarray) -> None:
+def test_the_same_image_in_public_and_private_is_an_error(base: np.ndarray, strangers: np.ndarray) -> None:
     public, private = named(np.concatenate([strangers, base[[9]]]), "photos/"), named(base, "secret/")
     for drop in (False, True):
         with pytest.raises(BadInput, match="photos/40, private secret/9") as caught:
@@ -115,7 +115,7 @@ def test_near_duplicates_are_counted_and_dropped_only_when_asked(
     assert second.endswith("(left out)")
 
 
-def test_sets_without_a_common_picture_stay_as_they_are(
+def test_sets_without_a_common_image_stay_as_they_are(
     base: np.ndarray, strangers: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     public = named(strangers, "a")
@@ -127,7 +127,7 @@ def test_sets_without_a_common_picture_stay_as_they_are(
 
 
 def test_a_public_set_of_nothing_but_near_duplicates_is_refused(base: np.ndarray) -> None:
-    public = named(np.stack([brighter(picture) for picture in base[:3]]), "a")
+    public = named(np.stack([brighter(image) for image in base[:3]]), "a")
     with pytest.raises(BadInput, match="all nearly equal"):
         disjoint(public, named(base, "b"), drop_near=True)
 
@@ -137,7 +137,7 @@ def test_two_sizes_cannot_be_compared(base: np.ndarray) -> None:
         overlap(named(base, "a"), named(np.ascontiguousarray(base[:, :16, :16]), "b"))
 
 
-def test_flat_pictures_are_not_all_the_same() -> None:
+def test_flat_images_are_not_all_the_same() -> None:
     """Nothing can be correlated in them; only equal ones count."""
     public = named(np.stack([np.full((16, 16, 3), value, np.uint8) for value in (10, 90, 200)]), "a")
     private = named(np.stack([np.full((16, 16, 3), value, np.uint8) for value in (11, 90)]), "b")
@@ -148,12 +148,12 @@ def test_flat_pictures_are_not_all_the_same() -> None:
 
 def test_the_hash_is_the_textbook_dhash() -> None:
     """Against Pillow: nine by eight greys by area, each compared with its left neighbour."""
-    picture = scenes(1, size=72, seed=1).uint8([0])
-    grey = Image.fromarray((picture[0] @ np.array([0.299, 0.587, 0.114])).astype(np.float32))
+    image = scenes(1, size=72, seed=1).uint8([0])
+    grey = Image.fromarray((image[0] @ np.array([0.299, 0.587, 0.114])).astype(np.float32))
     small = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
     bits = (small[:, 1:] > small[:, :-1]).reshape(64)
     expected = np.packbits(bits).view(np.uint64)[0]
-    assert int(np.bitwise_count(difference_hashes(picture)[0, 0] ^ expected)) <= 1, "a tie may fall either way"
+    assert int(np.bitwise_count(difference_hashes(image)[0, 0] ^ expected)) <= 1, "a tie may fall either way"
 
 
 @given(data=st.data())
@@ -173,16 +173,16 @@ def test_close_hashes_are_all_pairs_within_reach(data: st.DataObject) -> None:
 
 
 def test_thumbnails_are_area_averages() -> None:
-    pictures = scenes(2, size=64, seed=1).uint8([0, 1])
-    expected = pictures.reshape(2, 32, 2, 32, 2, 3).mean(axis=(2, 4)).transpose(0, 3, 1, 2)
-    np.testing.assert_allclose(thumbnails(pictures), expected, atol=1e-3)
-    np.testing.assert_array_equal(thumbnails(pictures[:, :20, :20]), pictures[:, :20, :20].transpose(0, 3, 1, 2))
+    images = scenes(2, size=64, seed=1).uint8([0, 1])
+    expected = images.reshape(2, 32, 2, 32, 2, 3).mean(axis=(2, 4)).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(thumbnails(images), expected, atol=1e-3)
+    np.testing.assert_array_equal(thumbnails(images[:, :20, :20]), images[:, :20, :20].transpose(0, 3, 1, 2))
 
 
 @pytest.mark.real
 @pytest.mark.slow
 def test_cifar10_has_the_near_duplicates_that_the_literature_reports(real_data: Path) -> None:
-    """arXiv 1902.00423: 3.3 % of the test pictures, and none is equal to a training picture."""
+    """arXiv 1902.00423: 3.3 % of the test images, and none is equal to a training image."""
     train, test = folder(real_data / "train", size=32), folder(real_data / "test", size=32)
     found = overlap(train, test)
     share = len({private for _, private in found.near}) / len(test)

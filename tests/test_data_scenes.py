@@ -15,7 +15,7 @@ from featinv.data.scene_badge import _GLYPHS, glyph, paint_code
 from featinv.data.scene_canvas import Canvas, coverage, spline_matrix
 from featinv.data.scene_colours import COLOURS, oklch
 from featinv.data.scene_facts import ALPHABET, Code, draw_scene
-from featinv.data.scene_pictures import VALUES, paint_scene, scene_factors
+from featinv.data.scene_images import VALUES, paint_scene, scene_factors
 from featinv.data.scene_things import _SHAPES, REACH
 from featinv.errors import BadInput
 
@@ -58,7 +58,7 @@ def test_the_facts_of_the_first_scenes_never_change() -> None:
 
 @pytest.mark.parametrize("size", [48, 63, 64, 128])
 def test_a_scene_shows_the_same_at_every_size(size: int) -> None:
-    """Reduced by area, a large picture is the small one, but for the code that small ones lack."""
+    """Reduced by area, a large image is the small one, but for the code that small ones lack."""
     for index in range(12):
         scene = draw_scene(3, index)
         large, small = paint_scene(scene, size), paint_scene(scene, 32)
@@ -136,8 +136,8 @@ def test_the_code_is_printed_from_64_pixels_and_can_be_read() -> None:
     assert "code" in scenes(1, size=64).factors
     for index in range(10):
         scene = draw_scene(8, index)
-        picture = paint_scene(scene, 128)[::2, ::2].astype(float).mean(axis=2)
-        plate = picture[scene.code.row : scene.code.row + 11, scene.code.column : scene.code.column + 27]
+        image = paint_scene(scene, 128)[::2, ::2].astype(float).mean(axis=2)
+        plate = image[scene.code.row : scene.code.row + 11, scene.code.column : scene.code.column + 27]
         ink = (plate > 128) if scene.code.dark else (plate < 128)
         read = []
         for place in range(4):
@@ -202,7 +202,7 @@ def test_noise_has_no_seams_and_edges_are_soft() -> None:
     np.testing.assert_allclose(edge, [1, 0.75, 0.5, 0.25, 0])
 
 
-def test_an_object_off_the_picture_is_not_painted() -> None:
+def test_an_object_off_the_image_is_not_painted() -> None:
     canvas = Canvas(32)
     assert canvas.window(1.5, 0.5, 0.2) is None
     assert canvas.window(0.5, -0.5, 0.2) is None

@@ -18,7 +18,7 @@ from featinv.losses import BCE, L1, MSE
 from featinv.metrics import psnr
 from featinv.training import Checkpoints
 
-QUICK = Training(pictures=240, batch_size=24)
+QUICK = Training(images=240, batch_size=24)
 
 
 def _fitted(training: Training = QUICK, **more: Any) -> DecoderAttack:
@@ -28,14 +28,14 @@ def _fitted(training: Training = QUICK, **more: Any) -> DecoderAttack:
 def test_it_learns_what_the_vectors_say() -> None:
     pairs, private = make_pairs(400), make_pairs(430).take(np.arange(400, 430))
     vectors, truth = private.batch(np.arange(30))
-    training = Training(pictures=12_000, batch_size=40, lr=5e-3)
+    training = Training(images=12_000, batch_size=40, lr=5e-3)
     attack = DecoderAttack(make_decoder(), MSE(), training).fit(pairs, progress=False)
     control = MeanImage().fit(pairs).reconstruct(vectors)
     gain = psnr(attack.reconstruct(vectors), truth) - psnr(control, truth)
     assert gain.mean() > 3, "dB over the mean image"
     assert attack.kind == "attack"
     assert attack.parameters == sum(p.numel() for p in make_decoder().parameters())
-    assert attack.victim == pairs.card
+    assert attack.victim == pairs.metadata
     assert attack.seconds > 0
     assert attack.history[-1]["train/loss"] < attack.history[0]["train/loss"]
 
@@ -65,7 +65,7 @@ def test_the_features_are_standardised_with_public_statistics() -> None:
 
 
 def test_as_in_the_paper_the_vector_goes_in_as_it_is() -> None:
-    attack = _fitted(Training.paper(pictures=240))
+    attack = _fitted(Training.paper(images=240))
     assert [name for name, _ in attack.network.named_children()] == ["decoder"]
     assert not any("val/psnr" in row for row in attack.history)
 
@@ -146,7 +146,7 @@ def test_an_objective_that_is_no_loss_of_ours_is_refused() -> None:
 def test_pairs_that_do_not_fit_the_decoder_are_refused() -> None:
     with pytest.raises(BadInput, match=r"features of shape \(13,\).*got \(12,\).*feature_shape=\(12,\)"):
         DecoderAttack(TinyDecoder(13, SIZE), MSE()).fit(make_pairs(10))
-    with pytest.raises(BadInput, match=r"pictures of 16 pixels.*got 8.*image_size=8"):
+    with pytest.raises(BadInput, match=r"images of 16 pixels.*got 8.*image_size=8"):
         DecoderAttack(TinyDecoder(WIDTH, 16), MSE()).fit(make_pairs(10))
     with pytest.raises(BadInput, match="at least one pair"):
         DecoderAttack(make_decoder(), MSE()).fit(_Empty())

@@ -51,7 +51,7 @@ def test_equals_an_independent_evaluation_in_numpy(kernel, size):
         torch.nn.init.normal_(parameter, std=0.2 if parameter.ndim == 1 else 1.5 / math.sqrt(parameter[0].numel()))
     vectors = features(2, 64)
     expected = np.stack([numpy_listik(decoder, vector.numpy()) for vector in vectors]).transpose(0, 3, 1, 2)
-    assert expected.std() > 0.05  # not a picture of one grey
+    assert expected.std() > 0.05  # not an image of one grey
     np.testing.assert_allclose(decoder(vectors).detach().numpy(), expected, atol=2e-5)
 
 
@@ -101,17 +101,17 @@ def test_the_reshape_is_channels_last():
 @pytest.mark.parametrize("size", [8, 16])
 def test_the_tail_pads_right_and_bottom_only(size):
     decoder = Listik(16, size)
-    tail, picture = decoder.stages[-2:], torch.zeros(1, 64, size, size)
+    tail, image = decoder.stages[-2:], torch.zeros(1, 64, size, size)
     torch.nn.init.zeros_(tail[1].weight)
     tail[1].weight.data[:, 0, 1, 1] = 1.0  # the lower right tap: reads (row + 1, column + 1)
-    picture[0, 0] = torch.arange(1.0, size * size + 1).view(size, size)
+    image[0, 0] = torch.arange(1.0, size * size + 1).view(size, size)
     expected = torch.zeros(size, size)
-    expected[:-1, :-1] = picture[0, 0, 1:, 1:]
-    torch.testing.assert_close(tail(picture)[0, 0].detach(), expected)
+    expected[:-1, :-1] = image[0, 0, 1:, 1:]
+    torch.testing.assert_close(tail(image)[0, 0].detach(), expected)
 
 
 def test_most_pixels_are_blind_to_most_of_the_vector():
-    """One feature a cell stands for the 128 of the original: the sixteen pictures show which cells each pixel sees.
+    """One feature a cell stands for the 128 of the original: the sixteen images show which cells each pixel sees.
 
     Channels have no say in that, so each convolution is thinned to one channel of the same geometry, for speed.
     """

@@ -1,4 +1,4 @@
-"""The laws of the strong decoder: any features, every feature seen, no batch mates, and it learns what it can."""
+"""The contracts of the strong decoder: any features, every feature seen, no batch mates, and it learns what it can."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def awake(decoder: Upsampling, scale: float = 0.3) -> Upsampling:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("size", [8, 32, 64])
-def test_any_features_become_pictures(shape, size):
+def test_any_features_become_images(shape, size):
     decoder = awake(Upsampling(shape, size, width=32, channels=8))
     images = decoder(features(2, shape))
     assert images.shape == (2, 3, size, size)
@@ -55,7 +55,7 @@ def test_every_pixel_sees_every_feature(shape, options):
 
 @pytest.mark.parametrize("shape", [(24,), (6, 4, 4)], ids=str)
 def test_the_features_reach_every_scale(shape):
-    """Gain and bias of each stage move with the features, and the picture with them."""
+    """Gain and bias of each stage move with the features, and the image with them."""
     decoder = awake(Upsampling(shape, 64, width=32, channels=8))
     seen = []
     for stage in decoder.stages:
@@ -70,7 +70,7 @@ def test_the_features_reach_every_scale(shape):
 
 
 def test_a_feature_map_keeps_its_places():
-    """Moving what one corner of the map holds changes the picture's corner most."""
+    """Moving what one corner of the map holds changes the image's corner most."""
     decoder = awake(Upsampling((4, 16, 16), 64, width=16, channels=16), scale=0.5)
     code = decoder.trunk(features(1, (4, 16, 16)))
     moved = code._replace(grid=code.grid.clone())
@@ -82,7 +82,7 @@ def test_a_feature_map_keeps_its_places():
 
 
 @pytest.mark.parametrize("shape", [(24,), (6, 4, 4)], ids=str)
-def test_a_picture_does_not_depend_on_its_batch_mates(shape):
+def test_a_image_does_not_depend_on_its_batch_mates(shape):
     decoder = awake(Upsampling(shape, 32, width=32, channels=8))
     batch = features(5, shape)
     with torch.no_grad():
@@ -107,16 +107,16 @@ def test_every_weight_gets_a_gradient_once_training_has_begun(shape, options):
 
 
 def test_it_learns_a_law_that_a_linear_map_cannot():
-    """The grey of a picture is the product of two features: no linear function of them explains any of its variance."""
+    """The grey of an image is the product of two features: no linear function of them explains any of its variance."""
     torch.manual_seed(0)
     vectors = torch.randn(256, 2)
     grey = torch.sigmoid(2 * vectors.prod(1))
-    pictures = grey.view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
+    images = grey.view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
     decoder = Upsampling(2, 8, width=64, channels=0, dropout=0.0)
     optimiser = torch.optim.AdamW(decoder.parameters(), lr=3e-3)
     for _ in range(200):
         optimiser.zero_grad()
-        mse_loss(decoder(vectors), pictures).backward()
+        mse_loss(decoder(vectors), images).backward()
         optimiser.step()
     fresh = torch.randn(512, 2)
     with torch.no_grad():
@@ -175,8 +175,8 @@ def test_features_of_another_shape_are_refused():
 # ------------------------------------------------------------------------------------------------ the finest detail
 
 
-def test_finest_draws_a_small_picture_and_stretches_it() -> None:
-    """Every picture it can make is the bilinear stretch of a 16-pixel one, so it has no finer detail."""
+def test_finest_draws_a_small_image_and_stretches_it() -> None:
+    """Every image it can make is the bilinear stretch of a 16-pixel one, so it has no finer detail."""
     torch.manual_seed(0)
     coarse = Upsampling(6, 64, width=16, channels=4, finest=16).eval()
     torch.manual_seed(0)
@@ -188,6 +188,6 @@ def test_finest_draws_a_small_picture_and_stretches_it() -> None:
 
 
 @pytest.mark.parametrize("finest", [4, 12, 64, True])
-def test_finest_must_be_a_size_up_to_the_pictures(finest: int) -> None:
+def test_finest_must_be_a_size_up_to_the_images(finest: int) -> None:
     with pytest.raises(BadInput):
         Upsampling(6, 32, finest=finest)

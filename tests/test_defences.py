@@ -14,7 +14,7 @@ AT_WORK = {"Identity": Identity(), "GaussianNoise": GaussianNoise(0.5)}
 SHAPES = [(7, 5), (3, 4, 2, 2)]
 
 
-def test_every_export_is_held_to_the_laws() -> None:
+def test_every_export_is_held_to_the_contracts() -> None:
     assert set(AT_ZERO_STRENGTH) == set(AT_WORK) == set(featinv.defences.__all__)
 
 

@@ -1,4 +1,4 @@
-"""Discriminators against published counts, hand-made convolutions, receptive fields, and the laws of their arrow."""
+"""Discriminators against published counts, hand-made convolutions, receptive fields, and their contracts."""
 
 import math
 
@@ -12,7 +12,7 @@ from featinv.discriminators import DCGAN, Discriminator, Patch, Projection
 from featinv.errors import BadInput
 
 
-def pictures(count: int = 3, size: int = 32, seed: int = 0) -> torch.Tensor:
+def some_images(count: int = 3, size: int = 32, seed: int = 0) -> torch.Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -31,8 +31,8 @@ def count(module: nn.Module) -> int:
 
 @pytest.mark.parametrize("norm", ["batch", "none", "spectral"])
 @pytest.mark.parametrize("size", [32, 64, 128, 256])
-def test_every_size_and_norm_gives_a_logit_a_picture(size, norm):
-    images = pictures(2, size)
+def test_every_size_and_norm_gives_a_logit_a_image(size, norm):
+    images = some_images(2, size)
     assert DCGAN(size, width=2, norm=norm)(images).shape == (2,)
     assert Patch(size, layers=2, width=2, norm=norm)(images).shape == (2, size // 4 - 2, size // 4 - 2)
 
@@ -40,14 +40,14 @@ def test_every_size_and_norm_gives_a_logit_a_picture(size, norm):
 def test_the_sizes_are_those_of_the_published_networks():
     # The DCGAN discriminator of PyTorch's tutorial has 2,765,568 parameters and no bias; ours has 64 + 1 biases more.
     assert count(DCGAN(64)) == 2_765_568 + 64 + 1
-    # pix2pix reports 2.769 M (2,768,705) for pictures of 3 + 3 channels; ours lacks the 3 channels of the condition.
+    # pix2pix reports 2.769 M (2,768,705) for images of 3 + 3 channels; ours lacks the 3 channels of the condition.
     assert count(Patch(256)) == 2_768_705 - 3 * 64 * 4 * 4
 
 
 def test_dcgan_is_a_chain_of_strided_convolutions():
     network = DCGAN(32, width=4, norm="none")
     weights = network.state_dict()
-    images = pictures()
+    images = some_images()
     x = 2 * images - 1
     for place in (0, 2, 4):
         x = F.conv2d(x, weights[f"layers.{place}.weight"], weights[f"layers.{place}.bias"], stride=2, padding=1)
@@ -80,7 +80,7 @@ def test_spectral_norm_gives_every_layer_a_largest_singular_value_of_one():
     for network in small("spectral"):
         with torch.no_grad():
             for _ in range(200):
-                network(pictures(1))
+                network(some_images(1))
         layers = [part for part in network.modules() if isinstance(part, nn.Conv2d)]
         assert len(layers) == 4
         for layer in layers:
@@ -92,7 +92,7 @@ def test_spectral_norm_gives_every_layer_a_largest_singular_value_of_one():
 def test_a_patch_sees_as_many_pixels_as_it_says(layers, field):
     network = Patch(128, layers=layers, width=2, norm="none").double()
     assert network.receptive_field == field
-    images = pictures(1, 128).double().requires_grad_()
+    images = some_images(1, 128).double().requires_grad_()
     logits = network(images)
     middle = logits.shape[1] // 2
     logits[0, middle, middle].backward()
@@ -107,10 +107,12 @@ def test_the_projection_is_the_formula_of_the_paper():
         features = vectors(3, (2, 3, 1))
         mean, deviation = torch.full((2, 3, 1), 0.5), torch.full((2, 3, 1), 2.0)
         network.set_statistics(mean, deviation)
-        phi = inner.hidden(pictures()).mean((2, 3))
+        phi = inner.hidden(some_images()).mean((2, 3))
         product = torch.einsum("bc,cd,bd->b", phi, network.embedding.weight, (features.flatten(1) - 0.5) / 2)
-        alone = inner(pictures())
-        torch.testing.assert_close(network(pictures(), features), alone + product.reshape(-1, *[1] * (alone.ndim - 1)))
+        alone = inner(some_images())
+        torch.testing.assert_close(
+            network(some_images(), features), alone + product.reshape(-1, *[1] * (alone.ndim - 1))
+        )
 
 
 def test_an_embedded_vector_starts_near_unit_length():
@@ -124,9 +126,9 @@ def test_a_conditional_discriminator_tells_the_vectors_apart_and_another_ignores
         one, other = vectors(seed=1), vectors(seed=2)
         assert not plain.conditional
         assert conditional.conditional
-        torch.testing.assert_close(plain(pictures(), one), plain(pictures()), rtol=0, atol=0)
-        assert not torch.allclose(conditional(pictures(), one), conditional(pictures(), other))
-        conditional(pictures(), one).sum().backward()
+        torch.testing.assert_close(plain(some_images(), one), plain(some_images()), rtol=0, atol=0)
+        assert not torch.allclose(conditional(some_images(), one), conditional(some_images(), other))
+        conditional(some_images(), one).sum().backward()
         assert conditional.embedding.weight.grad.abs().sum() > 0
 
 
@@ -134,7 +136,7 @@ def test_the_statistics_are_saved_and_learn_nothing():
     network, again = small(conditional=True)[0], small(conditional=True)[0]
     network.set_statistics(torch.ones(5), 3 * torch.ones(5))
     again.load_state_dict(network.state_dict())
-    torch.testing.assert_close(again(pictures(), vectors()), network(pictures(), vectors()), rtol=0, atol=0)
+    torch.testing.assert_close(again(some_images(), vectors()), network(some_images(), vectors()), rtol=0, atol=0)
     assert not any("standardise" in name for name, _ in network.named_parameters())
 
 
@@ -144,16 +146,16 @@ def test_a_logit_depends_on_its_batch_mates_only_where_it_says_so(norm, conditio
     for network in small(norm, conditional):
         network.train()
         if norm == "spectral":
-            network(pictures(), vectors())  # every pass moves the power iteration a little ...
+            network(some_images(), vectors())  # every pass moves the power iteration a little ...
             network.eval()  # ... so that two passes are compared in eval mode
-        together = network(pictures(), vectors())
-        alone = torch.cat([network(pictures()[[k]], vectors()[[k]]) for k in range(3)])
+        together = network(some_images(), vectors())
+        alone = torch.cat([network(some_images()[[k]], vectors()[[k]]) for k in range(3)])
         assert torch.allclose(together, alone, atol=1e-6) is not network.batch_statistics
 
 
-def test_gradients_reach_the_pictures_and_every_weight():
+def test_gradients_reach_the_images_and_every_weight():
     for network in (*small("batch"), *small("spectral", conditional=True)):
-        images = pictures().requires_grad_()
+        images = some_images().requires_grad_()
         network(images, vectors()).square().sum().backward()
         assert (images.grad.flatten(1).norm(dim=1) > 0).all()
         assert all(parameter.grad is not None for parameter in network.parameters())
@@ -162,8 +164,8 @@ def test_gradients_reach_the_pictures_and_every_weight():
 def test_float64_and_bfloat16_work_without_being_asked_for():
     for network in small("spectral", conditional=True):
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert network(pictures(), vectors()).isfinite().all()
-        assert network.double()(pictures().double(), vectors().double()).dtype == torch.float64
+            assert network(some_images(), vectors()).isfinite().all()
+        assert network.double()(some_images().double(), vectors().double()).dtype == torch.float64
 
 
 @pytest.mark.parametrize("size", [0, -32, 16, 48, 512, True])
@@ -183,7 +185,7 @@ def test_a_width_or_norm_that_cannot_be_is_refused(kind):
 
 
 def test_more_layers_than_there_is_room_for_are_refused():
-    assert Patch(32, layers=3, width=2)(pictures()).shape == (3, 2, 2)
+    assert Patch(32, layers=3, width=2)(some_images()).shape == (3, 2, 2)
     for size, layers, most in ((32, 4, 3), (256, 7, 6)):
         with pytest.raises(BadInput, match=f"1 to {most} layers for {size} px, got {layers}"):
             Patch(size, layers=layers)
@@ -192,18 +194,18 @@ def test_more_layers_than_there_is_room_for_are_refused():
         Patch(32, layers=0)
 
 
-def test_pictures_of_another_size_are_refused():
+def test_images_of_another_size_are_refused():
     for network in (*small(), *small(conditional=True)):
-        with pytest.raises(BadInput, match=r"expected pictures \(B, 3, 32, 32\), got \(3, 3, 64, 64\).*image_size"):
-            network(pictures(size=64), vectors())
+        with pytest.raises(BadInput, match=r"expected images \(B, 3, 32, 32\), got \(3, 3, 64, 64\).*image_size"):
+            network(some_images(size=64), vectors())
 
 
 def test_a_conditional_discriminator_without_its_vectors_is_refused():
     network = small(conditional=True)[0]
-    with pytest.raises(BadInput, match="Projection: expected the vectors of the pictures, got none"):
-        network(pictures())
+    with pytest.raises(BadInput, match="Projection: expected the vectors of the images, got none"):
+        network(some_images())
     with pytest.raises(BadInput, match=r"expected features of shape \(3, 5\), got \(3, 6\)"):
-        network(pictures(), vectors(shape=(6,)))
+        network(some_images(), vectors(shape=(6,)))
 
 
 def test_only_an_unconditional_discriminator_can_be_conditioned():
@@ -226,5 +228,5 @@ def test_a_discriminator_of_one_s_own_can_be_conditioned_too():
             return hidden.mean((1, 2, 3))
 
     assert not Mean().batch_statistics
-    assert Projection(Mean(), 5)(pictures(), vectors()).shape == (3,)
+    assert Projection(Mean(), 5)(some_images(), vectors()).shape == (3,)
     assert math.isclose(Mean()(torch.full((1, 3, 32, 32), 0.25)).item(), 0.25)

@@ -7,7 +7,7 @@ from featinv.discriminators import DiffAugment
 from featinv.errors import BadInput
 
 
-def pictures(count: int = 4, size: int = 16) -> torch.Tensor:
+def some_images(count: int = 4, size: int = 16) -> torch.Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
@@ -21,14 +21,14 @@ def test_an_empty_policy_changes_nothing_and_draws_nothing(policy):
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    assert torch.equal(DiffAugment(policy)(pictures()), pictures())
+    assert torch.equal(DiffAugment(policy)(some_images()), some_images())
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("policy", ["colour", "translation", "cutout", "colour,translation,cutout", "cutout, colour"])
-def test_draws_follow_the_global_generator_and_differ_between_calls_and_pictures(policy):
+def test_draws_follow_the_global_generator_and_differ_between_calls_and_images(policy):
     augment = DiffAugment(policy)
-    same = pictures(1).expand(8, -1, -1, -1)
+    same = some_images(1).expand(8, -1, -1, -1)
     torch.manual_seed(3)
     one, other = augment(same), augment(same)
     torch.manual_seed(3)
@@ -38,9 +38,9 @@ def test_draws_follow_the_global_generator_and_differ_between_calls_and_pictures
 
 
 @pytest.mark.parametrize("policy", ["colour", "translation", "cutout", "colour,translation,cutout"])
-def test_gradients_flow_to_the_pictures_once_and_twice(policy):
+def test_gradients_flow_to_the_images_once_and_twice(policy):
     augment = DiffAugment(policy)
-    images = pictures(2, 8).double().requires_grad_()
+    images = some_images(2, 8).double().requires_grad_()
 
     def seeded(x):
         torch.manual_seed(5)
@@ -53,7 +53,7 @@ def test_gradients_flow_to_the_pictures_once_and_twice(policy):
 
 def test_colour_keeps_to_the_ranges_of_the_source():
     augment = DiffAugment("colour")
-    # A grey picture shows brightness alone: a shift by up to 0.5 of [-1, 1], so 0.25 of [0, 1].
+    # A grey image shows brightness alone: a shift by up to 0.5 of [-1, 1], so 0.25 of [0, 1].
     grey = torch.full((4000, 3, 2, 2), 0.5)
     shifts = augment(grey).mean((1, 2, 3)) - 0.5
     assert shifts.abs().max() <= 0.25 + 1e-6
@@ -94,8 +94,8 @@ def test_translation_moves_by_up_to_an_eighth_and_fills_with_grey():
     assert torch.equal((moved[:, 0] == 0.5).sum((1, 2)), 256 - (16 - down) * (16 - right))
 
 
-def test_translation_is_a_shift_of_the_picture():
-    image = pictures(1)
+def test_translation_is_a_shift_of_the_image():
+    image = some_images(1)
     for _ in range(20):
         moved = DiffAugment("translation")(image)
         fits = []
@@ -125,7 +125,7 @@ def test_cutout_hides_a_rectangle_of_half_of_each_side():
 
 
 def test_the_other_pixels_are_untouched_by_cutout():
-    images = pictures()
+    images = some_images()
     cut = DiffAugment("cutout")(images)
     kept = cut != 0.5
     torch.testing.assert_close(cut[kept], images[kept])

@@ -27,22 +27,25 @@ def encoder(seed: int = 0) -> encoders.Encoder:
     return encoders.wrap(Backbone(), name="backbone", family="toy", input_size=32, layer="pool")
 
 
-def pictures(count: int = 2, size: int = 32) -> torch.Tensor:
+def some_images(count: int = 2, size: int = 32) -> torch.Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
 def test_every_position_of_every_layer_has_a_logit():
     # stem 16x16 -> 4x4, body 8x8 -> 4x4, pool 1x1
-    assert FrozenFeatures(encoder(), 32, layers=("stem", "body", "pool"), width=4)(pictures()).shape == (2, 16 + 16 + 1)
-    assert FrozenFeatures(encoder(), 64, layers=["pool"], width=4)(pictures(size=64)).shape == (2, 1)
+    assert FrozenFeatures(encoder(), 32, layers=("stem", "body", "pool"), width=4)(some_images()).shape == (
+        2,
+        16 + 16 + 1,
+    )
+    assert FrozenFeatures(encoder(), 64, layers=["pool"], width=4)(some_images(size=64)).shape == (2, 1)
 
 
 def test_a_logit_is_the_head_of_the_layer_it_belongs_to():
     network = FrozenFeatures(encoder(), 32, layers=("body", "pool"), width=4).eval()
-    taps = network.encoder.taps(pictures(), ["body", "pool"])
+    taps = network.encoder.taps(some_images(), ["body", "pool"])
     body, pool = (head for head in network.heads)
     expected = torch.cat([body(taps["body"]).flatten(2), pool(taps["pool"][:, :, None, None]).flatten(2)], 2)
-    torch.testing.assert_close(network(pictures()), network.last(expected)[:, 0])
+    torch.testing.assert_close(network(some_images()), network.last(expected)[:, 0])
 
 
 def test_only_the_heads_learn_whatever_is_unfrozen_around_them():
@@ -51,7 +54,7 @@ def test_only_the_heads_learn_whatever_is_unfrozen_around_them():
     network.requires_grad_(False)
     network.requires_grad_(True).train()
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
-    images = pictures().requires_grad_()
+    images = some_images().requires_grad_()
     network(images).square().sum().backward()
     optimiser.step()
     assert (images.grad.flatten(1).norm(dim=1) > 0).all()
@@ -81,22 +84,22 @@ def test_the_backbone_follows_to_another_device_but_to_no_other_precision():
 
 def test_pixels_that_an_augmentation_moved_outside_are_clamped():
     network = FrozenFeatures(encoder(), 32, layers=["stem"], width=4).eval()
-    wild = 2 * pictures() - 0.5
+    wild = 2 * some_images() - 0.5
     torch.testing.assert_close(network(wild), network(wild.clamp(0, 1)))
 
 
 def test_it_can_be_conditioned_on_the_vector():
     network = Projection(FrozenFeatures(encoder(), 32, layers=("stem", "pool"), width=4), 8)
     vectors = torch.randn(2, 8)
-    assert network(pictures(), vectors).shape == (2, 17)
+    assert network(some_images(), vectors).shape == (2, 17)
     with pytest.raises(BadInput, match="expected the vectors"):
-        network(pictures())
+        network(some_images())
 
 
 def test_its_copy_looks_through_the_same_backbone():
     network = FrozenFeatures(encoder(), 32, layers=["body"], width=4).eval()
     again = copy.deepcopy(network)
-    torch.testing.assert_close(again(pictures()), network(pictures()))
+    torch.testing.assert_close(again(some_images()), network(some_images()))
     assert again.encoder is network.encoder
     assert again.last.bias is not network.last.bias
 
@@ -115,8 +118,8 @@ def test_what_has_no_layers_to_look_at_is_refused():
         FrozenFeatures.__init__.__wrapped__(FrozenFeatures.__new__(FrozenFeatures), nn.Linear(2, 2), 32, layers=["x"])
 
 
-def test_sizes_are_those_of_the_pictures_and_not_of_the_backbone():
+def test_sizes_are_those_of_the_images_and_not_of_the_backbone():
     with pytest.raises(BadInput, match="FrozenFeatures: expected image_size"):
         FrozenFeatures(encoder(), 33, layers=["stem"])
-    with pytest.raises(BadInput, match=r"expected pictures \(B, 3, 64, 64\)"):
-        FrozenFeatures(encoder(), 64, layers=["stem"])(pictures())
+    with pytest.raises(BadInput, match=r"expected images \(B, 3, 64, 64\)"):
+        FrozenFeatures(encoder(), 64, layers=["stem"])(some_images())

@@ -15,7 +15,7 @@ import pytest
 
 import featinv as fi
 from featinv import cli, command_line, configuration, environment, leaving, outputs, plain_numbers
-from featinv.assembly import PictureSettings
+from featinv.assembly import ImageSettings
 from featinv.training.classifier_settings import ClassifierTraining
 from featinv.training.settings import Training
 
@@ -52,7 +52,7 @@ def test_no_seed_outside_0_to_2_to_the_63(seed: Any, victim: fi.Victim) -> None:
     makers = {
         "--seed": lambda: fi.audit.AuditSettings(**SIDES, seed=seed),
         "training.seed": lambda: Training(seed=seed),
-        "pictures.seed": lambda: PictureSettings(seed=seed),
+        "images.seed": lambda: ImageSettings(seed=seed),
     }
     for name, make in makers.items():
         with pytest.raises(fi.BadInput, match=rf"{name}: expected a whole number from 0 to 2\*\*63 - 1 as seed, got"):
@@ -80,7 +80,7 @@ def test_numpy_scalars_are_kept_and_saved_as_plain_numbers(tmp_path: Path, victi
     assert json.loads((tmp_path / "numbers.json").read_text()) == {"a": 3, "b": [0.5], "c": [False]}
     images = fi.data.scenes(2, size=32, seed=0)
     drawn = fi.release(victim, images, seed=np.int64(2**63 - 1))
-    assert type(drawn.card["seed"]) is int
+    assert type(drawn.metadata["seed"]) is int
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -268,19 +268,19 @@ def test_a_network_without_weights_has_one_fingerprint() -> None:
         (torch.full((1, 3, 16, 16), 1.5), r"expected pixels in \[0, 1\], got 1.5 to 1.5"),
         (torch.full((1, 3, 16, 16), -0.5), r"got -0.5 to -0.5"),
         (torch.full((1, 3, 16, 16), torch.nan), "got nan to nan"),
-        (torch.zeros(1, 1, 16, 16), r"expected float pictures \(B, 3, H, W\), got torch.float32 \(1, 1, 16, 16\)"),
+        (torch.zeros(1, 1, 16, 16), r"expected float images \(B, 3, H, W\), got torch.float32 \(1, 1, 16, 16\)"),
         (torch.zeros(1, 3, 16, 16, dtype=torch.uint8), "got torch.uint8"),
         (torch.zeros(0, 3, 16, 16), r"\(0, 3, 16, 16\)"),
     ],
 )
-def test_wrong_pictures_are_refused(images: torch.Tensor, message: str) -> None:
-    from featinv.encoders.frozen import check_pictures
+def test_wrong_images_are_refused(images: torch.Tensor, message: str) -> None:
+    from featinv.encoders.frozen import check_images
 
     with pytest.raises(fi.BadInput, match=message):
-        check_pictures(images, name="small")
+        check_images(images, name="small")
 
 
-def test_an_encoder_checks_its_pictures() -> None:
+def test_an_encoder_checks_its_images() -> None:
     with pytest.raises(fi.BadInput, match=r"small: expected pixels in \[0, 1\]"):
         small_encoder()(torch.full((1, 3, 16, 16), 2.0))
 

@@ -261,8 +261,8 @@ def test_a_judge_file_of_another_kind_is_refused_by_name(small_judge, tmp_path, 
     fi.encoders.save_judge(small_judge, file)
     with open(file, "rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
-        card = json.loads(json.loads(opened.read(length))["__metadata__"]["featinv"])
-    save_file(load_file(file), file, metadata={"featinv": json.dumps(card | change)})
+        metadata = json.loads(json.loads(opened.read(length))["__metadata__"]["featinv"])
+    save_file(load_file(file), file, metadata={"featinv": json.dumps(metadata | change)})
     with pytest.raises(fi.BadInput, match=message) as error:
         fi.encoders.judge(file)
     assert str(file) in str(error.value)

@@ -61,21 +61,21 @@ def test_the_cifar_resnets_have_the_parameters_of_table_6(depth: int, millions: 
 def test_the_vgg_is_convolutions_pools_and_one_linear_layer() -> None:
     network = shaken(SmallVGG({"label": 4, "hue": 3}, widths=(5, 7), convolutions=(2, 1)))
     state = {name.replace("stages.", "s"): tensor for name, tensor in network.state_dict().items()}
-    x = pictures = torch.randn(2, 3, 12, 12)
+    x = images = torch.randn(2, 3, 12, 12)
     for convolution, norm, pool in (("s0", "s1", False), ("s3", "s4", True), ("s7", "s8", False)):
         x = normalised(F.conv2d(x, state[f"{convolution}.weight"], padding=1), state, norm).relu()
         x = F.max_pool2d(x, 2) if pool else x
     expected = x.mean((2, 3)) @ state["linear.weight"].T + state["linear.bias"]
-    torch.testing.assert_close(network(pictures), expected, rtol=1e-4, atol=1e-5)
-    assert network(pictures).shape == (2, 7)
+    torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-5)
+    assert network(images).shape == (2, 7)
 
 
 def test_the_mixer_is_patches_then_places_and_channels_in_turn() -> None:
     network = shaken(SmallMixer({"label": 4, "hue": 3}, width=5, depth=2, kernel=3, patch=4))
     state = {name.replace("stages.", "s").replace("patches.", "p"): v for name, v in network.state_dict().items()}
-    pictures = torch.randn(2, 3, 16, 16)
+    images = torch.randn(2, 3, 16, 16)
     # Every 4 x 4 patch becomes 5 numbers: a product of matrices.
-    patches = pictures.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).flatten(3)
+    patches = images.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).flatten(3)
     x = (patches @ state["p0.weight"].flatten(1).T + state["p0.bias"]).permute(0, 3, 1, 2)
     x = normalised(F.gelu(x), state, "p2")
     for start in (0, 6):
@@ -91,8 +91,8 @@ def test_the_mixer_is_patches_then_places_and_channels_in_turn() -> None:
         x = torch.einsum("oc,bchw->bohw", matrix, x) + state[f"s{start + 3}.bias"][:, None, None]
         x = normalised(F.gelu(x), state, f"s{start + 5}")
     expected = x.mean((2, 3)) @ state["linear.weight"].T + state["linear.bias"]
-    torch.testing.assert_close(network(pictures), expected, rtol=1e-4, atol=1e-5)
-    assert network(pictures).shape == (2, 7)
+    torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-5)
+    assert network(images).shape == (2, 7)
 
 
 @pytest.mark.parametrize("sizes", [{"width": 0}, {"depth": 0}, {"kernel": 4}, {"patch": 0}, {"patch": 64}])
@@ -112,7 +112,7 @@ def test_no_network_of_ours_mixes_families() -> None:
 
 @pytest.mark.real
 def test_the_real_weights_classify_cifar10_as_published(real_data) -> None:
-    """91.73 % (ResNet-20) and 93.39 % (ResNet-56) on the whole test set; here 5,000 pictures, within 3.5 deviations."""
+    """91.73 % (ResNet-20) and 93.39 % (ResNet-56) on the whole test set; here 5,000 images, within 3.5 deviations."""
     from featinv.data import folder
 
     test = folder(real_data / "test", size=32)

@@ -25,7 +25,7 @@ def card_accuracies(column: int) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("column", "source"), [(1, "tiny"), (2, "scenes-vgg")])
-def test_the_accuracies_are_those_of_the_card(scenes, column: int, source: str) -> None:
+def test_the_accuracies_are_those_of_the_metadata(scenes, column: int, source: str) -> None:
     network = fi.encoders.tiny().network if source == "tiny" else fi.encoders.judge(source).network
     heads = [name if name != "label" else "shape" for name in network.heads]
     targets = dict(zip(network.heads, (scenes.factors[name] for name in heads), strict=True))
@@ -34,7 +34,7 @@ def test_the_accuracies_are_those_of_the_card(scenes, column: int, source: str) 
     assert set(claimed) == set(heads) == set(scenes.factors)
     for head, name in zip(network.heads, heads, strict=True):
         deviation = (claimed[name] * (1 - claimed[name]) / COUNT) ** 0.5
-        # Twenty comparisons: four deviations, and one picture for rates near 1.
+        # Twenty comparisons: four deviations, and one image for rates near 1.
         assert abs(measured[head] - claimed[name]) < 4 * deviation + 2 / COUNT, name
 
 

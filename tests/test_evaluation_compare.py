@@ -14,8 +14,8 @@ from evaluation_parts import (
     blurred,
     mean_image,
     perfect,
-    pictures,
     published,
+    some_images,
     unflat,
 )
 from PIL import Image
@@ -44,8 +44,8 @@ def board() -> Scoreboard:
 def test_controls_first_then_the_scorers_rows_then_attacks_in_the_given_order(board: Scoreboard) -> None:
     assert [(row.name, row.kind, row.role) for row in board.attacks] == [
         ("mean image", "control", "control"),
-        ("direct match", "control", "linkage"),
-        ("wrong vector (perfect)", "control", "wrong vector"),
+        ("feature linkage", "control", "linkage"),
+        ("mismatched features (perfect)", "control", "mismatched features"),
         ("blurred", "attack", "attack"),
         ("perfect", "attack", "attack"),
     ]
@@ -64,8 +64,8 @@ def test_pixel_metrics_agree_with_an_independent_evaluation(board: Scoreboard) -
     for row, (original, vector) in enumerate(
         zip(release.truth.uint8(np.arange(60)), release.features, strict=True)  # type: ignore[union-attr]
     ):
-        picture = blurred().reconstruct(torch.from_numpy(vector[None]))[0].permute(1, 2, 0).numpy()
-        eight_bit = np.round(picture * 255).astype(np.uint8) / 255
+        image = blurred().reconstruct(torch.from_numpy(vector[None]))[0].permute(1, 2, 0).numpy()
+        eight_bit = np.round(image * 255).astype(np.uint8) / 255
         original = original / 255
         psnr = peak_signal_noise_ratio(original, eight_bit, data_range=1.0)
         ssim = structural_similarity(
@@ -79,7 +79,7 @@ def test_pixel_metrics_agree_with_an_independent_evaluation(board: Scoreboard) -
         )
         assert board.per_image["blurred/psnr"][row] == pytest.approx(psnr, abs=1e-4)
         assert board.per_image["blurred/ssim"][row] == pytest.approx(ssim, abs=1e-4)
-        cells = [picture.reshape(8, 2, 8, 2, 3).mean((1, 3)) for picture in (original, eight_bit)]
+        cells = [image.reshape(8, 2, 8, 2, 3).mean((1, 3)) for image in (original, eight_bit)]
         low_pass_psnr = peak_signal_noise_ratio(*cells, data_range=1.0)
         assert board.per_image["blurred/low_pass_psnr"][row] == pytest.approx(low_pass_psnr, abs=1e-4)
         assert board.per_image["blurred/mse"][row] == pytest.approx(((original - eight_bit) ** 2).mean(), abs=1e-6)
@@ -90,13 +90,13 @@ def judged(images: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return features, images.mean((2, 3)).argmax(dim=1).numpy()
 
 
-@pytest.mark.parametrize("view", ["", "low-pass", "jpeg 75", "shift", "second", "wrong vector"])
+@pytest.mark.parametrize("view", ["", "low-pass", "jpeg 75", "shift", "second", "mismatched features"])
 def test_judged_numbers_agree_with_an_independent_evaluation(board: Scoreboard, view: str) -> None:
     release = published()
     originals = release.truth.batch(np.arange(60))  # type: ignore[union-attr]
     made = (blurred().reconstruct(torch.from_numpy(release.features)) * 255).round() / 255
     treated = {"low-pass": low_pass, "jpeg 75": jpeg_75, "shift": shift}.get(view, lambda images: images)(made)
-    if view == "wrong vector":
+    if view == "mismatched features":
         treated = made[derangement(60, 0)]
     (seen, labels), (true, true_labels) = judged(treated), judged(originals)
     key = f"/{view}" if view else ""
@@ -111,7 +111,7 @@ def test_judged_numbers_agree_with_an_independent_evaluation(board: Scoreboard, 
 
 @pytest.mark.parametrize("view", ["", "low-pass", "second"])
 def test_ranks_within_the_class_agree_with_an_independent_evaluation(board: Scoreboard, view: str) -> None:
-    """The candidates are the pictures that the first judge gives the same label, centred on their own mean."""
+    """The candidates are the images that the first judge gives the same label, centred on their own mean."""
     release = published()
     originals = release.truth.batch(np.arange(60))  # type: ignore[union-attr]
     made = (blurred().reconstruct(torch.from_numpy(release.features)) * 255).round() / 255
@@ -134,12 +134,12 @@ def test_ranks_within_the_class_agree_with_an_independent_evaluation(board: Scor
     assert board.protocol["classes"] == {"source": "the first judge", "count": 3}
 
 
-def test_labels_of_the_pictures_are_the_classes_and_one_alone_says_nothing() -> None:
+def test_labels_of_the_images_are_the_classes_and_one_alone_says_nothing() -> None:
     labels = np.array([0] * 30 + [1] * 29 + [2])
-    plain = pictures()
+    plain = some_images()
     labelled = ImageSet(plain.uint8(np.arange(60)), ids=plain.ids, labels=labels, classes=("a", "b", "c"))
     known = compare({"mean image": mean_image(), "perfect": perfect()}, published(labelled), [PoolJudge()], **FAST)
-    assert known.protocol["classes"] == {"source": "the private pictures", "count": 3}
+    assert known.protocol["classes"] == {"source": "the private images", "count": 3}
     auc = known.per_image["perfect/reid_auc/within class"]
     assert auc[:59].tolist() == [1.0] * 59
     assert auc[59] == 0.5
@@ -155,19 +155,19 @@ def test_clusters_are_asked_for_and_widen_the_intervals() -> None:
     one, ten = plain["blurred"].metrics["psnr"], clustered["blurred"].metrics["psnr"]
     assert (one.mean, one.n) == (ten.mean, ten.n)
     assert one != ten
-    with pytest.raises(BadInput, match="clusters: expected one id for each of 60 pictures, got 3"):
+    with pytest.raises(BadInput, match="clusters: expected one id for each of 60 images, got 3"):
         compare(attacks, published(), [PoolJudge()], clusters=[1, 2, 3], **FAST)
 
 
 def test_galleries_of_a_hundred_and_a_thousand_are_the_default() -> None:
     attacks = {"mean image": mean_image(), "perfect": perfect()}
-    assert compare(attacks, published(pictures(120)), [PoolJudge()], **FAST).protocol["galleries"] == [100]
+    assert compare(attacks, published(some_images(120)), [PoolJudge()], **FAST).protocol["galleries"] == [100]
     assert compare(attacks, published(), [PoolJudge()], **FAST).protocol["galleries"] == []
-    asked = compare(attacks, published(pictures(120)), [PoolJudge()], galleries=[], **FAST)
+    asked = compare(attacks, published(some_images(120)), [PoolJudge()], galleries=[], **FAST)
     assert asked.protocol["galleries"] == []
 
 
-def test_rates_and_means_are_those_of_the_pictures(board: Scoreboard) -> None:
+def test_rates_and_means_are_those_of_the_images(board: Scoreboard) -> None:
     row = board["blurred"]
     ranks, agreement = board.per_image["blurred/rank"], board.per_image["blurred/judge_agreement"]
     for k in (1, 10):
@@ -183,7 +183,7 @@ def test_rates_and_means_are_those_of_the_pictures(board: Scoreboard) -> None:
 
 
 def test_chance_of_agreement_is_the_share_of_the_commonest_label(board: Scoreboard) -> None:
-    _, labels = judged(pictures().batch(np.arange(60)))
+    _, labels = judged(some_images().batch(np.arange(60)))
     chance = np.bincount(labels).max() / 60
     assert {row.metrics["judge_agreement"].chance for row in board.attacks if row.role != "linkage"} == {chance}
 
@@ -194,16 +194,16 @@ def test_strength_is_the_excess_over_the_best_control(board: Scoreboard) -> None
     assert board["blurred"].metrics["attack_strength"] == excess_risk(hits["blurred"], max(controls), 60)
     assert hits[board.protocol["best_control"]] == max(controls)
     # The linkage finds everything, and must not be what an attack has to beat.
-    assert hits["direct match"] == 60 > max(controls)
+    assert hits["feature linkage"] == 60 > max(controls)
     for row in board.attacks:
         assert ("attack_strength" in row.metrics) == (row.kind == "attack")
 
 
-def test_a_wrong_vector_is_worth_nothing(board: Scoreboard) -> None:
-    wrong = board["wrong vector (perfect)"]
+def test_a_mismatched_features_is_worth_nothing(board: Scoreboard) -> None:
+    wrong = board["mismatched features (perfect)"]
     assert wrong.metrics["psnr"].mean < 30 < board["perfect"].metrics["psnr"].mean
     assert wrong.metrics["reid_top1"].mean == 0.0
-    assert board["perfect"].metrics_by["wrong vector"]["psnr"].mean == wrong.metrics["psnr"].mean
+    assert board["perfect"].metrics_by["mismatched features"]["psnr"].mean == wrong.metrics["psnr"].mean
     assert set(board["perfect"].metrics) - {"attack_strength"} == set(wrong.metrics)
 
 
@@ -214,7 +214,7 @@ def test_a_derangement_leaves_nothing_in_its_place(count: int) -> None:
     assert not (order == np.arange(count)).any()
 
 
-def test_a_constant_picture_stays_at_chance(board: Scoreboard) -> None:
+def test_a_constant_image_stays_at_chance(board: Scoreboard) -> None:
     for k in (1, 10):
         interval = board["mean image"].metrics[f"reid_top{k}"]
         assert interval.mean == pytest.approx(interval.chance)
@@ -222,21 +222,21 @@ def test_a_constant_picture_stays_at_chance(board: Scoreboard) -> None:
 
 def test_views_hold_what_was_asked_for(board: Scoreboard) -> None:
     plain = ["low-pass", "jpeg 75", "shift", "second"]
-    others = ["gallery 20", "within class", "wrong vector", *(f"within class, {view}" for view in plain)]
-    others += [f"wrong vector ({view})" for view in plain]
+    others = ["gallery 20", "within class", "mismatched features", *(f"within class, {view}" for view in plain)]
+    others += [f"mismatched features ({view})" for view in plain]
     assert set(board["perfect"].metrics_by) == {*plain, *others}
     assert set(board["perfect"].metrics_by["within class"]) == {
         *("reid_top1", "reid_top10", "reid_mrr", "reid_auc", "attack_strength")
     }
     assert set(board["perfect"].metrics_by["within class, shift"]) == {"reid_auc"}
-    assert set(board["perfect"].metrics_by["wrong vector (second)"]) == {"judge_agreement"}
-    assert set(board["direct match"].metrics) == {"reid_top1", "reid_top10", "reid_mrr", "reid_auc"}
-    assert list(board["direct match"].metrics_by) == ["gallery 20"]
+    assert set(board["perfect"].metrics_by["mismatched features (second)"]) == {"judge_agreement"}
+    assert set(board["feature linkage"].metrics) == {"reid_top1", "reid_top10", "reid_mrr", "reid_auc"}
+    assert list(board["feature linkage"].metrics_by) == ["gallery 20"]
 
 
 def test_the_protocol_says_who_saw_what(board: Scoreboard) -> None:
     protocol = board.protocol
-    assert protocol["private"] == {"count": 60, "size": SIZE, "fingerprint": pictures().fingerprint}
+    assert protocol["private"] == {"count": 60, "size": SIZE, "fingerprint": some_images().fingerprint}
     assert [judge["name"] for judge in protocol["judges"]] == ["pool", "second"]
     assert protocol["galleries"] == [20]
     assert protocol["chance"]["reid_top10"] == pytest.approx(1 / 6)
@@ -256,8 +256,8 @@ def test_neither_batches_nor_the_order_of_rows_change_a_number(board: Scoreboard
         assert values.astype(float) == pytest.approx(again.per_image[key].astype(float), abs=1e-5), key
 
 
-def test_every_picture_is_scored_once_in_order() -> None:
-    """A prepared loader repeats pictures to fill its last batch; one unpadded pass does not (rule 6)."""
+def test_every_image_is_scored_once_in_order() -> None:
+    """A prepared loader repeats images to fill its last batch; one unpadded pass does not (rule 6)."""
     asked: list[int] = []
 
     def watching(features: Tensor) -> Tensor:
@@ -278,7 +278,7 @@ def test_reconstructions_are_scored_as_8_bit_files() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2.0, -1.0])
-def test_what_is_no_picture_is_named_and_counted_as_the_worst(value: float) -> None:
+def test_what_is_no_image_is_named_and_counted_as_the_worst(value: float) -> None:
     truth = published().truth
     assert truth is not None
 
@@ -290,8 +290,8 @@ def test_what_is_no_picture_is_named_and_counted_as_the_worst(value: float) -> N
 
     board = compare({"mean image": mean_image(), "spoiled": Stub(spoiled)}, published(), [PoolJudge()], **FAST)
     row = board["spoiled"]
-    assert any("1 reconstructions were no pictures" in note for note in row.notes)
-    assert "1 reconstructions were no pictures" in str(board)
+    assert any("1 reconstructions were no images" in note for note in row.notes)
+    assert "1 reconstructions were no images" in str(board)
     assert row.metrics["psnr"].n == row.metrics["reid_top1"].n == 60
     assert board.per_image["spoiled/failed"].tolist() == [row == 40 for row in range(60)]
     for metric, worse in (("mse", max), ("psnr", min), ("ssim", min), ("judge_cosine", min)):
@@ -311,27 +311,27 @@ def test_an_attack_that_fails_everywhere_is_no_better_than_the_worst() -> None:
     assert board["broken"].metrics["psnr"].mean == 0.0
 
 
-def test_few_pictures_have_no_strength_and_the_note_says_so() -> None:
-    board = compare({"grey": mean_image(), "perfect": perfect()}, published(pictures(10)), [PoolJudge()], **FAST)
+def test_few_images_have_no_strength_and_the_note_says_so() -> None:
+    board = compare({"grey": mean_image(), "perfect": perfect()}, published(some_images(10)), [PoolJudge()], **FAST)
     assert "attack_strength" not in board["perfect"].metrics
     assert any("attack_strength not measured" in note for note in board["perfect"].notes)
 
 
-def test_without_the_victim_there_is_no_direct_match() -> None:
+def test_without_the_victim_there_is_no_feature_linkage() -> None:
     whole = published()
-    release = Release(whole.features, whole.card, whole.truth)
+    release = Release(whole.features, whole.metadata, whole.truth)
     board = compare({"grey": mean_image(), "perfect": perfect()}, release, [PoolJudge()], **FAST)
-    assert "direct match" not in [row.name for row in board.attacks]
+    assert "feature linkage" not in [row.name for row in board.attacks]
 
 
-def test_noise_that_nobody_can_repeat_weakens_the_direct_match() -> None:
-    truth = pictures()
+def test_noise_that_nobody_can_repeat_weakens_the_feature_linkage() -> None:
+    truth = some_images()
     victim = Victim(FlatEncoder(), fi.defences.GaussianNoise(3.0))
     release = fi.release(victim, truth)
     board = compare(
         {"grey": mean_image(), "clamped": Stub(lambda f: unflat(f).clamp(0, 1))}, release, [PoolJudge()], **FAST
     )
-    assert board["direct match"].metrics["reid_top1"].mean < 0.9
+    assert board["feature linkage"].metrics["reid_top1"].mean < 0.9
 
 
 # What it refuses.
@@ -344,23 +344,23 @@ def refuse(match: str, attacks: dict[str, Any] | None = None, **changes: Any) ->
 
 
 def test_refuses_galleries_larger_than_the_private_set() -> None:
-    refuse("gallery of 1000 asked for, 60 private pictures given", galleries=[1000])
+    refuse("gallery of 1000 asked for, 60 private images given", galleries=[1000])
 
 
-def test_refuses_a_release_without_pictures_or_with_one() -> None:
+def test_refuses_a_release_without_images_or_with_one() -> None:
     whole = published()
-    refuse("needs the private pictures", release=Release(whole.features, whole.card))
-    refuse("at least 2 private pictures, got 1", release=published(pictures(1)))
+    refuse("needs the private images", release=Release(whole.features, whole.metadata))
+    refuse("at least 2 private images, got 1", release=published(some_images(1)))
 
 
-def test_refuses_other_private_pictures_than_those_released() -> None:
-    released = fi.release(Victim(FlatEncoder()), pictures())
-    refuse("got others", release=Release(released.features, released.card, pictures(seed=1), released.victim))
+def test_refuses_other_private_images_than_those_released() -> None:
+    released = fi.release(Victim(FlatEncoder()), some_images())
+    refuse("got others", release=Release(released.features, released.metadata, some_images(seed=1), released.victim))
 
 
 def test_duplicates_are_written_down() -> None:
     overlap = fi.data.Overlap(exact=[], near=[("a", "b"), ("a", "c")])
-    board = compare({"grey": mean_image()}, published(), [PoolJudge()], public=pictures(9), overlap=overlap, **FAST)
+    board = compare({"grey": mean_image()}, published(), [PoolJudge()], public=some_images(9), overlap=overlap, **FAST)
     assert board.protocol["overlap"] == {"exact": 0, "near": 2}
     assert board.protocol["public"]["count"] == 9
 
@@ -369,15 +369,15 @@ def test_refuses_empty_batches() -> None:
     refuse("batch_size: expected at least 1, got 0", batch_size=0)
 
 
-def test_large_pictures_come_in_smaller_batches() -> None:
-    assert Panel.prepare(pictures(4, size=2048), [PoolJudge()], batch_size=256).batch_size == 1
+def test_large_images_come_in_smaller_batches() -> None:
+    assert Panel.prepare(some_images(4, size=2048), [PoolJudge()], batch_size=256).batch_size == 1
 
 
 def test_refuses_no_judges_and_judges_of_one_name() -> None:
     refuse("at least one, of another family", judges=[])
     refuse("two are called 'pool'", judges=[PoolJudge(), PoolJudge()])
     refuse("two are called 'pool' and 'Pool'", judges=[PoolJudge(), PoolJudge("Pool")])
-    for name in ("low-pass", "gallery 100", "wrong vector", "within class, x", "wrong vector, x", ""):
+    for name in ("low-pass", "gallery 100", "mismatched features", "within class, x", "mismatched features, x", ""):
         refuse("another view of the scoreboard", judges=[PoolJudge(), PoolJudge(name)])
 
 
@@ -403,7 +403,7 @@ def test_refuses_the_victim_as_its_own_judge() -> None:
         layer="avgpool",
     )
     assert judge.fingerprint != encoder.fingerprint
-    release = fi.release(Victim(encoder), pictures(20))
+    release = fi.release(Victim(encoder), some_images(20))
     attack = Stub(lambda features: torch.full((len(features), 3, SIZE, SIZE), 0.5), kind="control")
     refuse("victim's own network", {"grey": attack}, release=release, judges=[judge])
 
@@ -449,7 +449,7 @@ def test_refuses_a_table_without_a_control() -> None:
 
 
 def test_refuses_an_attack_fitted_on_another_victim() -> None:
-    other = published(fingerprint="other weights").card
+    other = published(fingerprint="other weights").metadata
     refuse("^perfect: features", {"grey": mean_image(), "perfect": Stub(unflat, victim=other)})
 
 
@@ -498,9 +498,9 @@ def test_shift_moves_by_a_32nd_and_repeats_the_edge(size: int, step: int) -> Non
 
 
 def test_jpeg_is_pillows() -> None:
-    images = pictures(3, size=32).batch(np.arange(3))
+    images = some_images(3, size=32).batch(np.arange(3))
     coded = jpeg_75(images)
-    for image, ours in zip(pictures(3, size=32).uint8(np.arange(3)), coded, strict=True):
+    for image, ours in zip(some_images(3, size=32).uint8(np.arange(3)), coded, strict=True):
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "JPEG", quality=75)
         assert np.array_equal(
@@ -525,20 +525,20 @@ def seen_through(seed: int, layer: str, size: int) -> fi.encoders.Encoder:
 class Barring(Stub):
     """An attack that was loaded: it remembers the fingerprints of its networks and has none of them."""
 
-    def __init__(self, barred: frozenset[str]) -> None:
+    def __init__(self, excluded: frozenset[str]) -> None:
         super().__init__(lambda vectors: unflat(vectors))
-        self.barred = barred
+        self.excluded_judges = excluded
 
 
 def test_refuses_a_judge_whose_weights_an_attack_learnt_to_please() -> None:
     eyes = seen_through(0, "stem", 32)
     loss = fi.losses.Perceptual(eyes) + fi.losses.L1()
     discriminator = fi.discriminators.Projection(fi.discriminators.FrozenFeatures(eyes, 32, layers=["stem"]), 5)
-    for barred in (loss.fingerprints, discriminator.fingerprints):
-        attacks = {"grey": mean_image(), "gan": Barring(barred)}
+    for excluded in (loss.fingerprints, discriminator.fingerprints):
+        attacks = {"grey": mean_image(), "gan": Barring(excluded)}
         refuse("'small' has the weights of a network .* 'gan' was trained with", attacks, judges=[small_judge(0)])
         inside = Stub(lambda vectors: unflat(vectors))
-        inside.attack = Barring(barred)  # type: ignore[attr-defined]
+        inside.attack = Barring(excluded)  # type: ignore[attr-defined]
         refuse("learnt to please it", {"grey": mean_image(), "wrapped": inside}, judges=[small_judge(0)])
         # Another network of the same architecture may judge.
         compare(attacks, published(), [small_judge(1)], **FAST)
@@ -548,7 +548,7 @@ def test_refuses_the_network_of_a_loss_after_the_attack_was_saved_and_loaded(tmp
     pairs = fi.testing.synthetic_pairs(feature_shape=(3 * SIZE * SIZE,), size=SIZE)
     objective = fi.losses.MSE() + fi.losses.FeatureConsistency(seen_through(0, "avgpool", SIZE), views=0)
     decoder = fi.decoders.Upsampling(3 * SIZE * SIZE, SIZE, width=8, channels=4)
-    attack = fi.attacks.DecoderAttack(decoder, objective, fi.Training(pictures=16, batch_size=16, holdout=8))
+    attack = fi.attacks.DecoderAttack(decoder, objective, fi.Training(images=16, batch_size=16, holdout=8))
     attack.fit(pairs, progress=False)
     fi.attacks.save_attack(attack, tmp_path / "attack")
     loaded = fi.attacks.load_attack(tmp_path / "attack")

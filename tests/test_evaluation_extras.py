@@ -1,11 +1,11 @@
-"""What is measured when asked for: distances of distributions, recited pictures, attributes, the target's cosine."""
+"""What is measured when asked for: distances of distributions, recited images, attributes, the target's cosine."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.linalg
-from evaluation_parts import PoolJudge, Stub, blurred, mean_image, perfect, pictures, published
+from evaluation_parts import PoolJudge, Stub, blurred, mean_image, perfect, published, some_images
 from torch import Tensor, nn
 
 import featinv as fi
@@ -60,16 +60,16 @@ def test_fid_covers_a_repetition() -> None:
     assert pytest.approx(found.mean, rel=0.2) == 0.3**2 * 6
 
 
-def test_too_few_pictures_are_refused_in_words() -> None:
-    with pytest.raises(BadInput, match="kernel distance: expected at least 200 pictures on 8 features, got 199"):
+def test_too_few_images_are_refused_in_words() -> None:
+    with pytest.raises(BadInput, match="kernel distance: expected at least 200 images on 8 features, got 199"):
         kernel_distance(rows(199, 8, 0), rows(199, 8, 1))
-    with pytest.raises(BadInput, match="frechet distance: expected at least 1,000 pictures on 8 features, got 999"):
+    with pytest.raises(BadInput, match="frechet distance: expected at least 1,000 images on 8 features, got 999"):
         frechet_distance(rows(999, 8, 0), rows(999, 8, 1))
-    with pytest.raises(BadInput, match="frechet distance: expected at least 1,200 pictures on 600 features, got 1,000"):
+    with pytest.raises(BadInput, match="frechet distance: expected at least 1,200 images on 600 features, got 1,000"):
         frechet_distance(rows(1000, 600, 0), rows(1000, 600, 1))
 
 
-def test_reciting_is_being_nearer_to_a_training_picture() -> None:
+def test_reciting_is_being_nearer_to_a_training_image() -> None:
     public, original = rows(50, 6, 0), rows(40, 6, 1)
     assert all(answer.all() for answer in memorisation(public[:40], original, public))
     assert not memorisation(original, original, public)[0].any()
@@ -88,7 +88,7 @@ def test_reciting_is_being_nearer_to_a_training_picture() -> None:
 
 
 def test_a_reconstruction_that_recites_nothing_has_a_public_neighbour_by_chance() -> None:
-    """Hand-derived: of M + N - 1 pictures that are alike, the nearest is a public one in M / (M + N - 1) cases."""
+    """Hand-derived: of M + N - 1 images that are alike, the nearest is a public one in M / (M + N - 1) cases."""
     public, original = rows(700, 8, 0), rows(301, 8, 1)
     _, found = memorisation(rows(301, 8, 2), original, public)
     assert abs(found.mean() - 0.7) < 3.5 * np.sqrt(0.7 * 0.3 / 301)
@@ -108,7 +108,7 @@ def test_a_probe_reads_what_is_there_and_no_more(count: int, width: int) -> None
 @pytest.fixture(scope="module")
 def board() -> Scoreboard:
     """Classes are the brightest channel, which vectors and good reconstructions show and grey ones do not."""
-    plain = pictures(240)
+    plain = some_images(240)
     brightest = plain.batch(np.arange(240)).mean((2, 3)).argmax(1).numpy()
     truth = ImageSet(
         plain.uint8(np.arange(240)),
@@ -117,7 +117,7 @@ def board() -> Scoreboard:
         factors={"alone": np.arange(240), "brightest": brightest},
     )
     attacks = {"mean image": mean_image(), "blurred": blurred(), "perfect": perfect()}
-    return compare(attacks, published(truth), [PoolJudge()], metrics="full", public=pictures(100, seed=9), **FAST)
+    return compare(attacks, published(truth), [PoolJudge()], metrics="full", public=some_images(100, seed=9), **FAST)
 
 
 def test_everything_is_measured_or_said_why_not(board: Scoreboard) -> None:
@@ -125,8 +125,8 @@ def test_everything_is_measured_or_said_why_not(board: Scoreboard) -> None:
     assert protocol["panel"] == ["judge_kd", "memorised", "attributes", "target_cosine"]
     assert set(protocol["panel"]) | set(protocol["not_measured"]) == set(ON_REQUEST)
     why = protocol["not_measured"]
-    assert why["ms_ssim"] == "five scales need pictures of 176 px, these have 16"
-    assert why["judge_fd"] == "expected at least 1,000 pictures on 1 features, got 240"
+    assert why["ms_ssim"] == "five scales need images of 176 px, these have 16"
+    assert why["judge_fd"] == "expected at least 1,000 images on 1 features, got 240"
     assert "no sound ImageNet weights of alexnet" in why["lpips"]
     assert "/" not in why["lpips"]
     text = str(board)
@@ -137,22 +137,22 @@ def test_everything_is_measured_or_said_why_not(board: Scoreboard) -> None:
 def test_what_is_measured_is_right(board: Scoreboard) -> None:
     assert board["perfect"].metrics["memorised"].mean == 0
     assert board["mean image"].metrics["memorised"].mean > 0.5
-    assert board["blurred"].metrics["nearest_is_public"].chance == pytest.approx(100 / 339)
+    assert board["blurred"].metrics["nearest_public_rate"].chance == pytest.approx(100 / 339)
     assert board["perfect"].metrics["target_cosine"].mean == pytest.approx(1)
     assert board["blurred"].metrics["target_cosine"].mean < 0.999
     assert np.isfinite(board["mean image"].metrics["judge_kd"].mean)
-    assert "wrong vector (perfect)" in [row.name for row in board.attacks]
-    assert "judge_kd" not in board["wrong vector (perfect)"].metrics
+    assert "mismatched features (perfect)" in [row.name for row in board.attacks]
+    assert "judge_kd" not in board["mismatched features (perfect)"].metrics
 
 
 def test_attributes_stand_beside_the_vector_the_original_and_the_prior(board: Scoreboard) -> None:
-    card = board.protocol["attributes"]
-    assert set(card) == {"label"}  # one value a picture is no attribute, and neither are the labels once more
+    metadata = board.protocol["attributes"]
+    assert set(metadata) == {"label"}  # one value an image is no attribute, and neither are the labels once more
     found = {row: board[row].metrics["attribute label"] for row in ("mean image", "blurred", "perfect")}
-    assert {interval.chance for interval in found.values()} == {card["label"]["prior"]}
-    assert found["perfect"].mean == card["label"]["original"]["mean"] > 0.6
+    assert {interval.chance for interval in found.values()} == {metadata["label"]["prior"]}
+    assert found["perfect"].mean == metadata["label"]["original"]["mean"] > 0.6
     assert found["mean image"].high < found["blurred"].low
-    assert card["label"]["vector"]["mean"] > card["label"]["prior"]
+    assert metadata["label"]["vector"]["mean"] > metadata["label"]["prior"]
     assert board.per_image["perfect/attribute label"].dtype == bool
 
 
@@ -163,7 +163,7 @@ def test_what_was_read_off_the_vectors_is_no_longer_untried(board: Scoreboard) -
     assert "reading other attributes than the 4 measured ones from the vectors" in many
     plain = compare({"mean image": mean_image(), "perfect": perfect()}, published(), [PoolJudge()], **FAST)
     assert plain.leak_level is not None
-    assert "reading attributes from the vectors without any picture" in plain.leak_level.not_tried
+    assert "reading attributes from the vectors without any image" in plain.leak_level.not_tried
 
 
 def test_the_extras_are_saved_and_read_back(board: Scoreboard, tmp_path: Any) -> None:
@@ -182,7 +182,7 @@ def test_the_default_measures_none_of_it_and_says_how_to() -> None:
     assert "Not measured" not in str(known)
     some = compare(attacks, published(), [PoolJudge()], metrics=["target_cosine", "memorised"], **FAST)
     assert some.protocol["panel"] == ["target_cosine"]
-    assert some.protocol["not_measured"]["memorised"] == "the public pictures are not at hand; give public="
+    assert some.protocol["not_measured"]["memorised"] == "the public images are not at hand; give public="
     with pytest.raises(
         BadInput, match="metrics: no metric 'vmaf'; There are ms_ssim, lpips, .*, or 'default' or 'full'"
     ):
@@ -195,7 +195,7 @@ def test_a_failed_reconstruction_is_the_worst_of_every_extra() -> None:
         images[0] = float("nan")
         return images
 
-    truth = pictures(220)
+    truth = some_images(220)
     attacks = {"mean image": mean_image(), "broken": Stub(broken)}
     known = compare(
         attacks, published(truth), [PoolJudge()], metrics=["judge_kd", "target_cosine", "memorised"], **FAST
@@ -204,7 +204,7 @@ def test_a_failed_reconstruction_is_the_worst_of_every_extra() -> None:
     assert failed.any()
     assert known.per_image["broken/target_cosine"][failed].max() == known.per_image["mean image/target_cosine"].min()
     assert known.per_image["broken/reid_auc/within class"][failed].tolist() == [0.0] * int(failed.sum())
-    assert "reconstructions were no pictures" in " ".join(known["broken"].notes)
+    assert "reconstructions were no images" in " ".join(known["broken"].notes)
     assert np.isfinite(known["broken"].metrics["judge_kd"].mean)
 
 
@@ -229,7 +229,7 @@ def test_a_metric_does_not_judge_an_attack_that_learnt_from_its_network(monkeypa
     assert "lpips" in known["perfect"].metrics
     assert "lpips" not in known["pleasing"].metrics
     assert "lpips not measured: the attack was trained with the weights of its network" in known["pleasing"].notes
-    assert "lpips/wrong vector" in {key.removeprefix("perfect/") for key in known.per_image}
+    assert "lpips/mismatched features" in {key.removeprefix("perfect/") for key in known.per_image}
     verdict = known.versus("perfect", "pleasing")
     assert verdict.families["perceptual"].side == "not measured"
     assert known.versus("perfect", "mean image").families["perceptual"].side == "better"

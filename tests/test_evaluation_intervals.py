@@ -119,8 +119,8 @@ def test_excess_risk_covers_the_truth(rate: float, control: float, n: int) -> No
     assert 0.935 <= inside / studies <= 0.99
 
 
-def test_excess_risk_is_careful_when_both_find_the_same_pictures() -> None:
-    """Pairing is ignored: where attack and control succeed on the same pictures, the interval is too wide."""
+def test_excess_risk_is_careful_when_both_find_the_same_images() -> None:
+    """Pairing is ignored: where attack and control succeed on the same images, the interval is too wide."""
     generator = np.random.default_rng(1)
     inside, studies, truth = 0, 2000, (0.3 - 0.2) / 0.8
     for _ in range(studies):
@@ -163,6 +163,6 @@ def test_pairs_see_what_separate_intervals_cannot() -> None:
     assert swapped.high < 0
 
 
-def test_pairs_need_the_same_pictures() -> None:
-    with pytest.raises(BadInput, match="same pictures, got 5 and 4"):
+def test_pairs_need_the_same_images() -> None:
+    with pytest.raises(BadInput, match="same images, got 5 and 4"):
         paired(np.arange(5.0), np.arange(4.0))

@@ -100,23 +100,24 @@ def test_a_control_that_reads_the_vectors_counts_and_what_the_scorer_made_does_n
 
 def test_nothing_shown_says_what_would_have_been() -> None:
     found = study("not shown").assess()
-    assert set(found.smallest) == {"L1", "L2", "L3", "L4"}
+    assert set(found.minimum_detectable_effect) == {"L1", "L2", "L3", "L4"}
     # By hand for L2: 12 tests, four views of power .8^(1/4), a uniform position of variance 1/12.
     normal = scipy.stats.norm
     reach = normal.ppf(1 - 0.025 / 12) + normal.ppf(0.8**0.25)
-    assert found.smallest["L2"] == pytest.approx(0.5 + reach / np.sqrt(12_000), abs=1e-9)
-    assert 0.1 < found.smallest["L1"] < 0.2
-    assert 0.05 < found.smallest["L3"] < 0.1
+    assert found.minimum_detectable_effect["L2"] == pytest.approx(0.5 + reach / np.sqrt(12_000), abs=1e-9)
+    assert 0.1 < found.minimum_detectable_effect["L1"] < 0.2
+    assert 0.05 < found.minimum_detectable_effect["L3"] < 0.1
     assert "No leak was shown by the 3 controls and attacks tried." in found.sentence
-    assert "With 1,000 private pictures" in found.sentence
-    assert f"{100 * found.smallest['L2']:.1f} % of its kind" in found.sentence
+    assert "With 1,000 private images" in found.sentence
+    assert f"{100 * found.minimum_detectable_effect['L2']:.1f} % of its kind" in found.sentence
     assert "no proof of anonymity" in found.sentence
     assert "safe" not in str(found)
 
 
-def test_more_pictures_show_smaller_leaks() -> None:
+def test_more_images_show_smaller_leaks() -> None:
     small, large = (
-        board({"a": simulated(np.random.default_rng(0), count=count)}).assess().smallest for count in (200, 5000)
+        board({"a": simulated(np.random.default_rng(0), count=count)}).assess().minimum_detectable_effect
+        for count in (200, 5000)
     )
     for level in ("L1", "L2", "L4"):
         assert large[level] < small[level]
@@ -126,7 +127,7 @@ def test_more_pictures_show_smaller_leaks() -> None:
     ("level", "words"),
     [
         ("L1", "whose kind a judge recognises for"),
-        ("L2", "of the other pictures of its kind"),
+        ("L2", "of the other images of its kind"),
         ("L3", "found first among 1,000 candidates for"),
         ("L4", "level L4, recognisable"),
     ],
@@ -138,7 +139,7 @@ def test_the_sentence_can_be_quoted(level: str, words: str) -> None:
     assert found.sentence.endswith("At least this much leaks under this budget; a stronger attack may show more.")
     best = max((one for one in found.evidence if one.shown), key=lambda one: one.level)
     assert f"{100 * best.value.low:.1f} %" in found.sentence
-    assert "5,000 public pictures; 1,000 private pictures; mean image (1,000 parameters" in found.budget
+    assert "5,000 public images; 1,000 private images; mean image (1,000 parameters" in found.budget
     assert "people as judges" in found.not_tried
     assert "a second independent judge" in found.not_tried
     assert str(found).startswith(f"Level {level} (")
@@ -198,7 +199,7 @@ def test_more_than_a_thousand_candidates_are_brought_back_to_a_thousand() -> Non
 
 
 def test_clusters_ask_for_more() -> None:
-    """Fifty people, twenty pictures each, that are found or missed together."""
+    """Fifty people, twenty images each, that are found or missed together."""
     generator = np.random.default_rng(0)
     ids = np.repeat(np.arange(50), 20)
     row = simulated(generator)
@@ -209,7 +210,7 @@ def test_clusters_ask_for_more() -> None:
     p = [next(one.p for one in known.assess().evidence if one.level == "L3") for known in (plain, clustered)]
     assert p[0] < 1e-10
     assert p[1] > 0.01
-    assert clustered.assess().smallest["L1"] > plain.assess().smallest["L1"] + 0.1
+    assert clustered.assess().minimum_detectable_effect["L1"] > plain.assess().minimum_detectable_effect["L1"] + 0.1
 
 
 def test_without_an_independent_judge_nothing_is_measured() -> None:

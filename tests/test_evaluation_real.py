@@ -1,6 +1,6 @@
 """The figures of an independent evaluation on real CIFAR-10, to the last digit that it printed.
 
-ResNet-20's 64-d pooled features, 50,000 training pairs, 5,000 test pictures, ResNet-56 as the (sibling) judge. The
+ResNet-20's 64-d pooled features, 50,000 training pairs, 5,000 test images, ResNet-56 as the (sibling) judge. The
 other side was written apart from this library: PSNR, SSIM as torchmetrics averages it (border included), and ranks by
 cosine.
 """
@@ -55,7 +55,7 @@ def test_figures_agree_with_the_independent_evaluation(
     assert metrics["psnr"].mean == pytest.approx(psnr, abs=5.1e-4)
     assert metrics["judge_cosine"].mean == pytest.approx(cosine, abs=5.1e-4)
     assert metrics["judge_agreement"].mean == pytest.approx(agreement, abs=5.1e-4)
-    # Float noise of another machine may move a picture or two across the border of a rank.
+    # Float noise of another machine may move an image or two across the border of a rank.
     assert metrics["reid_top1"].mean == pytest.approx(top1, abs=4.1e-4)
     assert metrics["reid_top10"].mean == pytest.approx(top10, abs=4.1e-4)
     assert bordered_ssim(attacks[name], release) == pytest.approx(similarity, abs=5.1e-5)

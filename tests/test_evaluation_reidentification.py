@@ -71,7 +71,7 @@ def test_everything_equal_is_the_worst_rank() -> None:
     assert ranks(np.tile(features(30, 4, 0).mean(axis=0, dtype=np.float64), (30, 1)), features(30, 4, 0)).min() == 30
 
 
-def test_one_picture_for_all_is_chance_and_no_more() -> None:
+def test_one_image_for_all_is_chance_and_no_more() -> None:
     """A constant reconstruction ranks every original once: each rank from 1 to N occurs exactly once."""
     gallery = features(200, 16, 0)
     found = ranks(np.tile(gallery[:1] + 0.5, (200, 1)), gallery)
@@ -92,7 +92,7 @@ def test_random_features_are_at_chance() -> None:
     assert found.mean() == pytest.approx(1000.5, rel=0.05)
 
 
-def test_the_order_of_the_pictures_does_not_matter() -> None:
+def test_the_order_of_the_images_does_not_matter() -> None:
     gallery, reconstructed = features(80, 8, 0), features(80, 8, 0) + features(80, 8, 1)
     order = np.random.default_rng(0).permutation(80)
     assert ranks(reconstructed[order], gallery[order]).tolist() == ranks(reconstructed, gallery)[order].tolist()
@@ -115,7 +115,7 @@ def test_what_is_not_finite_is_found_last() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(2, 300).flatmap(lambda n: st.tuples(st.just(n), st.integers(2, n), st.integers(0, 99))))
-def test_galleries_score_every_picture_once_among_exactly_their_size(case: tuple[int, int, int]) -> None:
+def test_galleries_score_every_image_once_among_exactly_their_size(case: tuple[int, int, int]) -> None:
     count, size, seed = case
     blocks = _blocks(count, size, seed)
     assert all(len(block) == size == len(set(block.tolist())) for block, _ in blocks)
@@ -152,7 +152,7 @@ def test_chance() -> None:
 
 def test_refusals() -> None:
     gallery = features(12, 4, 0)
-    with pytest.raises(BadInput, match="gallery of 1000 asked for, 12 private pictures given"):
+    with pytest.raises(BadInput, match="gallery of 1000 asked for, 12 private images given"):
         ranks(gallery, gallery, size=1000)
     with pytest.raises(BadInput, match="at least 2 candidates"):
         ranks(gallery, gallery, size=1)
@@ -160,5 +160,5 @@ def test_refusals() -> None:
     broken[0, 0] = np.nan
     with pytest.raises(BadInput, match="originals are not finite"):
         ranks(gallery, broken)
-    with pytest.raises(BadInput, match="one row a picture in both"):
+    with pytest.raises(BadInput, match="one row an image in both"):
         ranks(gallery, gallery[:5].repeat(2, axis=1).reshape(10, 4))

@@ -18,7 +18,7 @@ def hits(rows: int, count: int, seed: int) -> np.ndarray:
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(2, 400))
-def test_mcnemar_is_the_binomial_test_of_the_discordant_pictures(seed: int, count: int) -> None:
+def test_mcnemar_is_the_binomial_test_of_the_discordant_images(seed: int, count: int) -> None:
     rows = hits(3, count, seed)
     ours = mcnemar(rows)
     for i in range(3):
@@ -29,7 +29,7 @@ def test_mcnemar_is_the_binomial_test_of_the_discordant_pictures(seed: int, coun
 
 
 def test_mcnemar_by_hand() -> None:
-    # Five pictures that only the first finds, none that only the second: 1/2^5, and twice that for two sides.
+    # Five images that only the first finds, none that only the second: 1/2^5, and twice that for two sides.
     rows = np.array([[1] * 5 + [1, 0], [0] * 5 + [1, 0]], dtype=bool)
     assert mcnemar(rows)[0, 1] == pytest.approx(1 / 32)
     assert mcnemar(rows)[1, 0] == 1.0
@@ -81,7 +81,7 @@ def test_holm_holds_the_rate_of_any_false_alarm() -> None:
     assert 0.035 < alarms / 4000 < 0.062
 
 
-# Clusters: ten pictures of one person are not ten people.
+# Clusters: ten images of one person are not ten people.
 
 
 def people(seed: int, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -121,10 +121,10 @@ def test_clusters_of_one_change_nothing() -> None:
     assert paired(rows[0], rows[1], clusters=ids, resamples=500).mean == pytest.approx((rows[0] - rows[1]).mean())
 
 
-def test_a_rate_of_clusters_is_worth_fewer_pictures() -> None:
+def test_a_rate_of_clusters_is_worth_fewer_images() -> None:
     ids = np.repeat(np.arange(30), 10)
     together = np.repeat(np.arange(30) < 9, 10)
-    # Whole clusters are hit or missed: 300 pictures are worth 29 (30 with the variance's n - 1).
+    # Whole clusters are hit or missed: 300 images are worth 29 (30 with the variance's n - 1).
     assert rate(together, clusters=ids).low == pytest.approx(wilson(9, 30).low, abs=0.01)
     assert rate(together, clusters=ids).n == 300
     assert rate(together) == wilson(90, 300)
@@ -134,7 +134,7 @@ def test_a_rate_of_clusters_is_worth_fewer_pictures() -> None:
 
 
 def test_clusters_must_fit() -> None:
-    with pytest.raises(BadInput, match="one id for each of 5 pictures, got 4"):
+    with pytest.raises(BadInput, match="one id for each of 5 images, got 4"):
         bootstrap(np.arange(5.0), clusters=np.arange(4))
     with pytest.raises(BadInput, match="at least 2 different ids"):
         bootstrap(np.arange(5.0), clusters=np.zeros(5, dtype=int))
@@ -167,5 +167,5 @@ def test_seeds_are_a_second_level(seeds: int, others: int, spread: float) -> Non
 def test_one_seed_a_side_is_the_paired_test() -> None:
     values = np.random.default_rng(0).normal(size=(2, 40))
     assert seeds_greater(values[:1], values[1:]) == pytest.approx(greater(values)[0, 1])
-    with pytest.raises(BadInput, match="same pictures, got 40 and 39"):
+    with pytest.raises(BadInput, match="same images, got 40 and 39"):
         hierarchical(values[:1], values[1:, :39])

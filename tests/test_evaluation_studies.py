@@ -10,16 +10,16 @@ from simulated_boards import board, simulated
 
 from featinv.evaluation import LeakLevel
 
-PICTURES, ATTACKS = 1000, 10
+IMAGES, ATTACKS = 1000, 10
 
 
 def null_study(seed: int, *, priors: float) -> tuple[LeakLevel, list[str]]:
     """Ten attacks that know nothing; `priors` (dB) is how far their guesses differ in quality."""
     generator = np.random.default_rng([seed, 7])
-    hard = generator.normal(0, 2, PICTURES)
+    hard = generator.normal(0, 2, IMAGES)
     rows = {
         f"attack {number}": simulated(
-            generator, count=PICTURES, hardness=hard, quality=priors * float(generator.normal())
+            generator, count=IMAGES, hardness=hard, quality=priors * float(generator.normal())
         )
         for number in range(ATTACKS)
     }
@@ -44,7 +44,7 @@ def test_attacks_that_know_nothing_raise_an_alarm_in_one_study_of_twenty_at_most
 
 def planted(level: str, value: float) -> dict[str, Any]:
     """Return the simulation's setting under which a level's criterion has this value."""
-    guess = 1 / PICTURES
+    guess = 1 / IMAGES
     return {
         "L1": {"agreement": (value - 0.1) / 0.9},
         "L2": {"within": value - 0.5},
@@ -58,11 +58,11 @@ def rate_of_finding(level: str, *, share: float, studies: int) -> float:
     found = 0
     for seed in range(studies):
         generator = np.random.default_rng([seed, 11])
-        rows = {f"attack {number}": simulated(generator, count=PICTURES) for number in range(ATTACKS - 1)}
-        empty = board({**rows, "leak": simulated(generator, count=PICTURES)}).assess()
+        rows = {f"attack {number}": simulated(generator, count=IMAGES) for number in range(ATTACKS - 1)}
+        empty = board({**rows, "leak": simulated(generator, count=IMAGES)}).assess()
         start = {"L1": 0.1, "L2": 0.5, "L3": 0.05, "L4": 0.5}[level]
-        value = start + share * (empty.smallest[level] - start)
-        known = board({**rows, "leak": simulated(generator, count=PICTURES, **planted(level, value))})
+        value = start + share * (empty.minimum_detectable_effect[level] - start)
+        known = board({**rows, "leak": simulated(generator, count=IMAGES, **planted(level, value))})
         found += any(one.shown and one.level == level and one.row == "leak" for one in known.assess().evidence)
     return found / studies
 

@@ -143,7 +143,7 @@ def test_seeds_are_a_second_level_of_chance() -> None:
     assert interval.high - interval.low > 3 * (pooled.high - pooled.low)
 
 
-def test_clusters_make_pictures_count_less() -> None:
+def test_clusters_make_images_count_less() -> None:
     first, second = {"gain": 0.4}, {}
     ids = np.repeat(np.arange(50), 10)
     plain, clustered = two(first, second), two(first, second, clusters=ids)
@@ -178,5 +178,5 @@ def test_derived_metrics_and_bad_names() -> None:
         known.versus("a", "a")
     with pytest.raises(BadInput, match="different names of rows, got \\['a', 'a'\\]"):
         known.versus(["a", "a"], "b")
-    with pytest.raises(BadInput, match="no numbers per picture for 'dists'"):
+    with pytest.raises(BadInput, match="no numbers per image for 'dists'"):
         known.versus("a", "b", "dists")

@@ -20,7 +20,7 @@ COUNT = 23
 
 
 class Grey(nn.Module):
-    """A stand-in encoder that mirroring changes: the mean of each column of the grey picture."""
+    """A stand-in encoder that mirroring changes: the mean of each column of the grey image."""
 
     name, family, trained_on, layer, fingerprint = "grey", "linear", "nothing", None, "a" * 64
     feature_shape, image_size = (8,), 8
@@ -29,12 +29,12 @@ class Grey(nn.Module):
         return images.mean((1, 2))
 
 
-def pictures(count: int = COUNT) -> ImageSet:
+def some_images(count: int = COUNT) -> ImageSet:
     pixels = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     return ImageSet(pixels, ids=[f"p{i}" for i in range(count)], labels=np.arange(count) % 3)
 
 
-IMAGES = pictures()
+IMAGES = some_images()
 PIXELS = IMAGES.uint8(range(COUNT))
 COLUMNS = PIXELS.mean((1, 3), dtype=np.float64) / 255
 PAIRS = {
@@ -62,7 +62,7 @@ def test_batches_hold_the_rows_asked_for_in_their_order(kind: str, chosen: list[
 
 
 @every_kind
-def test_features_are_those_of_the_pictures_as_they_are(kind: str) -> None:
+def test_features_are_those_of_the_images_as_they_are(kind: str) -> None:
     assert np.allclose(PAIRS[kind].features(range(COUNT)), COLUMNS, atol=1e-6)
 
 
@@ -98,7 +98,7 @@ def test_splits_repeat_with_their_seed() -> None:
 def test_pairs_say_what_they_are() -> None:
     pairs = PAIRS["in memory"]
     assert (len(pairs), pairs.feature_shape, pairs.image_size, pairs.views) == (COUNT, (8,), 8, 2)
-    assert pairs.card == Victim(Grey()).card
+    assert pairs.metadata == Victim(Grey()).metadata
     assert "23" in repr(pairs)
     assert "grey" in repr(pairs)
 
@@ -122,7 +122,7 @@ def test_pairs_repeat_with_their_seed_and_never_repeat_the_noise_of_the_release(
 def test_pairs_can_be_made_of_an_array() -> None:
     pairs = Pairs(COLUMNS.astype(np.float32), IMAGES)
     assert pairs.views == 1
-    assert pairs.card["fingerprint"] is None
+    assert pairs.metadata["fingerprint"] is None
     assert np.allclose(pairs.batch([5])[0], COLUMNS[[5]])
 
 
@@ -148,12 +148,12 @@ def test_bad_requests_are_refused(name: str) -> None:
 def test_mirrored_features_that_were_not_extracted_are_refused() -> None:
     pairs = extract(Victim(Grey()), IMAGES)
     assert torch.equal(pairs.batch([1], [False])[0], pairs.batch([1])[0])
-    with pytest.raises(BadInput, match=r"^flip: there are no features of mirrored pictures; extract with flips=True"):
+    with pytest.raises(BadInput, match=r"^flip: there are no features of mirrored images; extract with flips=True"):
         pairs.batch([1], [True])
 
 
-def test_another_count_than_the_pictures_is_refused() -> None:
-    with pytest.raises(BadInput, match="one vector for each of the 23 pictures, got 22"):
+def test_another_count_than_the_images_is_refused() -> None:
+    with pytest.raises(BadInput, match="one vector for each of the 23 images, got 22"):
         Pairs(np.zeros((22, 4), dtype=np.float32), IMAGES)
 
 
@@ -163,8 +163,8 @@ def test_arrays_that_are_no_features_are_refused(array: np.ndarray) -> None:
         Pairs(array, IMAGES)
 
 
-def test_a_block_of_no_pictures_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"^block: expected at least 1 picture, got 0"):
+def test_a_block_of_no_images_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"^block: expected at least 1 image, got 0"):
         extract(Victim(Grey()), IMAGES, block=0)
 
 

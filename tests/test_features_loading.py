@@ -74,8 +74,8 @@ def test_every_format_round_trips(tmp_path: Path, name: str, dtype: type) -> Non
         assert np.array_equal(loaded.features, array.astype(np.float32))
         assert loaded.source == str(path)
         assert loaded.feature_shape == shape[1:]
-        assert loaded.card["fingerprint"] is None
-        assert loaded.card["feature_shape"] == list(shape[1:])
+        assert loaded.metadata["fingerprint"] is None
+        assert loaded.metadata["feature_shape"] == list(shape[1:])
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -337,42 +337,42 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: py
         load_features(tmp_path / "v.parquet")
 
 
-def pictures(count: int = 4) -> ImageSet:
+def some_images(count: int = 4) -> ImageSet:
     pixels = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     return ImageSet(pixels, ids=[f"p{i}" for i in range(count)])
 
 
-def test_vectors_are_paired_with_their_pictures(tmp_path: Path) -> None:
+def test_vectors_are_paired_with_their_images(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", GOOD[:4])
-    pairs = pair(load_features(tmp_path / "v.npy"), pictures())
+    pairs = pair(load_features(tmp_path / "v.npy"), some_images())
     features, images = pairs.batch([2, 0])
     assert np.array_equal(features, GOOD[[2, 0]])
-    assert torch.equal(images, pictures().batch([2, 0]))
-    assert pairs.card["name"] == f"vectors of {tmp_path / 'v.npy'}"
+    assert torch.equal(images, some_images().batch([2, 0]))
+    assert pairs.metadata["name"] == f"vectors of {tmp_path / 'v.npy'}"
 
 
 def test_bare_vectors_can_be_a_release(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", GOOD[:4])
     vectors = load_features(tmp_path / "v.npy")
-    published = Release(vectors.features, vectors.card, pictures())
+    published = Release(vectors.features, vectors.metadata, some_images())
     assert published.feature_shape == (4,)
-    with pytest.raises(BadInput, match="expected one vector for each of the 5 private pictures, got 4"):
-        Release(vectors.features, vectors.card, pictures(5))
+    with pytest.raises(BadInput, match="expected one vector for each of the 5 private images, got 4"):
+        Release(vectors.features, vectors.metadata, some_images(5))
 
 
-def test_another_count_than_the_pictures_is_refused() -> None:
+def test_another_count_than_the_images_is_refused() -> None:
     vectors = Vectors(np.ones((900, 2), dtype=np.float32), "vectors.npy")
     with pytest.raises(BadInput, match=r"^vectors\.npy: 900 vectors for 1000 images; give the images that"):
-        pair(vectors, pictures(1000))
+        pair(vectors, some_images(1000))
 
 
 def test_names_in_another_order_are_put_in_the_order_of_the_images() -> None:
     vectors = Vectors(GOOD[:4], "vectors.npz", ids=["p0", "p2", "p1", "p3"])
-    assert np.array_equal(pair(vectors, pictures()).features(range(4)), GOOD[[0, 2, 1, 3]])
+    assert np.array_equal(pair(vectors, some_images()).features(range(4)), GOOD[[0, 2, 1, 3]])
     with pytest.raises(BadInput, match=r"^vectors\.npz: has no vector of 1 of 4 images \(the first: 'p3'\).* 'q3'"):
-        pair(Vectors(GOOD[:4], "vectors.npz", ids=["p0", "p2", "p1", "q3"]), pictures())
+        pair(Vectors(GOOD[:4], "vectors.npz", ids=["p0", "p2", "p1", "q3"]), some_images())
     with pytest.raises(BadInput, match=r"^vectors\.npz: expected every id once, got 'p0' in row 3 and 'p0' in row 0"):
-        pair(Vectors(GOOD[:4], "vectors.npz", ids=["p0", "p2", "p1", "p0"]), pictures())
+        pair(Vectors(GOOD[:4], "vectors.npz", ids=["p0", "p2", "p1", "p0"]), some_images())
 
 
 def test_vectors_of_another_width_than_the_attack_are_refused() -> None:
@@ -380,7 +380,7 @@ def test_vectors_of_another_width_than_the_attack_are_refused() -> None:
     with pytest.raises(
         BadInput, match=r"expected shape \(N, 64\) .* resnet20, got \(N, 4\) from vectors of vectors\.npy"
     ):
-        features_must_match({"name": "resnet20", "feature_shape": [64]}, vectors.card)
+        features_must_match({"name": "resnet20", "feature_shape": [64]}, vectors.metadata)
 
 
 def test_vectors_made_by_hand_are_held_to_float32() -> None:

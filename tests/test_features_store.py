@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from extraction_program import BATCH, BLOCK, Grey, extraction, noisy, pictures
+from extraction_program import BATCH, BLOCK, Grey, extraction, noisy, some_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,9 +54,9 @@ def store(finished: Path, tmp_path: Path) -> Path:
 def test_the_store_is_plain_numpy_and_json(finished: Path) -> None:
     assert sorted(contents(finished)) == sorted([*SHARDS, "ids.json", "manifest.json"])
     manifest = json.loads((finished / "manifest.json").read_text())
-    assert json.loads((finished / "ids.json").read_text()) == list(pictures().ids)
+    assert json.loads((finished / "ids.json").read_text()) == list(some_images().ids)
     assert manifest["schema"] == 1
-    assert manifest["victim"] == noisy().card
+    assert manifest["victim"] == noisy().metadata
     wanted = {"count": 45, "views": 2, "seed": 3, "block": 6, "image_size": 8, "dtype": "float32", "feature_shape": [8]}
     assert wanted.items() <= manifest.items()
     assert np.load(finished / SHARDS[0]).shape == (6, 8)
@@ -64,18 +64,18 @@ def test_the_store_is_plain_numpy_and_json(finished: Path) -> None:
 
 
 def test_the_store_equals_memory_bit_by_bit(finished: Path) -> None:
-    stored = open_store(finished, pictures())
-    memory = extract(noisy(), pictures(), flips=True, seed=3, batch_size=BATCH, block=BLOCK)
+    stored = open_store(finished, some_images())
+    memory = extract(noisy(), some_images(), flips=True, seed=3, batch_size=BATCH, block=BLOCK)
     for flip in (False, True):
         both = [pairs.batch(range(COUNT), [flip] * COUNT) for pairs in (stored, memory)]
         assert torch.equal(both[0][0], both[1][0])
         assert torch.equal(both[0][1], both[1][1])
-    assert stored.card == memory.card
+    assert stored.metadata == memory.metadata
 
 
 @pytest.fixture(scope="module")
 def opened(finished: Path) -> Pairs:
-    return open_store(finished, pictures())
+    return open_store(finished, some_images())
 
 
 @settings(max_examples=60, deadline=None)
@@ -91,9 +91,9 @@ def test_rows_across_shards_come_in_the_order_asked_for(
 
 def test_more_shards_than_may_be_open(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("featinv.features.shard_rows.OPEN_SHARDS", 2)
-    pairs = open_store(finished, pictures())
+    pairs = open_store(finished, some_images())
     backwards = np.arange(COUNT)[::-1]
-    assert np.array_equal(pairs.features(backwards), open_store(finished, pictures()).features(range(COUNT))[::-1])
+    assert np.array_equal(pairs.features(backwards), open_store(finished, some_images()).features(range(COUNT))[::-1])
     assert len(pairs.rows._mapped) <= 2
 
 
@@ -109,7 +109,7 @@ def test_taking_and_splitting_reach_the_shards(opened: Pairs) -> None:
 def test_a_finished_store_is_opened_without_encoding(store: Path) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in store.iterdir()}
     victim = noisy()
-    again = extract(victim, pictures(), to=store, flips=True, seed=3, batch_size=BATCH, block=BLOCK)
+    again = extract(victim, some_images(), to=store, flips=True, seed=3, batch_size=BATCH, block=BLOCK)
     assert victim.encoder.encoded == 0
     assert len(again) == COUNT
     assert {path.name: path.stat().st_mtime_ns for path in store.iterdir()} == before
@@ -151,8 +151,8 @@ def test_a_damaged_shard_is_refused_and_then_mended_alone(
     finished: Path, store: Path, damage: Callable[[Path], None]
 ) -> None:
     damage(store / "view1-00002.npy")
-    with pytest.raises(BadInput, match=r"view1-00002\.npy: expected features of pictures 12 to 17, found a missing or"):
-        open_store(store, pictures())
+    with pytest.raises(BadInput, match=r"view1-00002\.npy: expected features of images 12 to 17, found a missing or"):
+        open_store(store, some_images())
     assert extraction(store) == 6
     assert contents(store) == contents(finished)
 
@@ -175,23 +175,23 @@ def test_killed_in_the_middle_it_ends_in_the_same_files(finished: Path, tmp_path
     with pytest.raises(
         BadInput, match="expected a finished store, got an interrupted one; run the same extraction again"
     ):
-        open_store(folder, pictures())
+        open_store(folder, some_images())
     other = Victim(Grey(), GaussianNoise(0.2))
     with pytest.raises(BadInput, match=r"another victim: expected defence GaussianNoise\(std=0\.2\), got .*0\.1"):
-        extract(other, pictures(), to=folder, flips=True, seed=3, block=BLOCK)
+        extract(other, some_images(), to=folder, flips=True, seed=3, block=BLOCK)
 
     assert extraction(folder) < 2 * COUNT - 2 * 6
     assert contents(folder) == contents(finished)
 
 
 def _other_pixels() -> ImageSet:
-    pixels = pictures().uint8(range(COUNT))
+    pixels = some_images().uint8(range(COUNT))
     pixels[7, 0, 0, 0] ^= 1
-    return ImageSet(pixels, ids=pictures().ids)
+    return ImageSet(pixels, ids=some_images().ids)
 
 
 def _renamed() -> ImageSet:
-    return ImageSet(pictures().uint8(range(COUNT)), ids=[f"q{i}" for i in range(COUNT)])
+    return ImageSet(some_images().uint8(range(COUNT)), ids=[f"q{i}" for i in range(COUNT)])
 
 
 def _other_layer() -> Victim:
@@ -203,10 +203,10 @@ def _other_layer() -> Victim:
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "defence": ({"victim": Victim(Grey())}, r"another victim: expected defence Identity\(\), got Gauss.*std=0\.1"),
     "layer": ({"victim": _other_layer()}, "another victim: expected layer layer1, got None"),
-    "pixels": ({"images": _other_pixels()}, "of other pictures: expected pixels"),
-    "ids": ({"images": _renamed()}, "of other pictures: expected picture ids"),
-    "count": ({"images": pictures(44)}, "of other pictures: expected count of pictures 44, got 45"),
-    "order": ({"images": pictures().take(range(COUNT)[::-1])}, "of other pictures: expected picture ids"),
+    "pixels": ({"images": _other_pixels()}, "of other images: expected pixels"),
+    "ids": ({"images": _renamed()}, "of other images: expected image ids"),
+    "count": ({"images": some_images(44)}, "of other images: expected count of images 44, got 45"),
+    "order": ({"images": some_images().take(range(COUNT)[::-1])}, "of other images: expected image ids"),
     "flips": ({"flips": False}, r"other settings: expected views \(flips\) 1, got 2"),
     "seed": ({"seed": 4}, "other settings: expected seed 4, got 3"),
     "block": ({"block": 7}, "other settings: expected block 7, got 6"),
@@ -217,15 +217,15 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
 def test_another_store_in_the_folder_is_named_and_kept(store: Path, name: str) -> None:
     changed, complaint = OTHERS[name]
     before = contents(store)
-    arguments = {"victim": noisy(), "images": pictures(), "flips": True, "seed": 3, "block": BLOCK} | changed
+    arguments = {"victim": noisy(), "images": some_images(), "flips": True, "seed": 3, "block": BLOCK} | changed
     with pytest.raises(BadInput, match=f"{store.name}: holds features .*{complaint}.*; give another folder"):
         extract(arguments.pop("victim"), arguments.pop("images"), to=store, **arguments)
     assert contents(store) == before
 
 
-@pytest.mark.parametrize("images", [_other_pixels(), _renamed(), pictures(44)])
-def test_a_store_is_not_opened_for_other_pictures(finished: Path, images: ImageSet) -> None:
-    with pytest.raises(BadInput, match="holds features of other pictures"):
+@pytest.mark.parametrize("images", [_other_pixels(), _renamed(), some_images(44)])
+def test_a_store_is_not_opened_for_other_images(finished: Path, images: ImageSet) -> None:
+    with pytest.raises(BadInput, match="holds features of other images"):
         open_store(finished, images)
 
 
@@ -242,7 +242,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
 
 def test_no_store_at_all(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"manifest\.json: expected a JSON file, found none"):
-        open_store(tmp_path, pictures())
+        open_store(tmp_path, some_images())
 
 
 @pytest.mark.parametrize(
@@ -264,16 +264,16 @@ def test_an_unusable_manifest_is_refused(store: Path, change: dict[str, Any]) ->
     manifest = json.loads((store / "manifest.json").read_text())
     (store / "manifest.json").write_text(json.dumps(manifest | change))
     with pytest.raises(BadInput, match=r"manifest\.json: expected"):
-        open_store(store, pictures())
+        open_store(store, some_images())
 
 
 def test_a_manifest_that_is_a_list_is_refused(store: Path) -> None:
     (store / "manifest.json").write_text("[1, 2]")
     with pytest.raises(BadInput, match=r"manifest\.json: expected a feature store of schema 1, got None"):
-        open_store(store, pictures())
+        open_store(store, some_images())
 
 
-def test_features_that_are_not_finite_name_the_picture_and_leave_no_manifest(tmp_path: Path) -> None:
+def test_features_that_are_not_finite_name_the_image_and_leave_no_manifest(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"^p20: expected finite features from grey"):
         extraction(tmp_path / "store", black=[20, 30])
     assert sorted(contents(tmp_path / "store")) == ["unfinished.json", *SHARDS[:3], *SHARDS[8:11]]
@@ -323,7 +323,7 @@ def test_the_kernels_own_limit_is_a_full_disk(tmp_path: Path) -> None:
     try:
         extraction(folder)
         with pytest.raises(BadInput, match=r"view0-00000\.npy: the disk is full \(File too large\)"):
-            extract(noisy(), pictures(), to=tmp_path / "other")
+            extract(noisy(), some_images(), to=tmp_path / "other")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(contents(tmp_path / "other")) == ["unfinished.json"]
@@ -344,7 +344,7 @@ def test_two_processes_write_the_same_files_as_one(finished: Path, tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.multiprocess
 def test_the_main_process_tells_of_bad_input_that_another_met(tmp_path: Path) -> None:
-    # Picture 20 lies in block 3, which falls to process 1.
+    # Image 20 lies in block 3, which falls to process 1.
     run = _launch(tmp_path / "store", "0", "20")
     assert run.returncode != 0
     assert run.stderr.count("error: p20: expected finite features from grey") == 1
@@ -367,19 +367,19 @@ def _launch(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize("block", [BLOCK, COUNT])
 def test_a_store_is_also_vectors_with_their_ids_and_victim(tmp_path: Path, block: int) -> None:
-    pairs = extract(noisy(), pictures(), to=tmp_path / "store", block=block)
+    pairs = extract(noisy(), some_images(), to=tmp_path / "store", block=block)
     vectors = load_features(tmp_path / "store")
     assert np.array_equal(vectors.features, pairs.features(range(COUNT)))
-    assert vectors.ids == list(pictures().ids)
-    assert vectors.card == noisy().card
-    assert pair(vectors, pictures()).card == noisy().card
+    assert vectors.ids == list(some_images().ids)
+    assert vectors.metadata == noisy().metadata
+    assert pair(vectors, some_images()).metadata == noisy().metadata
     (tmp_path / "store" / "ids.json").write_text('{"not": "a list"}')
     with pytest.raises(BadInput, match=r"ids\.json: expected a list of strings"):
         load_features(tmp_path / "store")
 
 
 @pytest.mark.slow
-def test_anonymous_memory_does_not_grow_with_the_pictures(tmp_path: Path) -> None:
+def test_anonymous_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     used = []
     for count in (10_000, 60_000):
         folder = tmp_path / str(count)
@@ -390,6 +390,6 @@ def test_anonymous_memory_does_not_grow_with_the_pictures(tmp_path: Path) -> Non
         command = [sys.executable, program, str(count), folder]
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         used.append(int(run.stdout))
-    # Features of 50,000 more pictures in two views would take 200,000 kB, the pictures 21,000 kB, their ids 3,000 kB.
+    # Features of 50,000 more images in two views would take 200,000 kB, the images 21,000 kB, their ids 3,000 kB.
     assert used[1] < used[0] * 1.1
     assert used[1] - used[0] < 10_000

@@ -140,7 +140,7 @@ def test_plain_names_stay_readable_and_others_get_a_digest(name: str, folder: st
     assert folder_name(name) == folder
 
 
-@pytest.mark.parametrize("name", ["con", "nul", "com1", "features", "checkpoints", "pictures", "wandb", "x" * 300])
+@pytest.mark.parametrize("name", ["con", "nul", "com1", "features", "checkpoints", "images", "wandb", "x" * 300])
 def test_reserved_and_long_names_get_a_digest(name: str) -> None:
     """`features` is the run's own store of vectors; Windows opens a device for `con`."""
     assert folder_name(name) != name

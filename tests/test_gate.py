@@ -51,7 +51,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(base: Path, out: Path, **changes: Any) -> fi.audit.AuditSettings:
     usual: dict[str, Any] = {"public": str(base / "public"), "private": str(base / "private"), "size": 32}
     usual |= {"features": str(base / "private.npz"), "public_features": str(base / "public.npz")}
-    return fi.audit.AuditSettings(**{**usual, "out": str(out), "named": "none", "pictures": False, **changes})
+    return fi.audit.AuditSettings(**{**usual, "out": str(out), "named": "none", "images": False, **changes})
 
 
 def with_fault(fault: str, asked: fi.audit.AuditSettings, base: Path, folder: Path) -> fi.audit.AuditSettings:
@@ -320,7 +320,7 @@ def test_a_decoder_of_the_callers_before_the_suite_leaves_the_plan_whole(base: P
 
     def build(pairs: fi.Pairs) -> fi.attacks.DecoderAttack:
         return fi.attacks.DecoderAttack(
-            fi.decoders.Upsampling(pairs.feature_shape, 32, width=16), fi.losses.MSE(), fi.Training(pictures=64)
+            fi.decoders.Upsampling(pairs.feature_shape, 32, width=16), fi.losses.MSE(), fi.Training(images=64)
         )
 
     entries = (*suite.SUITE, suite.own_entry("mine", build), SuiteEntry("pixels", suite._pixels, share=1.0))

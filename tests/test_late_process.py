@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluation_parts import pictures
+from evaluation_parts import some_images
 from recipe_modules import recipe
 
 import featinv as fi
@@ -37,7 +37,7 @@ def test_a_judge_that_was_just_trained(tmp_path: Path, monkeypatch: pytest.Monke
     fi.encoders.save_judge(fi.encoders.judge("scenes-vgg"), file)
     late = Late(monkeypatch)
     settings = JudgeSettings(judge=Component("judge", {"source": str(file)}), train=True)
-    build_judges({"own": settings}, pictures(8))
+    build_judges({"own": settings}, some_images(8))
     assert late.calls == ["broadcast", "barrier"]
 
 

@@ -1,4 +1,4 @@
-"""Losses against torch's own, against numbers worked out by hand, and against the laws of a weighted sum."""
+"""Losses against torch's own, against numbers worked out by hand, and against the contracts of a weighted sum."""
 
 import math
 
@@ -14,7 +14,7 @@ from featinv.losses import BCE, L1, MSE, Loss, Objective, bce_floor
 ALL = [BCE(), MSE(), L1()]
 
 
-def pictures(count: int = 3, size: int = 8, seed: int = 0) -> torch.Tensor:
+def some_images(count: int = 3, size: int = 8, seed: int = 0) -> torch.Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -23,8 +23,8 @@ def pictures(count: int = 3, size: int = 8, seed: int = 0) -> torch.Tensor:
     [(BCE(), F.binary_cross_entropy), (MSE(), F.mse_loss), (L1(), F.l1_loss)],
     ids=["BCE", "MSE", "L1"],
 )
-def test_each_picture_gets_torch_s_own_number(loss, reference):
-    reconstruction, original = pictures(seed=1), pictures(seed=2)
+def test_each_image_gets_torch_s_own_number(loss, reference):
+    reconstruction, original = some_images(seed=1), some_images(seed=2)
     expected = torch.stack([reference(r, o) for r, o in zip(reconstruction, original, strict=True)])
     assert loss(reconstruction, original).dtype == torch.float32
     torch.testing.assert_close(loss(reconstruction, original), expected)
@@ -40,10 +40,10 @@ def test_numbers_worked_out_by_hand():
 def test_bce_of_a_perfect_copy_is_the_entropy_of_the_pixels_and_not_zero():
     half = torch.full((1, 3, 4, 4), 0.5)
     assert bce_floor(half).item() == pytest.approx(math.log(2))
-    black_and_white = (pictures() > 0.5).float()
+    black_and_white = (some_images() > 0.5).float()
     torch.testing.assert_close(bce_floor(black_and_white), torch.zeros(3))
-    torch.testing.assert_close(bce_floor(pictures()), BCE()(pictures(), pictures()), atol=2e-6, rtol=0)
-    assert (BCE()(pictures(seed=1), pictures()) > bce_floor(pictures())).all()
+    torch.testing.assert_close(bce_floor(some_images()), BCE()(some_images(), some_images()), atol=2e-6, rtol=0)
+    assert (BCE()(some_images(seed=1), some_images()) > bce_floor(some_images())).all()
 
 
 def test_bce_is_keras_s_at_the_ends_and_its_gradient_is_finite():
@@ -61,8 +61,8 @@ def test_bce_is_keras_s_at_the_ends_and_its_gradient_is_finite():
 
 @pytest.mark.parametrize("loss", ALL, ids=repr)
 def test_the_gradient_agrees_with_finite_differences(loss):
-    original = pictures(1, 2, seed=3)
-    reconstruction = (0.1 + 0.8 * pictures(1, 2, seed=4)).requires_grad_()
+    original = some_images(1, 2, seed=3)
+    reconstruction = (0.1 + 0.8 * some_images(1, 2, seed=4)).requires_grad_()
     loss(reconstruction, original).sum().backward()
     step = torch.zeros_like(reconstruction)
     step[0, 1, 0, 1] = 1e-3
@@ -73,16 +73,16 @@ def test_the_gradient_agrees_with_finite_differences(loss):
 
 @pytest.mark.parametrize("loss", ALL, ids=repr)
 def test_half_precision_reconstructions_are_scored_in_float32(loss):
-    reconstruction = pictures(seed=1).bfloat16()
+    reconstruction = some_images(seed=1).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        values = loss(reconstruction, pictures(seed=2))
+        values = loss(reconstruction, some_images(seed=2))
     assert values.dtype == torch.float32
-    torch.testing.assert_close(values, loss(reconstruction.float(), pictures(seed=2)))
+    torch.testing.assert_close(values, loss(reconstruction.float(), some_images(seed=2)))
 
 
 @pytest.mark.parametrize("loss", [*ALL, BCE() + 0.5 * MSE()], ids=repr)
-def test_float64_pictures_are_scored_in_float64(loss):
-    reconstruction, original = pictures(seed=1).double(), pictures(seed=2).double()
+def test_float64_images_are_scored_in_float64(loss):
+    reconstruction, original = some_images(seed=1).double(), some_images(seed=2).double()
     values = loss(reconstruction, original)
     assert values.dtype == torch.float64
     # A change that float32 cannot hold moves the number.
@@ -97,37 +97,37 @@ def test_float64_pictures_are_scored_in_float64(loss):
 @pytest.mark.parametrize("loss", ALL, ids=repr)
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 255.0), (0.0, 1.001)])
 def test_pixels_outside_the_unit_range_are_refused(loss, low, high):
-    wrong = low + (high - low) * pictures()
+    wrong = low + (high - low) * some_images()
     wrong[0, 0, 0, 0], wrong[0, 0, 0, 1] = low, high
     with pytest.raises(BadInput, match=r"reconstruction pixels in \[0, 1\]"):
-        loss(wrong, pictures())
+        loss(wrong, some_images())
     with pytest.raises(BadInput, match=r"original pixels in \[0, 1\]"):
-        loss(pictures(), wrong)
+        loss(some_images(), wrong)
 
 
 def test_a_rounding_error_beyond_the_range_is_let_pass():
     for loss in ALL:
-        assert loss(pictures().clamp(min=0) + 5e-7 * torch.ones(1), pictures()).isfinite().all()
+        assert loss(some_images().clamp(min=0) + 5e-7 * torch.ones(1), some_images()).isfinite().all()
         assert loss(torch.ones(1, 3, 2, 2) + 5e-7, torch.ones(1, 3, 2, 2)).isfinite().all()
 
 
 def test_a_nan_is_left_to_the_fit_loop_which_knows_the_step():
-    broken = pictures()
+    broken = some_images()
     broken[1, 0, 0, 0] = torch.nan
     for loss in ALL:
-        assert loss(broken, pictures()).isnan().tolist() == [False, True, False]
+        assert loss(broken, some_images()).isnan().tolist() == [False, True, False]
 
 
 def test_batches_that_would_broadcast_are_refused():
-    for other in (pictures(1), pictures(3, 4), pictures()[:, :1], pictures()[0]):
+    for other in (some_images(1), some_images(3, 4), some_images()[:, :1], some_images()[0]):
         with pytest.raises(BadInput, match="its own original"):
-            MSE().check_images(other, pictures())
+            MSE().check_images(other, some_images())
 
 
 @settings(max_examples=30, deadline=None)
 @given(a=st.floats(0, 100), b=st.floats(0, 100))
 def test_a_sum_is_the_weighted_sum(a, b):
-    reconstruction, original = pictures(seed=5), pictures(seed=6)
+    reconstruction, original = some_images(seed=5), some_images(seed=6)
     objective = a * BCE() + L1() * b
     assert isinstance(objective, Objective)
     expected = a * BCE()(reconstruction, original) + b * L1()(reconstruction, original)
@@ -168,11 +168,13 @@ def test_a_loss_prints_its_settings_so_that_no_two_print_alike():
 def test_two_terms_of_one_class_keep_apart():
     objective = L1() + 0.5 * L1()
     assert [term.name for term in objective.terms] == ["L1", "L1_2"]
-    torch.testing.assert_close(objective(pictures(), pictures(seed=1)), 1.5 * L1()(pictures(), pictures(seed=1)))
+    torch.testing.assert_close(
+        objective(some_images(), some_images(seed=1)), 1.5 * L1()(some_images(), some_images(seed=1))
+    )
 
 
 def test_a_single_loss_answers_as_an_objective_does():
-    loss, reconstruction, original = BCE(), pictures(seed=1), pictures(seed=2)
+    loss, reconstruction, original = BCE(), some_images(seed=1), some_images(seed=2)
     assert [(term.name, term.weight) for term in loss.terms] == [("BCE", 1.0)]
     named = loss.named(reconstruction, original)
     torch.testing.assert_close(named["BCE"], loss(reconstruction, original))
@@ -212,4 +214,4 @@ def test_the_modules_of_every_term_travel_with_the_objective():
 
 def test_a_loss_without_forward_says_what_it_must_define():
     with pytest.raises(NotImplementedError, match=r"forward\(reconstruction, original\)"):
-        Loss()(pictures(), pictures())
+        Loss()(some_images(), some_images())

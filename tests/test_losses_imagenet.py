@@ -95,14 +95,14 @@ def test_lpips_is_torchmetrics_own_with_the_same_weights(cache, net, name):
 @pytest.mark.slow
 @pytest.mark.parametrize(("net", "metric", "other"), [("alex", "lpips", "dists"), ("vgg", "dists", "lpips")])
 def test_an_attack_that_was_loaded_is_not_judged_by_the_network_of_its_loss(cache, net, metric, other):
-    """All that it has left of its loss are the fingerprints in `barred`."""
+    """All that it has left of its loss are the fingerprints in `excluded_judges`."""
     from featinv.evaluation.extras import _trained_with
 
     loaded = mean_image()
-    loaded.barred = (L1() + 0.5 * LPIPS(net)).fingerprints
+    loaded.excluded_judges = (L1() + 0.5 * LPIPS(net)).fingerprints
     assert _trained_with(loaded, metric)
     assert not _trained_with(loaded, other)
-    loaded.barred = frozenset({"the fingerprint of another network"})
+    loaded.excluded_judges = frozenset({"the fingerprint of another network"})
     assert not _trained_with(loaded, metric)
 
 

@@ -22,7 +22,7 @@ def encoder(seed: int = 0, *, layer: str | None = "avgpool", input_size: int = 1
     )
 
 
-def pictures(count: int = 3, size: int = 16, seed: int = 0) -> torch.Tensor:
+def some_images(count: int = 3, size: int = 16, seed: int = 0) -> torch.Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -45,7 +45,7 @@ def hooked(network: nn.Module, names: list[str], x: torch.Tensor) -> list[torch.
 @pytest.mark.parametrize("size", [16, 24])
 def test_perceptual_is_the_sum_written_out_over_hooks(size):
     eyes, names, weights = encoder(), ["stem", "stages"], [0.3, 2]
-    made, original = pictures(size=size, seed=1), pictures(size=size, seed=2)
+    made, original = some_images(size=size, seed=1), some_images(size=size, seed=2)
     expected = torch.zeros(3)
 
     def normalised(x: torch.Tensor) -> torch.Tensor:
@@ -65,7 +65,7 @@ def test_perceptual_is_the_sum_written_out_over_hooks(size):
 
 def test_the_gradient_is_that_of_finite_differences_and_reaches_the_reconstruction_only():
     eyes = encoder(input_size=8).double()
-    made, original = pictures(1, 8, 1).double().requires_grad_(), pictures(1, 8, 2).double().requires_grad_()
+    made, original = some_images(1, 8, 1).double().requires_grad_(), some_images(1, 8, 2).double().requires_grad_()
     loss = Perceptual(eyes) + 0.5 * FeatureConsistency(eyes, views=0)
     assert loss(made, original).dtype == torch.float64
     assert torch.autograd.gradcheck(lambda x: loss(x, original.detach()), (made,))
@@ -107,19 +107,19 @@ def test_a_layer_that_a_relu_overwrites_is_what_the_layer_gave():
     for branches in (False, True):
         network = InPlace(branches)
         eyes = fi.encoders.wrap(network, name="n", family="n", input_size=8)
-        taps = eyes.taps(pictures(size=8), ["first", "second", "relu"])
-        torch.testing.assert_close(taps["first"], network.first(pictures(size=8)))
+        taps = eyes.taps(some_images(size=8), ["first", "second", "relu"])
+        torch.testing.assert_close(taps["first"], network.first(some_images(size=8)))
         assert (taps["second"] < 0).any()
         assert (taps["relu"] >= 0).all()
         torch.testing.assert_close(
-            copy.deepcopy(eyes).taps(pictures(size=8), ["first", "relu"])["first"], taps["first"]
+            copy.deepcopy(eyes).taps(some_images(size=8), ["first", "relu"])["first"], taps["first"]
         )
 
 
 @settings(max_examples=8, deadline=None)
 @given(scale=st.floats(0.1, 3), seed=st.integers(0, 50))
 def test_perceptual_is_symmetric_bounded_and_linear_in_its_weights(scale, seed):
-    eyes, made, original = encoder(), pictures(seed=seed), pictures(seed=seed + 100)
+    eyes, made, original = encoder(), some_images(seed=seed), some_images(seed=seed + 100)
     plain = Perceptual(eyes, ["stem", "stages"])(made, original)
     torch.testing.assert_close(plain, Perceptual(eyes, ["stem", "stages"])(original, made))
     assert ((plain > 0) & (plain <= 4)).all()
@@ -132,7 +132,7 @@ def test_perceptual_is_symmetric_bounded_and_linear_in_its_weights(scale, seed):
 
 
 def test_consistency_without_changes_is_the_relative_squared_distance_of_vectors():
-    eyes, made, original = encoder(), pictures(seed=1), pictures(seed=2)
+    eyes, made, original = encoder(), some_images(seed=1), some_images(seed=2)
     got, wanted = eyes(made), eyes(original)
     expected = torch.stack([(g - w).norm() ** 2 / w.norm() ** 2 for g, w in zip(got, wanted, strict=True)])
     for loss in (FeatureConsistency(eyes, views=0), FeatureConsistency(eyes, shift=0, colour=0, noise=0)):
@@ -140,9 +140,9 @@ def test_consistency_without_changes_is_the_relative_squared_distance_of_vectors
         torch.testing.assert_close(loss(original, original), torch.zeros(3))
 
 
-def test_consistency_is_the_mean_over_views_of_the_changed_pictures():
-    """A view that only shifts is one of nine pictures, so each mean of two views is one of the means of two of them."""
-    eyes, made, original = encoder(), pictures(1, seed=1), pictures(1, seed=2)
+def test_consistency_is_the_mean_over_views_of_the_changed_images():
+    """A view that only shifts is one of nine images, so each mean of two views is one of the means of two of them."""
+    eyes, made, original = encoder(), some_images(1, seed=1), some_images(1, seed=2)
     padded = F.pad(made, (1, 1, 1, 1), mode="replicate")
     shifted = [padded[:, :, dy : dy + 16, dx : dx + 16] for dy in range(3) for dx in range(3)]
     wanted = eyes(original)
@@ -157,10 +157,10 @@ def test_consistency_is_the_mean_over_views_of_the_changed_pictures():
 
 
 @pytest.mark.parametrize("strength", [{"shift": 2}, {"colour": 0.1}, {"noise": 0.05}])
-def test_changes_are_drawn_anew_from_torch_s_generator_and_differ_between_pictures(strength):
+def test_changes_are_drawn_anew_from_torch_s_generator_and_differ_between_images(strength):
     zero = {"shift": 0, "colour": 0, "noise": 0}
     loss = FeatureConsistency(encoder(), views=1, **{**zero, **strength})
-    made, original = pictures(1, seed=1).expand(16, -1, -1, -1), pictures(1, seed=2).expand(16, -1, -1, -1)
+    made, original = some_images(1, seed=1).expand(16, -1, -1, -1), some_images(1, seed=2).expand(16, -1, -1, -1)
     torch.manual_seed(3)
     first, second = loss(made, original), loss(made, original)
     torch.manual_seed(3)
@@ -172,8 +172,8 @@ def test_changes_are_drawn_anew_from_torch_s_generator_and_differ_between_pictur
     assert ((first - plain).abs() < 0.5 * plain + 0.2).all()
 
 
-def test_changed_pictures_stay_in_range_and_carry_gradients():
-    made, original = pictures(seed=1).round().requires_grad_(), pictures(seed=2)
+def test_changed_images_stay_in_range_and_carry_gradients():
+    made, original = some_images(seed=1).round().requires_grad_(), some_images(seed=2)
     eyes = encoder()
     FeatureConsistency(eyes, views=3, colour=0.5, noise=0.5)(made, original).sum().backward()
     assert made.grad.isfinite().all()
@@ -189,16 +189,16 @@ def make(eyes, kind):
 
 @pytest.mark.parametrize("kind", [Perceptual, FeatureConsistency])
 def test_a_nan_is_left_to_the_fit_loop_which_knows_the_step(kind):
-    broken = pictures()
+    broken = some_images()
     broken[1, 0, 3, 3] = torch.nan
-    assert make(encoder(), kind)(broken, pictures(seed=1)).isnan().tolist() == [False, True, False]
+    assert make(encoder(), kind)(broken, some_images(seed=1)).isnan().tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("kind", [Perceptual, FeatureConsistency])
 def test_the_encoder_keeps_its_precision_and_is_not_a_part_that_trains(kind):
     eyes = encoder()
     loss = make(eyes, kind)
-    expected = loss(pictures(seed=1), pictures())
+    expected = loss(some_images(seed=1), some_images())
     objective = (L1() + loss).to(torch.bfloat16).half()
     assert loss.encoder is eyes
     assert eyes.mean.dtype == torch.float32
@@ -207,7 +207,7 @@ def test_the_encoder_keeps_its_precision_and_is_not_a_part_that_trains(kind):
     assert not objective.state_dict()
     assert copy.deepcopy(objective).terms[1].loss.encoder is eyes
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        values = objective.named(pictures(seed=1), pictures())[kind.__name__]
+        values = objective.named(some_images(seed=1), some_images())[kind.__name__]
     assert values.dtype == torch.float32
     torch.testing.assert_close(values, expected)
     # "meta" stands for another device.
@@ -215,7 +215,7 @@ def test_the_encoder_keeps_its_precision_and_is_not_a_part_that_trains(kind):
     assert eyes.mean.device.type == "meta"
 
 
-def test_networks_are_barred_by_their_weights_and_printed():
+def test_networks_are_excluded_by_their_weights_and_printed():
     one, other, cut = encoder(1), encoder(2), encoder(1, layer="stem")
     objective = Perceptual(one, ["stem"]) + 0.5 * FeatureConsistency(other) + L1()
     assert objective.fingerprints == {one.weights_fingerprint, other.weights_fingerprint}
@@ -277,4 +277,4 @@ def test_only_an_encoder_will_do(kind):
         with pytest.raises(fi.BadInput, match=r"expected an encoder, got .*victim\.encoder"):
             kind(wrong)
     with pytest.raises(fi.BadInput, match=r"pixels in \[0, 1\]"):
-        make(encoder(), kind)(2 * pictures() - 1, pictures())
+        make(encoder(), kind)(2 * some_images() - 1, some_images())

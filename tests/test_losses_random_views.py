@@ -1,4 +1,4 @@
-"""Losses through random views: one change for both pictures, none at zero strength, and texture that does not pay."""
+"""Losses through random views: one change for both images, none at zero strength, and texture that does not pay."""
 
 import math
 
@@ -27,19 +27,19 @@ class Recorder(Loss):
         return (reconstruction - original).flatten(1).mean(1)
 
 
-def pictures(count: int = 6, size: int = 16, seed: int = 0) -> Tensor:
+def some_images(count: int = 6, size: int = 16, seed: int = 0) -> Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
 def test_without_any_strength_it_is_the_loss_itself() -> None:
-    made, original = pictures(seed=1), pictures(seed=2)
+    made, original = some_images(seed=1), some_images(seed=2)
     assert torch.equal(RandomViews(L1(), views=3, **NONE)(made, original), L1()(made, original))
 
 
 @pytest.mark.parametrize("strength", [{"shift": 0.25}, {"colour": 0.3}, {"blur": 0.5}])
-def test_a_reconstruction_and_its_original_are_changed_alike_and_pictures_differently(strength: dict) -> None:
+def test_a_reconstruction_and_its_original_are_changed_alike_and_images_differently(strength: dict) -> None:
     torch.manual_seed(0)
-    same = pictures(1).expand(8, 3, 16, 16)
+    same = some_images(1).expand(8, 3, 16, 16)
     recorder = Recorder()
     RandomViews(recorder, **{**NONE, **strength})(same, same)
     ((made, original),) = recorder.seen
@@ -50,7 +50,7 @@ def test_a_reconstruction_and_its_original_are_changed_alike_and_pictures_differ
 
 def test_a_shift_is_one_of_the_whole_pixel_shifts_with_repeated_edges() -> None:
     torch.manual_seed(3)
-    image = pictures(1)
+    image = some_images(1)
     recorder = Recorder()
     RandomViews(recorder, views=1, **{**NONE, "shift": 0.125})(image, image)
     padded = np.pad(image[0].numpy(), ((0, 0), (2, 2), (2, 2)), mode="edge")
@@ -60,7 +60,7 @@ def test_a_shift_is_one_of_the_whole_pixel_shifts_with_repeated_edges() -> None:
 
 @pytest.mark.parametrize(("size", "box"), [(16, 3), (32, 3), (64, 7), (256, 25)])
 def test_the_low_pass_is_scipys_box_filter_twice(size: int, box: int) -> None:
-    image = pictures(1, size)
+    image = some_images(1, size)
     expected = image[0].double().numpy()
     for _ in range(2):
         expected = ndimage.uniform_filter(expected, size=(1, box, box), mode="nearest")
@@ -68,7 +68,7 @@ def test_the_low_pass_is_scipys_box_filter_twice(size: int, box: int) -> None:
 
 
 def test_noise_reaches_the_reconstruction_alone() -> None:
-    image = pictures(4) * 0.5 + 0.25
+    image = some_images(4) * 0.5 + 0.25
     recorder = Recorder()
     RandomViews(recorder, **{**NONE, "noise": 0.05})(image, image)
     ((made, original),) = recorder.seen
@@ -77,7 +77,7 @@ def test_noise_reaches_the_reconstruction_alone() -> None:
 
 
 def test_it_is_the_mean_over_views() -> None:
-    made, original = pictures(seed=1), pictures(seed=2)
+    made, original = some_images(seed=1), some_images(seed=2)
     recorder = Recorder()
     torch.manual_seed(5)
     value = RandomViews(recorder, views=4)(made, original)
@@ -88,7 +88,7 @@ def test_it_is_the_mean_over_views() -> None:
 
 def test_draws_come_from_torchs_generator_and_stay_in_range_with_a_gradient() -> None:
     loss = RandomViews(MSE(), views=2, shift=0.2, colour=1.0, blur=0.5, noise=1.0)
-    made, original = pictures(seed=1).requires_grad_(), pictures(seed=2)
+    made, original = some_images(seed=1).requires_grad_(), some_images(seed=2)
     torch.manual_seed(7)
     first = loss(made, original)
     torch.manual_seed(7)

@@ -38,7 +38,7 @@ def test_ssim_is_one_minus_scikit_image_s(size):
 
 
 def terms(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Mean contrast-structure and mean SSIM over the windows inside (3, H, W) pictures, from moments by SciPy."""
+    """Mean contrast-structure and mean SSIM over the windows inside (3, H, W) images, from moments by SciPy."""
 
     def mean(x: np.ndarray) -> np.ndarray:
         return np.stack([gaussian_filter(channel, 1.5, radius=5)[5:-5, 5:-5] for channel in x])
@@ -120,7 +120,7 @@ def test_numbers_are_float32_under_autocast_float64_for_float64_and_nan_for_nan(
         (MSSSIM(2), 8, "use L1 or MSE"),
     ],
 )
-def test_small_pictures_are_refused_with_the_scales_they_have(loss, size, says):
+def test_small_images_are_refused_with_the_scales_they_have(loss, size, says):
     with pytest.raises(BadInput, match=says):
         loss(*pair(size))
 

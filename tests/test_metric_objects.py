@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evaluation_parts import PoolJudge, Stub, blurred, mean_image, perfect, pictures, published
+from evaluation_parts import PoolJudge, Stub, blurred, mean_image, perfect, published, some_images
 from PIL import Image
 from recipe_modules import recipe
 from torch import Tensor
@@ -74,7 +74,7 @@ number = 7
 
 SMALL = """
 attacks: {mean image: {attack: {name: MeanImage}}, ridge: {attack: {name: Ridge}}}
-pictures: {size: 32, public: 40, private: 20}
+images: {size: 32, public: 40, private: 20}
 flips: false
 samples: 2
 tracking: {mode: disabled}
@@ -108,9 +108,11 @@ def test_it_is_measured_like_the_others(board: Scoreboard) -> None:
     expected = np.abs(made - original).mean((1, 2, 3))
     assert board.per_image["blurred/mean_error"] == pytest.approx(expected, abs=1e-6)
     assert board.per_image["blurred/near"].dtype == bool
-    assert {"blurred/near/low-pass", "blurred/near/wrong vector", "blurred/mean_error/wrong vector"} <= set(
-        board.per_image
-    )
+    assert {
+        "blurred/near/low-pass",
+        "blurred/near/mismatched features",
+        "blurred/mean_error/mismatched features",
+    } <= set(board.per_image)
     interval = board["blurred"].metrics["mean_error"]
     assert interval.mean == pytest.approx(expected.mean(), abs=1e-6)
     assert interval.low < interval.mean < interval.high
@@ -260,7 +262,7 @@ def test_a_bad_answer_is_said_before_the_long_work(function: Callable[..., Any],
 
 
 def test_a_value_that_is_not_finite_later_names_its_image() -> None:
-    truth = pictures(30)
+    truth = some_images(30)
     marked = truth.batch(np.arange(30))[17]
 
     def fails_once(made: Tensor, original: Tensor) -> Tensor:
@@ -362,11 +364,11 @@ def test_check_metric_reads_the_direction_off_the_object() -> None:
 
 def test_kid_is_for_inception_features_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     attacks = {"mean image": mean_image(), "blurred": blurred()}
-    release = published(pictures(220))
+    release = published(some_images(220))
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     absent = compare(attacks, release, [PoolJudge()], metrics=["kid", "fid", "judge_kd"], **FAST)
     assert "no sound Inception weights" in absent.protocol["not_measured"]["kid"]
-    assert absent.protocol["not_measured"]["fid"] == "expected at least 4,096 pictures on 2048 features, got 220"
+    assert absent.protocol["not_measured"]["fid"] == "expected at least 4,096 images on 2048 features, got 220"
     assert set(absent["blurred"].metrics) >= {"judge_kd"}
     assert not {"kid", "fid"} & set(absent["blurred"].metrics)
 

@@ -1,4 +1,4 @@
-"""Metrics against scikit-image, against numbers worked out by hand, and against the laws that any metric must keep."""
+"""Metrics against scikit-image, against numbers worked out by hand, and against the contracts of metrics."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Metric = Callable[[Tensor, Tensor], Tensor]
 
 
 def eight_bit(count: int, size: int, seed: int) -> Tensor:
-    """Pictures with structure (smooth blobs and noise), on the 8-bit grid."""
+    """Images with structure (smooth blobs and noise), on the 8-bit grid."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 4, 4, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")
@@ -31,7 +31,7 @@ def eight_bit(count: int, size: int, seed: int) -> Tensor:
 def pairs(kind: str) -> tuple[Tensor, Tensor]:
     original = eight_bit(12, 32, seed=0)
     return {
-        "another picture": (original.roll(1, 0), original),
+        "another image": (original.roll(1, 0), original),
         "noise": ((original + 0.05 * torch.randn_like(original)).clamp(0, 1).mul(255).round() / 255, original),
         "its mean colour": (original.mean((2, 3), keepdim=True).expand_as(original).mul(255).round() / 255, original),
         "white": (torch.ones_like(original), original),
@@ -43,7 +43,7 @@ def as_numpy(images: Tensor) -> list[np.ndarray]:
     return [image.permute(1, 2, 0).double().numpy() for image in images]
 
 
-@pytest.mark.parametrize("kind", ["another picture", "noise", "its mean colour", "white", "larger"])
+@pytest.mark.parametrize("kind", ["another image", "noise", "its mean colour", "white", "larger"])
 def test_agrees_with_scikit_image(kind: str) -> None:
     reconstruction, original = pairs(kind)
     both = list(zip(as_numpy(original), as_numpy(reconstruction), strict=True))
@@ -77,7 +77,7 @@ def test_low_pass_psnr_compares_mean_colours_of_cells(size: int) -> None:
     grid = min(8, size)
     edges = [(i * size // grid, -(-(i + 1) * size // grid)) for i in range(grid)]
     for row, (x, y) in enumerate(zip(as_numpy(first), as_numpy(second), strict=True)):
-        cells = [np.array([[picture[a:b, c:d].mean((0, 1)) for c, d in edges] for a, b in edges]) for picture in (x, y)]
+        cells = [np.array([[image[a:b, c:d].mean((0, 1)) for c, d in edges] for a, b in edges]) for image in (x, y)]
         expected = peak_signal_noise_ratio(*cells, data_range=1.0)
         assert low_pass_psnr(first, second)[row].item() == pytest.approx(expected, abs=1e-4)
 
@@ -142,7 +142,7 @@ def test_a_perfect_copy_gets_the_best_value_and_no_infinity() -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_every_picture_counts_for_itself(metric: Metric) -> None:
+def test_every_image_counts_for_itself(metric: Metric) -> None:
     reconstruction, original = eight_bit(9, 32, seed=4), eight_bit(9, 32, seed=5)
     together = metric(reconstruction, original)
     assert together.shape == (9,)
@@ -162,8 +162,8 @@ def test_symmetric_and_bounded(metric: Metric, seed: int, size: int) -> None:
     assert bool(((metric(first, second) >= low) & (metric(first, second) <= high)).all())
 
 
-def test_psnr_of_each_picture_is_averaged_not_the_errors() -> None:
-    """Peers pool the squared error over a batch; the mean of per-picture PSNR is another, higher number (Jensen)."""
+def test_psnr_of_each_image_is_averaged_not_the_errors() -> None:
+    """Peers pool the squared error over a batch; the mean of per-image PSNR is another, higher number (Jensen)."""
     original = eight_bit(8, 32, seed=6)
     noise = torch.linspace(0.01, 0.3, 8)[:, None, None, None] * torch.randn_like(original)
     reconstruction = (original + noise).clamp(0, 1).mul(255).round() / 255
@@ -189,13 +189,13 @@ def test_refuses_other_ranges_and_shapes(metric: Metric, spoil: Callable[[Tensor
         metric(spoil(images), images)
 
 
-def test_refuses_pictures_that_are_too_small_for_the_window() -> None:
+def test_refuses_images_that_are_too_small_for_the_window() -> None:
     with pytest.raises(BadInput, match="at least 11 x 11"):
         ssim(torch.zeros(1, 3, 10, 32), torch.zeros(1, 3, 10, 32))
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_refuses_grey_pictures_and_empty_batches(metric: Metric) -> None:
+def test_refuses_grey_images_and_empty_batches(metric: Metric) -> None:
     with pytest.raises(BadInput, match=r"\(B, 3, H, W\)"):
         metric(torch.zeros(0, 3, 32, 32), torch.zeros(0, 3, 32, 32))
 

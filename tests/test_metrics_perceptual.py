@@ -68,7 +68,7 @@ def thin_vgg(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchmetrics.functional.image.dists.vgg16", lambda weights: Built)
 
 
-def pictures(count: int, size: int, seed: int = 0) -> Tensor:
+def some_images(count: int, size: int, seed: int = 0) -> Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -78,7 +78,7 @@ def test_missing_weights_are_said_and_nothing_is_downloaded(
 ) -> None:
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     with pytest.raises(BadInput, match=rf"{metric.__name__}: the ImageNet weights of \w+ are not at {tmp_path}"):
-        metric(pictures(2, 64), pictures(2, 64))
+        metric(some_images(2, 64), some_images(2, 64))
 
 
 def test_broken_weights_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,10 +87,10 @@ def test_broken_weights_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for content in (b"", b"no weights at all"):
         (tmp_path / "checkpoints" / FILES["alexnet"]).write_bytes(content)
         with pytest.raises(BadInput, match="expected torchvision's ImageNet weights, got something else"):
-            lpips(pictures(2, 64), pictures(2, 64))
+            lpips(some_images(2, 64), some_images(2, 64))
     torch.save({"a": torch.zeros(1)}, tmp_path / "checkpoints" / FILES["alexnet"])
     with pytest.raises(BadInput, match="expected torchvision's ImageNet weights, got something else"):
-        lpips(pictures(2, 64), pictures(2, 64))
+        lpips(some_images(2, 64), some_images(2, 64))
 
 
 @pytest.mark.usefixtures("weights")
@@ -112,8 +112,8 @@ def test_lpips_is_the_papers_formula(weights: Path) -> None:
     network = models.alexnet(weights=None)
     network.load_state_dict(state)
     network.eval()
-    ours, theirs = pictures(2, 80, seed=1), pictures(2, 80, seed=2)
-    # The published scaling layer, for pictures in [-1, 1].
+    ours, theirs = some_images(2, 80, seed=1), some_images(2, 80, seed=2)
+    # The published scaling layer, for images in [-1, 1].
     shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
     maps = [((2 * images - 1) - shift[:, None, None]) / scale[:, None, None] for images in (ours, theirs)]
     expected, place = torch.zeros(2), 0
@@ -129,15 +129,15 @@ def test_lpips_is_the_papers_formula(weights: Path) -> None:
 
 
 @pytest.mark.usefixtures("weights")
-def test_small_pictures_are_enlarged_to_64() -> None:
-    ours, theirs = pictures(2, 32, seed=1), pictures(2, 32, seed=2)
+def test_small_images_are_enlarged_to_64() -> None:
+    ours, theirs = some_images(2, 32, seed=1), some_images(2, 32, seed=2)
     large = [functional.interpolate(images, size=64, mode="bilinear").clamp(0, 1) for images in (ours, theirs)]
     assert lpips(ours, theirs).numpy() == pytest.approx(lpips(*large).numpy(), abs=1e-6)
 
 
 @pytest.mark.usefixtures("weights")
 def test_the_range_is_checked_and_not_assumed() -> None:
-    """Peers give LPIPS pictures in [0, 1] without normalize=True; here another range is refused, ours is converted."""
+    """Peers give LPIPS images in [0, 1] without normalize=True; here another range is refused, ours is converted."""
     with pytest.raises(BadInput, match=r"must lie in \[0, 1\]"):
-        lpips(pictures(2, 64) * 2 - 1, pictures(2, 64))
+        lpips(some_images(2, 64) * 2 - 1, some_images(2, 64))
     assert np.isfinite(lpips(torch.ones(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)).numpy()).all()

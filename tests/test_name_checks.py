@@ -46,7 +46,7 @@ def test_the_flag_is_named_and_nothing_is_read(
 ) -> None:
     import train
 
-    monkeypatch.setattr(fi.assembly, "load_pictures", lambda *_, **__: pytest.fail("images were read"))
+    monkeypatch.setattr(fi.assembly, "load_images", lambda *_, **__: pytest.fail("images were read"))
     with pytest.raises(fi.BadInput, match=words):
         train.main(train_config(out=str(tmp_path / "run"), **changes))
     assert not (tmp_path / "run").exists()

@@ -6,24 +6,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evaluation_parts import PoolJudge, Stub, blurred, mean_image, perfect, pictures, published, unflat
+from evaluation_parts import PoolJudge, Stub, blurred, mean_image, perfect, published, some_images, unflat
 from torch import Tensor, nn
 
 from featinv import BadInput
 from featinv.evaluation import compare, wilson
 from featinv.metrics import lpips, mse, psnr, ssim
-from featinv.testing.laws import demand_independent
+from featinv.testing.contracts import demand_independent
 
 FAST: dict[str, Any] = {"resamples": 200, "progress": False}
 
 
-def images(count: int = 8, seed: int = 0) -> Tensor:
+def random_images(count: int = 8, seed: int = 0) -> Tensor:
     return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
 
 
 def test_psnr_of_255_levels_against_a_peak_of_1_would_be_48_db_too_high() -> None:
     """SIMBA: errors in [0, 1] held against a peak of 255. 20 log10 255 = 48.13 dB; another range is refused here."""
-    ours, theirs = images(), images(seed=1)
+    ours, theirs = random_images(), random_images(seed=1)
     wrong = 10 * math.log10(255**2 / mse(ours, theirs).mean().item())
     assert wrong - psnr(ours, theirs).mean().item() == pytest.approx(48.13, abs=0.5)
     for scaled in (255 * ours, 2 * ours - 1):
@@ -40,7 +40,7 @@ def test_mse_is_a_mean_over_channels_too() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 60])
-def test_all_pictures_count_whatever_the_batch(batch_size: int) -> None:
+def test_all_images_count_whatever_the_batch(batch_size: int) -> None:
     """ResSFL and CEM: the best single batch of 128. Here N is asserted, and the batch changes nothing."""
     attacks = {"mean image": mean_image(), "blurred": blurred()}
     known = compare(attacks, published(), [PoolJudge()], batch_size=batch_size, **FAST)
@@ -51,8 +51,8 @@ def test_all_pictures_count_whatever_the_batch(batch_size: int) -> None:
     assert {interval.n for row in known.attacks for interval in row.metrics.values()} == {60}
 
 
-def test_the_order_of_the_pictures_changes_nothing() -> None:
-    truth, order = pictures(), np.random.default_rng(0).permutation(60)
+def test_the_order_of_the_images_changes_nothing() -> None:
+    truth, order = some_images(), np.random.default_rng(0).permutation(60)
     attacks = {"mean image": mean_image(), "blurred": blurred()}
     plain = compare(attacks, published(truth), [PoolJudge()], **FAST)
     moved = compare(attacks, published(truth.take(order)), [PoolJudge()], **FAST)
@@ -60,8 +60,8 @@ def test_the_order_of_the_pictures_changes_nothing() -> None:
         assert moved.per_image[f"blurred/{key}"] == pytest.approx(plain.per_image[f"blurred/{key}"][order], abs=1e-6)
 
 
-def test_pictures_moved_or_given_to_others_score_as_they_should() -> None:
-    """Shifted by a pixel: pixels suffer, the judge does not. Permuted: worth what wrong vectors are."""
+def test_images_moved_or_given_to_others_score_as_they_should() -> None:
+    """Shifted by a pixel: pixels suffer, the judge does not. Permuted: worth what mismatched features are."""
     shifted = Stub(lambda features: torch.roll(unflat(features), 1, dims=3))
     permuted = Stub(lambda features: torch.roll(unflat(features), 1, dims=0))
     attacks = {"mean image": mean_image(), "shifted": shifted, "permuted": permuted, "perfect": perfect()}
@@ -74,7 +74,7 @@ def test_pictures_moved_or_given_to_others_score_as_they_should() -> None:
 
 def test_random_reconstructions_stand_at_chance() -> None:
     noise = Stub(lambda features: torch.rand(len(features), 3, 16, 16, generator=torch.Generator().manual_seed(3)))
-    known = compare({"mean image": mean_image(), "noise": noise}, published(pictures(400)), [PoolJudge()], **FAST)
+    known = compare({"mean image": mean_image(), "noise": noise}, published(some_images(400)), [PoolJudge()], **FAST)
     for view in (known["noise"].metrics, *known["noise"].metrics_by.values()):
         for name, interval in view.items():
             if name.startswith("reid_"):
@@ -86,7 +86,7 @@ def test_random_reconstructions_stand_at_chance() -> None:
 
 
 def test_an_attack_that_normalises_by_its_batch_is_found_out() -> None:
-    """AFTI: BatchNorm in train mode at test, so that a picture depends on its batch mates."""
+    """AFTI: BatchNorm in train mode at test, so that an image depends on its batch mates."""
 
     def batchy(features: Tensor) -> Tensor:
         grown = features[:, :3, None, None].expand(-1, 3, 16, 16).contiguous()
@@ -98,18 +98,20 @@ def test_an_attack_that_normalises_by_its_batch_is_found_out() -> None:
     demand_independent(lambda features: torch.sigmoid(features), vectors, "plain")
 
 
-def test_ten_pictures_say_little_and_the_interval_says_so() -> None:
+def test_ten_images_say_little_and_the_interval_says_so() -> None:
     """DRAG: n = 10. Ten of ten found still allows a rate of 72 %; and no level beyond the class can be shown."""
     assert wilson(10, 10).low == pytest.approx(0.722, abs=1e-3)
-    known = compare({"mean image": mean_image(), "perfect": perfect()}, published(pictures(10)), [PoolJudge()], **FAST)
+    known = compare(
+        {"mean image": mean_image(), "perfect": perfect()}, published(some_images(10)), [PoolJudge()], **FAST
+    )
     assert known["perfect"].metrics["reid_top1"].low == pytest.approx(0.722, abs=1e-3)
     assert known.leak_level is not None
     assert {one.level for one in known.leak_level.evidence} == {"L1", "L2"}
-    with pytest.raises(BadInput, match="at least 2 private pictures"):
-        compare({"mean image": mean_image()}, published(pictures(1)), [PoolJudge()], **FAST)
+    with pytest.raises(BadInput, match="at least 2 private images"):
+        compare({"mean image": mean_image()}, published(some_images(1)), [PoolJudge()], **FAST)
 
 
-def test_scoring_sees_private_pictures_only_after_fitting() -> None:
+def test_scoring_sees_private_images_only_after_fitting() -> None:
     """yziqi: the model is chosen on the victim's data. Here compare() takes fitted attacks and changes none."""
     attack = perfect()
     before = dict(vars(attack))

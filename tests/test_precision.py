@@ -182,7 +182,7 @@ def test_the_choice_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     attacks: dict[str, fi.types.Attack] = {"mean": mean_image(), "nearest": fi.attacks.NearestNeighbour().fit(pairs)}
     for word, name in (("no", "single"), ("bf16", "half")):
         monkeypatch.setenv(AUTO, word)
-        training = Training(pictures=32, batch_size=16, holdout=0)
+        training = Training(images=32, batch_size=16, holdout=0)
         decoder = fi.decoders.Upsampling(release.feature_shape, release.truth.size, width=8, channels=0)
         attack = fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training).fit(pairs, progress=False)
         fi.save_attack(attack, tmp_path / name)

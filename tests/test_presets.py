@@ -77,7 +77,7 @@ def test_a_preset_says_where_its_numbers_are_from(name: str) -> None:
 def test_a_preset_trains(name: str, victim: fi.Victim) -> None:
     decoder = fi.decoders.Upsampling(16, 32, width=16, channels=4)
     pairs = testing.synthetic_pairs(feature_shape=(16,), size=32)
-    training = dataclasses.replace(make(name, victim).training, pictures=48, batch_size=12, holdout=4)
+    training = dataclasses.replace(make(name, victim).training, images=48, batch_size=12, holdout=4)
     preset = getattr(presets, name)
     first = victim.encoder if "encoder" in inspect.signature(preset).parameters else 16
     attack = preset(first, 32, decoder=decoder, training=training)
@@ -121,8 +121,8 @@ def test_gamma_is_for_our_pixels(size: int, published: float) -> None:
 def test_vqgan_takes_another_perceptual_loss(victim: fi.Victim) -> None:
     attack = presets.vqgan(victim.encoder, 32, perceptual=fi.losses.SSIM())
     assert repr(attack.objective) == "1*L1 + 1*SSIM"
-    assert not attack.barred
-    assert presets.vqgan(victim.encoder, 32).barred == {victim.encoder.weights_fingerprint}
+    assert not attack.excluded_judges
+    assert presets.vqgan(victim.encoder, 32).excluded_judges == {victim.encoder.weights_fingerprint}
     deepsim = presets.deepsim(victim.encoder, 32, comparator=fi.losses.FeatureConsistency(victim.encoder, views=0))
     assert "0.1*FeatureConsistency" in repr(deepsim.objective)
 

@@ -70,23 +70,21 @@ def test_a_hundred_pairs_are_enough_to_run(victim: fi.Victim) -> None:
     pairs = pairs_of(victim)
     attack = presets.two_surrogates(
         pairs,
-        training=fi.Training(pictures=128, ema=None, keep="last"),
+        training=fi.Training(images=128, ema=None, keep="last"),
         distillation=ClassifierTraining(epochs=1, seed=4),
     )
     again = presets.train_surrogate(pairs, ClassifierTraining(epochs=1, seed=4))[0]
     one, other = surrogates(attack)
     assert one.weights_fingerprint == again.weights_fingerprint != other.weights_fingerprint
     # Both looked at the pairs, and neither may judge what it helped to train.
-    assert attack.barred >= {one.weights_fingerprint, other.weights_fingerprint}
+    assert attack.excluded_judges >= {one.weights_fingerprint, other.weights_fingerprint}
     attack.fit(pairs, progress=False)
     images = attack.reconstruct(torch.from_numpy(pairs.features([0, 1, 2])))
     assert images.shape == (3, 3, 32, 32)
     assert bool(images.isfinite().all())
 
 
-def test_mirrored_pictures_are_used_where_the_pairs_have_them(
-    victim: fi.Victim, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mirrored_images_are_used_where_the_pairs_have_them(victim: fi.Victim, monkeypatch: pytest.MonkeyPatch) -> None:
     def undistilled(pairs: Any, settings: Any, **more: Any) -> Any:
         network = fi.encoders.networks.SmallResNet(64, blocks=(1, 1, 1, 1), widths=(4, 4, 4, 4), standardise=True)
         return fi.encoders.Encoder(network, name="n", family="f", layer="norm", input_size=32), []

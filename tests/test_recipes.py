@@ -1,4 +1,4 @@
-"""Every recipe as a user starts it: help at once, one line for bad input, the whole job on a few pictures."""
+"""Every recipe as a user starts it: help at once, one line for bad input, the whole job on a few images."""
 
 import difflib
 import json
@@ -25,12 +25,12 @@ ONE = [*LAUNCH, "--num_processes", "1", "--dynamo_backend", "no", "--cpu"]
 TWO = [*LAUNCH, "--multi_gpu", "--num_processes", "2", "--dynamo_backend", "no"]
 
 SMALL = """
-pictures: {source: scenes, size: 32, public: 120, private: 40}
+images: {source: scenes, size: 32, public: 120, private: 40}
 attacks:
   mean image: {attack: {name: MeanImage}}
   nearest neighbour: {attack: {name: NearestNeighbour}}
   ridge: {attack: {name: Ridge}}
-  listik: {decoder: {name: Listik}, losses: [{name: BCE}], training: {pictures: 240, batch_size: 24, holdout: 20}}
+  listik: {decoder: {name: Listik}, losses: [{name: BCE}], training: {images: 240, batch_size: 24, holdout: 20}}
   noise: {attack: {name: RandomVector, args: {source: normal}}, of: listik}
 galleries: [20]
 samples: 4
@@ -120,17 +120,17 @@ def test_the_demo_has_every_kind_of_attack_and_a_bound(tmp_path: Path) -> None:
     trained = {name: one for name, one in config.attacks.items() if one.attack.name == "DecoderAttack"}
     for kind in ("listik", "perceptual", "gan"):
         assert any(kind in name for name in trained), kind
-    assert config.flips, "some attacks train on mirrored pictures"
+    assert config.flips, "some attacks train on mirrored images"
     # Five minutes are promised; loading, closed forms and scoring take the rest.
     assert sum(one.training.minutes for one in trained.values()) <= 3.2
     victim = fi.assembly.build_victim(config.victim)
-    assert list(fi.assembly.build_attacks(config.attacks, victim, config.pictures.size)) == list(config.attacks)
+    assert list(fi.assembly.build_attacks(config.attacks, victim, config.images.size)) == list(config.attacks)
 
 
 @pytest.mark.parametrize("config", SINGLE, ids=lambda path: path.stem)
 def test_shipped_attacks_parse_and_say_their_command(config: Path) -> None:
     settings = parse(recipe("train").Config, arguments=["--config", str(config)])
-    assert settings.training.pictures == 500_000, "equal budgets, so that they compare"
+    assert settings.training.images == 500_000, "equal budgets, so that they compare"
     assert (settings.adversary is None) == (config.stem in ("pixel", "perceptual"))
     assert f"recipes/train.py --config recipes/configs/{config.name}" in config.read_text()
 
@@ -193,16 +193,16 @@ def test_compare_end_to_end_and_shown_again(tmp_path: Path) -> None:
 
 
 def _reconstructs(folder: Path, out: Path) -> None:
-    """The attack that the comparison left turns a file of vectors into pictures."""
+    """The attack that the comparison left turns a file of vectors into images."""
     victim = fi.Victim(fi.encoders.tiny(), fi.defences.Identity())
     release = fi.release(victim, fi.data.scenes(5, start=300), seed=0)
     np.save(folder / "vectors.npy", release.features)
     command = [sys.executable, str(ROOT / "recipes/reconstruct.py"), "--attack", str(out / "listik")]
-    done = run([*command, "--features", "vectors.npy", "--out", "pictures"], folder)
+    done = run([*command, "--features", "vectors.npy", "--out", "images"], folder)
     assert done.returncode == 0, done.stderr
     from PIL import Image
 
-    written = sorted((folder / "pictures").glob("0*.png"))
+    written = sorted((folder / "images").glob("0*.png"))
     assert len(written) == 5
     import torch
 
@@ -210,7 +210,7 @@ def _reconstructs(folder: Path, out: Path) -> None:
     pixels = np.stack([np.asarray(Image.open(path)) for path in written])
     ours = (expected * 255).round().byte().permute(0, 2, 3, 1).numpy()
     assert np.abs(pixels.astype(int) - ours).max() <= 1
-    refused = run([*command, "--features", "vectors.npy", "--out", "pictures"], folder)
+    refused = run([*command, "--features", "vectors.npy", "--out", "images"], folder)
     assert refused.returncode == 2
     assert "expected a new or empty folder" in refused.stderr
     narrow = release.features[:, :10]
@@ -244,11 +244,11 @@ def test_a_foreign_decoder_from_the_command_line(tmp_path: Path, monkeypatch: py
     (package / "__init__.py").write_text(FOREIGN)
     flags = ["--decoder", "my_package.MyDecoder", "--decoder.hidden", "5", "--out", "run"]
     sizes = [
-        "--pictures.public",
+        "--images.public",
         "60",
-        "--pictures.private",
+        "--images.private",
         "20",
-        "--training.pictures",
+        "--training.images",
         "100",
         "--training.batch_size",
         "20",

@@ -10,7 +10,7 @@ from recipe_modules import recipe
 
 import featinv as fi
 
-FEW = ["--pictures.public", "40", "--pictures.private", "12", "--training.pictures", "24", "--training.batch_size", "8"]
+FEW = ["--images.public", "40", "--images.private", "12", "--training.images", "24", "--training.batch_size", "8"]
 R1 = "[{name: R1, args: {weight: 0.1}}]"
 CRITIC = ["--adversary.loss", "wasserstein", "--adversary.penalties", "[{name: GradientPenalty}]"]
 LPIPS = "[{name: LPIPS, args: {net: vgg}}]"
@@ -96,7 +96,7 @@ def test_a_refused_run_leaves_its_folder_to_the_next(home: Path, monkeypatch: py
 def test_no_steps_at_all(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     for name in ("train_pixel", "train_gan"):
         few = ["--public", "20", "--private", "5", "--steps", "0"]
-        assert "training.pictures: expected at least 1" in refused(name, few, monkeypatch, capsys)
+        assert "training.images: expected at least 1" in refused(name, few, monkeypatch, capsys)
 
 
 def test_a_metric_that_does_not_exist_is_refused_before_hours_of_training(

@@ -86,7 +86,7 @@ def test_the_page_loads_nothing_and_runs_nothing(page: Page) -> None:
 
 def test_names_that_look_like_html_stay_names(folder: Path, page: Page) -> None:
     assert NASTY in page.text
-    text = fi.report.write(folder, folder / "card.md").read_text(encoding="utf-8")
+    text = fi.report.write(folder, folder / "metadata.md").read_text(encoding="utf-8")
     assert not re.search(r"(?<!\\)<", text)
     # Every row of a table has as many cells as its head, whatever bars the names hold.
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
@@ -122,7 +122,7 @@ def test_what_the_best_control_finds_stands_beside_the_verdict(board: Scoreboard
     """A reader who sees a level must not have to guess that a control finds as many."""
     before = page.text.partition("Level by level")[0].replace("\N{NO-BREAK SPACE}", " ")
     best = board.protocol["best_control"]
-    what = "other pictures' vectors" if best.startswith("wrong vector") else "no trained attack"
+    what = "other images' vectors" if best.startswith("mismatched features") else "no trained attack"
     rate = f"{100 * hits(board, best, 10):.1f} %"
     assert f"The best control, {best!r} ({what}), does so for {rate}" in before
     assert f"for {100 * hits(board, NASTY, 10):.1f} % [" in before
@@ -211,20 +211,20 @@ def test_the_same_run_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None
     assert first == second
 
 
-def test_private_pictures_are_announced_and_can_be_left_out(folder: Path, page: Page, tmp_path: Path) -> None:
-    assert page.text.index("This report shows private pictures") < page.text.rindex("What these vectors give away")
-    without = Page(fi.report.write(folder, tmp_path / "a.html", pictures=False).read_text(encoding="utf-8"))
-    assert "This report shows private pictures" not in without.text
+def test_private_images_are_announced_and_can_be_left_out(folder: Path, page: Page, tmp_path: Path) -> None:
+    assert page.text.index("This report shows private images") < page.text.rindex("What these vectors give away")
+    without = Page(fi.report.write(folder, tmp_path / "a.html", show_images=False).read_text(encoding="utf-8"))
+    assert "This report shows private images" not in without.text
     assert "left out as asked" in without.text
     assert not [image for image in without.images() if str(image["src"]).startswith("data:image/png")]
     markdown = fi.report.write(folder, tmp_path / "a.md").read_text(encoding="utf-8")
     assert "data:image" not in markdown
-    assert "## Pictures" not in markdown
+    assert "## Images" not in markdown
 
 
-def test_the_pictures_are_those_of_the_tenths_and_the_soonest_found(tmp_path: Path) -> None:
+def test_the_images_are_those_of_the_tenths_and_the_soonest_found(tmp_path: Path) -> None:
     board, attacks, release = compared()
-    exhibit = fi.report.choose_pictures(board, attacks, release, seed=3)
+    exhibit = fi.report.choose_images(board, attacks, release, seed=3)
     assert exhibit is not None
     assert exhibit.leader in attacks
     deciles = exhibit.rows["deciles"]
@@ -248,9 +248,9 @@ def _saved(board: Scoreboard, folder: Path) -> Path:
     return folder
 
 
-def test_few_pictures_are_all_shown() -> None:
+def test_few_images_are_all_shown() -> None:
     board, attacks, release = compared(count=7, galleries=[])
-    exhibit = fi.report.choose_pictures(board, attacks, release)
+    exhibit = fi.report.choose_images(board, attacks, release)
     assert exhibit is not None
     assert sorted(exhibit.rows["deciles"]) == list(range(7))
 
@@ -275,7 +275,7 @@ def test_a_scoreboard_alone_says_what_it_lacks(board: Scoreboard, tmp_path: Path
     text = fi.report.write(alone, tmp_path / "a.md").read_text(encoding="utf-8")
     assert "per_image.npz" in text
     assert "no trained attacks" in text
-    assert "report_pictures.npz" in text
+    assert "report_images.npz" in text
 
 
 def test_several_runs_stand_in_one_table(folder: Path, board: Scoreboard, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def _other_victim(board: Scoreboard) -> Scoreboard:
     return replace(board, victim={**board.victim, "fingerprint": "another"})
 
 
-def _other_pictures(board: Scoreboard) -> Scoreboard:
+def _other_images(board: Scoreboard) -> Scoreboard:
     return rescored(board, private={**board.protocol["private"], "fingerprint": "another"})
 
 
@@ -328,7 +328,7 @@ def _other_judge(board: Scoreboard) -> Scoreboard:
     ("change", "difference"),
     [
         (_other_victim, "their victims are .* and another"),
-        (_other_pictures, "their private pictures are .* and another"),
+        (_other_images, "their private images are .* and another"),
         (_other_galleries, "their galleries are 40, 10 and 40, 10, 20"),
         (_other_judge, "their first judges are judge pool and another"),
     ],
@@ -346,11 +346,11 @@ def test_no_run_at_all(tmp_path: Path) -> None:
         fi.report.write([], tmp_path / "a.html")
 
 
-@pytest.mark.parametrize("schema", [0, 2, None])
+@pytest.mark.parametrize("schema", [0, 1, None])
 def test_another_schema_is_refused(board: Scoreboard, tmp_path: Path, schema: int | None) -> None:
     document = {**board.as_json(), "schema": schema}
     (tmp_path / "scoreboard.json").write_text(json.dumps(document))
-    with pytest.raises(fi.BadInput, match=f"scoreboard.json: expected schema 1, got {schema}"):
+    with pytest.raises(fi.BadInput, match=f"scoreboard.json: expected schema 2, got {schema}"):
         fi.report.write(tmp_path)
 
 
@@ -372,20 +372,20 @@ def _lacking(arrays: dict[str, Any]) -> None:
     del arrays["deciles/originals"]
 
 
-@pytest.mark.parametrize(("spoil", "words"), [(_spoilt, "8-bit pictures"), (_lacking, "lacks a part")])
-def test_a_damaged_file_of_pictures_is_named(
+@pytest.mark.parametrize(("spoil", "words"), [(_spoilt, "8-bit images"), (_lacking, "lacks a part")])
+def test_a_damaged_file_of_images_is_named(
     folder: Path, board: Scoreboard, tmp_path: Path, spoil: Callable[[dict[str, Any]], None], words: str
 ) -> None:
     board.save(tmp_path)
-    with np.load(folder / "report_pictures.npz", allow_pickle=False) as archive:
+    with np.load(folder / "report_images.npz", allow_pickle=False) as archive:
         arrays = dict(archive)
     spoil(arrays)
-    np.savez_compressed(tmp_path / "report_pictures.npz", **arrays)
-    with pytest.raises(fi.BadInput, match=f"report_pictures.npz: .*{words}"):
+    np.savez_compressed(tmp_path / "report_images.npz", **arrays)
+    with pytest.raises(fi.BadInput, match=f"report_images.npz: .*{words}"):
         fi.report.write(tmp_path)
 
 
-def test_a_release_without_pictures_has_none_to_show() -> None:
+def test_a_release_without_images_has_none_to_show() -> None:
     board, attacks, release = compared()
     with pytest.raises(fi.BadInput, match="this release has none"):
-        fi.report.choose_pictures(board, attacks, replace(release, truth=None))
+        fi.report.choose_images(board, attacks, replace(release, truth=None))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_parts import PoolJudge, blurred, mean_image, perfect, pictures, published
+from evaluation_parts import PoolJudge, blurred, mean_image, perfect, published, some_images
 
 import featinv as fi
 from featinv.evaluation import Scoreboard
@@ -19,7 +19,7 @@ METRICS = Catalogue()
 
 @pytest.fixture(scope="module")
 def board() -> Scoreboard:
-    plain = pictures(60)
+    plain = some_images(60)
     brightest = plain.batch(np.arange(60)).mean((2, 3)).argmax(1).numpy()
     truth = fi.data.ImageSet(plain.uint8(np.arange(60)), ids=plain.ids, labels=brightest)
     attacks = {"mean image": mean_image(), "blurred": blurred(), "perfect": perfect()}
@@ -28,7 +28,7 @@ def board() -> Scoreboard:
         published(truth),
         [PoolJudge()],
         metrics="full",
-        public=pictures(30, seed=9),
+        public=some_images(30, seed=9),
         resamples=100,
         progress=False,
     )
@@ -47,31 +47,31 @@ def tables(board: Scoreboard, tmp_path: Path) -> dict[str, list[list[str]]]:
 def test_further_measures_stand_in_a_table_with_chance(board: Scoreboard, tmp_path: Path) -> None:
     head, _, *rows = tables(board, tmp_path)["More measures"]
     by_name = {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
-    measured = {"low_pass_psnr", "judge_cosine", "memorised", "nearest_is_public", "target_cosine"}
+    measured = {"low_pass_psnr", "judge_cosine", "memorised", "nearest_public_rate", "target_cosine"}
     assert measured <= {metric.name for metric in METRICS.at("details") if metric.heading in head}
-    assert METRICS["judge_kd"].heading not in head, "60 pictures are too few for it"
+    assert METRICS["judge_kd"].heading not in head, "60 images are too few for it"
     for name in ("blurred", "perfect"):
         for metric in measured:
             expected = number(board[name].metrics[metric], METRICS[metric].factor)
             assert by_name[name][METRICS[metric].heading] == expected
         within = board[name].metrics_by["within class"]["reid_auc"]
         assert by_name[name][METRICS["reid_auc_within_class"].heading] == number(within)
-    # Of 30 public pictures and 59 others, by hand.
-    assert by_name["chance"][METRICS["nearest_is_public"].heading] == f"{100 * 30 / 89:.1f}"
+    # Of 30 public images and 59 others, by hand.
+    assert by_name["chance"][METRICS["nearest_public_rate"].heading] == f"{100 * 30 / 89:.1f}"
 
 
 def test_what_the_vector_alone_tells_stands_beside_guessing(board: Scoreboard, tmp_path: Path) -> None:
     ((name, guessed, vector, made, original),) = tables(board, tmp_path)["What can be read off a vector"][2:]
-    card = board.protocol["attributes"]["label"]
-    assert (name, guessed) == ("label", f"{100 * card['prior']:.1f}")
-    for cell, known in ((vector, card["vector"]), (original, card["original"])):
+    metadata = board.protocol["attributes"]["label"]
+    assert (name, guessed) == ("label", f"{100 * metadata['prior']:.1f}")
+    for cell, known in ((vector, metadata["vector"]), (original, metadata["original"])):
         assert cell.startswith(f"{100 * known['mean']:.1f} [")
     assert made in {number(board[row].metrics["attribute label"], 100) for row in ("blurred", "perfect")}
 
 
 def test_what_was_not_asked_for_has_no_section(board: Scoreboard, tmp_path: Path) -> None:
     attacks = {"mean image": mean_image(), "blurred": blurred()}
-    plain = fi.compare(attacks, published(pictures(40)), [PoolJudge()], resamples=100, progress=False)
+    plain = fi.compare(attacks, published(some_images(40)), [PoolJudge()], resamples=100, progress=False)
     found = tables(plain, tmp_path)
     assert "What can be read off a vector" not in found
     assert METRICS["memorised"].heading not in found["More measures"][0]

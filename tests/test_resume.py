@@ -21,11 +21,11 @@ from featinv import BadInput, Training
 from featinv.losses import L1, MSE, Loss
 from featinv.training import Checkpoints, Fitted, fit_decoder
 
-SETTINGS = Training(pictures=480, batch_size=24, holdout=10, ema=0.9)
+SETTINGS = Training(images=480, batch_size=24, holdout=10, ema=0.9)
 
 
 def _fit(folder: Path, settings: Training = SETTINGS, *, objective: Loss | None = None, **more: Any) -> Fitted:
-    checkpoints = Checkpoints(folder, every_pictures=more.pop("every", 96))
+    checkpoints = Checkpoints(folder, every_images=more.pop("every", 96))
     pairs = more.pop("pairs", None) or make_pairs(100)
     return fit_decoder(
         make_decoder(0.3), objective or MSE(), pairs, settings, checkpoints=checkpoints, progress=False, **more
@@ -60,9 +60,9 @@ class Slow(L1):
             print("step", flush=True)
         return super().forward(reconstruction, original)
 
-settings = Training(pictures=1440, batch_size=24, accumulation=2, flips=True, ema=0.9, holdout=10, clip=0.1)
+settings = Training(images=1440, batch_size=24, accumulation=2, flips=True, ema=0.9, holdout=10, clip=0.1)
 fitted = fit_decoder(make_decoder(dropout=0.4), MSE() + 0.5 * Slow(), DoubleViews(), settings, progress=False,
-                     checkpoints=Checkpoints(folder, every_pictures=100))
+                     checkpoints=Checkpoints(folder, every_images=100))
 history = [{k: v for k, v in row.items() if k != "seconds"} for row in fitted.history]
 torch.save([fitted.weights, history], out)
 """
@@ -154,7 +154,7 @@ def test_the_newest_states_stay_and_the_last_step_is_one_of_them(tmp_path: Path)
     assert _steps(tmp_path) == ["step_00000016", "step_00000020"]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     marker = json.loads((tmp_path / "step_00000020" / "complete.json").read_text())
-    assert (marker["step"], marker["pictures"]) == (20, 480)
+    assert (marker["step"], marker["images"]) == (20, 480)
     assert set(marker["files"]) == {p.name for p in (tmp_path / "step_00000020").iterdir()} - {"complete.json"}
 
 
@@ -186,7 +186,7 @@ def test_states_are_due_by_the_clock_as_well(tmp_path: Path) -> None:
 
     progress = Progress(Training())
     checkpoints = Checkpoints(tmp_path, every_seconds=10)
-    progress.load_state_dict({"step": 5, "pictures": 640, "seconds": 9.0})
+    progress.load_state_dict({"step": 5, "images": 640, "seconds": 9.0})
     progress._started -= 2.0
     progress.advance(128)
     assert checkpoints.due(progress)
@@ -200,10 +200,10 @@ def test_states_are_due_by_the_clock_as_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"settings": Training(pictures=960, batch_size=24, holdout=10, ema=0.9)}, "training.pictures: 480 there, 960"),
-        ({"settings": Training(pictures=480, batch_size=24, holdout=10, ema=None)}, r"training.ema: 0\.9 there, None"),
+        ({"settings": Training(images=960, batch_size=24, holdout=10, ema=0.9)}, "training.images: 480 there, 960"),
+        ({"settings": Training(images=480, batch_size=24, holdout=10, ema=None)}, r"training.ema: 0\.9 there, None"),
         ({"objective": L1()}, "objective"),
-        ({"pairs": make_pairs(100, seed=1)}, "pairs.pictures"),
+        ({"pairs": make_pairs(100, seed=1)}, "pairs.images"),
         ({"pairs": make_pairs(101)}, "pairs.count: 100 there, 101"),
         ({"identity": {"decoder": {"class": "x", "args": {"width": 3}}}}, "decoder.args.width: 2 there, 3"),
     ],
@@ -282,7 +282,7 @@ def test_a_full_disk_is_one_line_and_earlier_states_stay(tmp_path: Path) -> None
     assert _fit(tmp_path).steps == 20
 
 
-@pytest.mark.parametrize("name", ["every_pictures", "every_seconds", "keep"])
+@pytest.mark.parametrize("name", ["every_images", "every_seconds", "keep"])
 def test_checkpoints_that_cannot_be_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match=rf"checkpoints\.{name}"):
         Checkpoints(tmp_path, **{name: 0})
@@ -314,7 +314,7 @@ def test_a_study_tells_rows_since_the_last_state_once(tmp_path: Path, monkeypatc
 
     told: list[float] = []
     monkeypatch.setattr(wandb_runs, "open_run", lambda *_, run_id, **__: SimpleNamespace(id=run_id))
-    monkeypatch.setattr(wandb_runs, "write_row", lambda run, row: told.append(row["pictures"]))
+    monkeypatch.setattr(wandb_runs, "write_row", lambda run, row: told.append(row["images"]))
     monkeypatch.setattr("featinv.tracking.open_runs._SECONDS_BETWEEN_NOTES", 0.0)
     attack = mean_image()
     with pytest.raises(_Stopped):

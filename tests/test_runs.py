@@ -13,7 +13,7 @@ import torch
 from recipe_modules import recipe
 
 import featinv as fi
-from featinv.assembly import AttackSettings, JudgeSettings, PictureSettings, RunFolder, VictimSettings
+from featinv.assembly import AttackSettings, ImageSettings, JudgeSettings, RunFolder, VictimSettings
 from featinv.audit.inputs import inputs_of
 from featinv.audit.live_source import open_victim
 from featinv.audit.record import Record
@@ -205,7 +205,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]:
     config = recipe("compare").Config(
         str(folder / "run"),
         data=scenes(folder / "photos"),
-        pictures=PictureSettings(size=32, private=20),
+        images=ImageSettings(size=32, private=20),
         victim=VictimSettings(encoder),
         judges={"x": JudgeSettings(Component("judge", {"source": source}))},
         attacks={"mean image": AttackSettings(Component("MeanImage")), "ridge": AttackSettings(Component("Ridge"))},
@@ -315,8 +315,8 @@ def test_an_audit_notices_another_judge_victim_or_version(tmp_path: Path, monkey
         ("mean image", "ridge", "rIdge"),
         ("café", "cafe\u0301"),
         ("ridge 1", "ridge \u00b9"),
-        ("mean image", "direct match"),
-        ("mean image", "Wrong vector (ridge)"),
+        ("mean image", "feature linkage"),
+        ("mean image", "Mismatched features (ridge)"),
     ],
 )
 def test_names_that_cannot_be_told_apart_are_refused_before_anything_is_read(

@@ -79,7 +79,7 @@ def test_what_was_chosen_is_saved(tmp_path: Path) -> None:
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     save_attack(Ridge(penalty=3).fit(make_pairs(10)), tmp_path / "a")
     document = json.loads((tmp_path / "a" / "attack.json").read_text())
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["class"] == "featinv.attacks.Ridge"
     assert document["config"]["args"] == {"penalty": 3}
     assert (document["feature_shape"], document["image_size"]) == ([6], 8)
@@ -212,14 +212,14 @@ def test_weights_that_do_not_fit_are_refused(saved: Path, change: Any, sentence:
         load_attack(saved)
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize("schema", [0, 1, "2", None])
 def test_an_unknown_schema_is_refused(saved: Path, schema: Any) -> None:
     edit(saved, schema=schema)
-    with pytest.raises(BadInput, match=r"attack\.json: expected schema 1"):
+    with pytest.raises(BadInput, match=r"attack\.json: expected schema 2"):
         load_attack(saved)
 
 
-@pytest.mark.parametrize("document", ["[]", "3", '{"schema": 1}', '{"schema": 1, "class": 3}'])
+@pytest.mark.parametrize("document", ["[]", "3", '{"schema": 2}', '{"schema": 2, "class": 3}'])
 def test_json_of_another_kind_is_refused(saved: Path, document: str) -> None:
     (saved / "attack.json").write_text(document)
     with pytest.raises(BadInput, match=r"attack\.json: expected"):
@@ -280,7 +280,7 @@ class Grey:
         self.level = level
         self.feature_shape, self.image_size, self.victim = (), 0, {}
     def fit(self, pairs):
-        self.feature_shape, self.image_size, self.victim = pairs.feature_shape, pairs.image_size, pairs.card
+        self.feature_shape, self.image_size, self.victim = pairs.feature_shape, pairs.image_size, pairs.metadata
         return self
     def reconstruct(self, features):
         return torch.full((len(features), 3, self.image_size, self.image_size), self.level)
@@ -305,8 +305,8 @@ def test_a_foreign_attack_is_loaded_only_when_allowed(tmp_path: Path, monkeypatc
         load_attack(tmp_path / "grey")
     assert "their_package" not in sys.modules, "a class that is not trusted must not be imported"
     for allow in (["their_package.Grey"], "their_package.Grey", [their_package.Grey], their_package.Grey):
-        pictures = load_attack(tmp_path / "grey", allow=allow).reconstruct(torch.zeros(2, 6))
-        assert torch.equal(pictures, torch.full((2, 3, 8, 8), 0.25))
+        images = load_attack(tmp_path / "grey", allow=allow).reconstruct(torch.zeros(2, 6))
+        assert torch.equal(images, torch.full((2, 3, 8, 8), 0.25))
 
 
 def test_an_attack_without_state_is_refused(tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ class Flat(torch.nn.Module):
 
 def trained(decoder: torch.nn.Module) -> DecoderAttack:
     pairs = make_pairs(12, width=16)
-    training = Training(pictures=8, batch_size=4, holdout=2)
+    training = Training(images=8, batch_size=4, holdout=2)
     return DecoderAttack(decoder, MSE(), training).fit(pairs, progress=False)
 
 
@@ -397,5 +397,5 @@ def test_a_foreign_decoder_is_built_only_when_allowed(tmp_path: Path, monkeypatc
     with pytest.raises(BadInput, match=r"flat: class 'their_decoder.Flat' is not one of featinv's; if you trust"):
         load_attack(tmp_path / "flat")
     assert "their_decoder" not in sys.modules, "a class that is not trusted must not be imported"
-    pictures = load_attack(tmp_path / "flat", allow=["their_decoder.Flat"]).reconstruct(features)
-    assert torch.equal(pictures, attack.reconstruct(features))
+    images = load_attack(tmp_path / "flat", allow=["their_decoder.Flat"]).reconstruct(features)
+    assert torch.equal(images, attack.reconstruct(features))

@@ -31,7 +31,7 @@ def saved(board: Scoreboard, tmp_path: Path) -> Path:
 def test_the_public_shape(saved: Path) -> None:
     document = json.loads((saved / "scoreboard.json").read_text())
     assert list(document) == ["schema", "victim", "protocol", "attacks", "leak_level"]
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     for row in document["attacks"]:
         assert {"name", "kind", "role", "metrics", "metrics_by", "seconds", "parameters"} <= set(row)
         assert row["kind"] in ("control", "attack")
@@ -110,9 +110,9 @@ def edited(saved: Path, change: Any) -> Path:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda d: d.update(schema=0), "expected schema 1, got 0"),
-        (lambda d: d.update(schema=2), "expected schema 1, got 2"),
-        (lambda d: d.pop("schema"), "expected schema 1, got None"),
+        (lambda d: d.update(schema=0), "expected schema 2, got 0"),
+        (lambda d: d.update(schema=1), "expected schema 2, got 1"),
+        (lambda d: d.pop("schema"), "expected schema 2, got None"),
         (lambda d: d.pop("attacks"), "expected a scoreboard, got other JSON"),
         (lambda d: d.pop("victim"), "lacks a part"),
         (lambda d: d["attacks"][0].pop("kind"), "lacks a part"),
@@ -129,7 +129,7 @@ def test_refuses_another_schema_missing_parts_and_nan(saved: Path, change: Any, 
 
 
 def test_newer_keys_are_no_obstacle(saved: Path) -> None:
-    """The shape grows by new keys; a reader of schema 1 must not stumble over them."""
+    """The shape grows by new keys; a reader of schema 2 must not stumble over them."""
 
     def grow(document: dict[str, Any]) -> None:
         document["levels"] = {"L1": True}
@@ -140,7 +140,7 @@ def test_newer_keys_are_no_obstacle(saved: Path) -> None:
     assert load_scoreboard(edited(saved, grow)).attacks[0].metrics["lpips"].mean == 0.5
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00", b'{"schema": 1, "attacks": []'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00", b'{"schema": 2, "attacks": []'])
 def test_refuses_broken_json(saved: Path, content: bytes) -> None:
     (saved / "scoreboard.json").write_bytes(content)
     with pytest.raises(BadInput, match=r"scoreboard\.json: expected"):
@@ -201,12 +201,12 @@ def test_versus_is_the_paired_difference(board: Scoreboard) -> None:
 
 
 def test_versus_says_what_exists(board: Scoreboard) -> None:
-    with pytest.raises(BadInput, match="no row 'gan'; there are 'mean image', 'direct match'"):
+    with pytest.raises(BadInput, match="no row 'gan'; there are 'mean image', 'feature linkage'"):
         board.versus("gan", "perfect")
-    with pytest.raises(BadInput, match=r"'perfect' has no numbers per picture for 'lpips'; it has .*psnr"):
+    with pytest.raises(BadInput, match=r"'perfect' has no numbers per image for 'lpips'; it has .*psnr"):
         board.versus("perfect", "blurred", "lpips")
-    with pytest.raises(BadInput, match="'direct match' has no numbers per picture for 'psnr'; it has rank"):
-        board.versus("perfect", "direct match", "psnr")
+    with pytest.raises(BadInput, match="'feature linkage' has no numbers per image for 'psnr'; it has rank"):
+        board.versus("perfect", "feature linkage", "psnr")
 
 
 # The table.
@@ -238,7 +238,7 @@ def test_the_table_shows_every_number_with_its_interval(board: Scoreboard) -> No
 
 def test_the_table_puts_controls_first_and_chance_last(board: Scoreboard) -> None:
     main = str(board).split("\n\n")[1]
-    names = ["mean image", "direct match", "wrong vector (perfect)", "blurred", "perfect", "chance"]
+    names = ["mean image", "feature linkage", "mismatched features (perfect)", "blurred", "perfect", "chance"]
     places = [re.search(rf"^{re.escape(name)}  ", main, re.M) for name in names]
     assert all(places)
     assert [place.start() for place in places if place] == sorted(place.start() for place in places if place)

@@ -1,4 +1,4 @@
-"""The surrogate: it learns the vectors of pictures it never saw, is a function of its seed, and goes through a file."""
+"""The surrogate: it learns the vectors of images it never saw, is a function of its seed, and goes through a file."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ from featinv.training import ClassifierTraining, train_surrogate
 
 
 def colour_pairs(count: int = 240, size: int = 12, views: int = 1) -> fi.Pairs:
-    """Vectors that a person can read off a picture: the mean colours of its left and its right half."""
+    """Vectors that a person can read off an image: the mean colours of its left and its right half."""
     dice = np.random.default_rng(0)
     halves = dice.uniform(40, 215, (count, 1, 2, 3))
     pixels = np.repeat(np.repeat(halves, size, axis=1), size // 2, axis=2) + dice.normal(0, 10, (count, size, size, 3))
@@ -37,11 +37,11 @@ def train(pairs: fi.Pairs, settings: ClassifierTraining) -> tuple[fi.encoders.En
 
 
 @pytest.mark.parametrize("views", [1, 2])
-def test_it_explains_vectors_of_pictures_it_never_saw(views: int) -> None:
+def test_it_explains_vectors_of_images_it_never_saw(views: int) -> None:
     """Sums of the halves are easily seen; their order hardly, by a network that averages over positions."""
     pairs = colour_pairs(views=views)
     surrogate, history = train(pairs, quick())
-    assert [row["pictures"] for row in history] == [180 * (epoch + 1) for epoch in range(8)]
+    assert [row["images"] for row in history] == [180 * (epoch + 1) for epoch in range(8)]
     assert history[-1]["explained"] > 0.5 > history[0]["explained"]
     assert surrogate.feature_shape == (12,)
     assert surrogate.family == "surrogate"
@@ -55,9 +55,9 @@ def test_explained_is_one_minus_the_error_over_the_variance() -> None:
     order = np.random.default_rng(settings.seed).permutation(80)
     held, rows = np.sort(order[:20]), order[20:]
     known = pairs.features(np.sort(rows)).astype(np.float64)
-    vectors, pictures = pairs.batch(held)
+    vectors, images = pairs.batch(held)
     with torch.no_grad():
-        made = surrogate.network((pictures - 0.5) / 0.25).numpy()
+        made = surrogate.network((images - 0.5) / 0.25).numpy()
     wanted = (vectors.numpy() - known.mean(0)) / known.std(0, ddof=1)
     assert history[-1]["explained"] == pytest.approx(1 - np.square(made - wanted).mean(1).mean(), abs=1e-4)
 
@@ -111,7 +111,7 @@ def test_it_goes_through_a_file_and_is_cut_where_one_likes(tmp_path: Path) -> No
         fi.encoders.saved(tmp_path / "nowhere.safetensors")
 
 
-def test_a_judge_s_file_serves_as_an_encoder_and_is_then_barred(tmp_path: Path) -> None:
+def test_a_judge_s_file_serves_as_an_encoder_and_is_then_excluded(tmp_path: Path) -> None:
     judge = fi.encoders.judge("scenes-vgg")
     fi.encoders.save_judge(judge, tmp_path / "judge.safetensors")
     loss = fi.losses.Perceptual(fi.encoders.saved(tmp_path / "judge.safetensors"))

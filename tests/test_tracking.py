@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from evaluation_parts import PoolJudge, mean_image, perfect, pictures, published
+from evaluation_parts import PoolJudge, mean_image, perfect, published, some_images
 from PIL import Image
 from tracked_records import Records, read_all
 
@@ -23,7 +23,7 @@ from featinv.tracking.probe_table import draw_probe
 from featinv.tracking.study import _artifact_name
 
 HISTORY = [
-    {"step": k, "pictures": 64 * k, "seconds": 0.1 * k, "lr": 0.1, "train/loss": 1 / k, "val/psnr": 20.0 - abs(k - 7)}
+    {"step": k, "images": 64 * k, "seconds": 0.1 * k, "lr": 0.1, "train/loss": 1 / k, "val/psnr": 20.0 - abs(k - 7)}
     for k in range(1, 11)
 ]
 CONFIG = {"data": "/home/alice/photos", "attacks": {"perfect": {"lr": 0.1}}}
@@ -31,7 +31,7 @@ CONFIG = {"data": "/home/alice/photos", "attacks": {"perfect": {"lr": 0.1}}}
 
 @pytest.fixture(scope="module")
 def release() -> fi.Release:
-    return published(pictures(40))
+    return published(some_images(40))
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +100,13 @@ def test_the_config_says_victim_data_versions_and_settings(runs: dict[str, Recor
     assert runs["perfect"].config["attack"]["name"] == "perfect"
 
 
-def test_curves_are_told_once_each_against_pictures_and_the_summary_holds_the_best(runs: dict[str, Records]) -> None:
+def test_curves_are_told_once_each_against_images_and_the_summary_holds_the_best(runs: dict[str, Records]) -> None:
     curve = [row for row in runs["perfect"].history if "train/loss" in row]
-    assert [row["pictures"] for row in curve] == [row["pictures"] for row in HISTORY]
+    assert [row["images"] for row in curve] == [row["images"] for row in HISTORY]
     assert [row["val/psnr"] for row in curve] == [row["val/psnr"] for row in HISTORY]
     assert runs["perfect"].summary["val/psnr"] == {"max": 20.0}
     steps = {one["name"]: one.get("step_metric") for one in runs["perfect"].of("metric") if "name" in one}
-    assert steps["val/psnr"] == "pictures"
+    assert steps["val/psnr"] == "images"
 
 
 def test_private_metrics_stand_in_the_summary_with_their_bounds(runs: dict[str, Records], board: fi.Scoreboard) -> None:
@@ -146,7 +146,7 @@ def test_the_comparison_holds_the_scoreboard_bars_with_intervals_and_the_trade_o
     }
     assert run.summary["comparison/level"] == board.leak_level.level  # type: ignore[union-attr]
     for key in ("scoreboard/bars", "scoreboard/trade_off"):
-        pixels = run.picture(key)
+        pixels = run.image(key)
         assert pixels.dtype == np.uint8
         assert pixels.mean() > 128, "a figure on white paper: floats would have logged black"
         assert len(np.unique(pixels)) > 10
@@ -198,13 +198,13 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def test_with_permission_the_probe_shows_the_pictures_to_the_bit_and_a_second_logging_keeps_the_ids(
+def test_with_permission_the_probe_shows_the_images_to_the_bit_and_a_second_logging_keeps_the_ids(
     tmp_path: Path, board: fi.Scoreboard, release: fi.Release, capsys: pytest.CaptureFixture[str]
 ) -> None:
     only = {"perfect": perfect()}
     settings = TrackingSettings(log_private_images=True, probe=50)
     first = Study(tmp_path, settings).log(board, only, release)
-    assert "tracking.probe: 50 pictures asked for, but the release has 40" in capsys.readouterr().err
+    assert "tracking.probe: 50 images asked for, but the release has 40" in capsys.readouterr().err
     table = read_all(tmp_path)["perfect"].table("probe")
     assert len(table["original"]) == 40
     for row, original in enumerate(table["original"]):
@@ -346,7 +346,7 @@ def test_an_agent_gets_one_run_under_its_own_id(
 def test_wrong_arguments_are_one_line(tmp_path: Path, board: fi.Scoreboard, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(fi.BadInput, match="tracking.project: expected a name without '/', got 'me/mine'"):
         TrackingSettings(project="me/mine")
-    with pytest.raises(fi.BadInput, match="tracking.probe: expected a number of pictures, got -1"):
+    with pytest.raises(fi.BadInput, match="tracking.probe: expected a number of images, got -1"):
         TrackingSettings(probe=-1)
     with pytest.raises(fi.BadInput, match="config: expected a dataclass or a mapping of settings, got int"):
         log(board, config=3, folder=tmp_path)
@@ -376,7 +376,7 @@ def test_places_are_cut_to_their_last_part(told: Any, kept: Any) -> None:
 
 def test_a_row_of_history_is_heard_once_each(tmp_path: Path) -> None:
     pairs = fi.testing.synthetic_pairs(feature_shape=(16,), size=8)
-    training = fi.Training(pictures=96, batch_size=16, holdout=8)
+    training = fi.Training(images=96, batch_size=16, holdout=8)
     heard: list[dict[str, float]] = []
     attack = fi.attacks.DecoderAttack(fi.decoders.Listik((16,), 8), fi.losses.MSE(), training)
     attack.fit(pairs, progress=False, listener=heard.append)
@@ -390,7 +390,7 @@ def test_nothing_is_left_in_the_home_folder(study: tuple[Path, dict[str, str]]) 
 
 
 class Noted:
-    """Stands for a tracker of Accelerate's that takes pictures."""
+    """Stands for a tracker of Accelerate's that takes images."""
 
     requires_logging_directory = True
     runs: ClassVar[list["Noted"]] = []
@@ -399,7 +399,7 @@ class Noted:
         self.title, self.folder = title, folder
         self.settings: dict[str, Any] = {}
         self.logged: list[tuple[dict[str, Any], int | None]] = []
-        self.pictures: dict[str, np.ndarray] = {}
+        self.images: dict[str, np.ndarray] = {}
         self.state = "made"
         Noted.runs.append(self)
 
@@ -413,7 +413,7 @@ class Noted:
         self.logged.append((values, step))
 
     def log_images(self, values: dict[str, np.ndarray], step: int) -> None:
-        self.pictures |= values
+        self.images |= values
 
     def finish(self) -> None:
         self.state = "finished"
@@ -439,7 +439,7 @@ def test_ids_and_artifacts_of_different_studies_and_attacks_differ(tmp_path: Pat
     assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,128}", one) for one in artifacts)
 
 
-def test_other_trackers_of_accelerate_get_numbers_and_pictures_even_without_wandb(
+def test_other_trackers_of_accelerate_get_numbers_and_images_even_without_wandb(
     tmp_path: Path, board: fi.Scoreboard, attacks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from accelerate import tracking
@@ -451,11 +451,11 @@ def test_other_trackers_of_accelerate_get_numbers_and_pictures_even_without_wand
     runs = {run.title: run for run in Noted.runs}
     assert set(runs) == {"s/control/mean-image", "s/attack/perfect", "s/comparison/comparison"}
     learnt = runs["s/attack/perfect"]
-    assert [step for _, step in learnt.logged[:-1]] == [row["pictures"] for row in HISTORY]
+    assert [step for _, step in learnt.logged[:-1]] == [row["images"] for row in HISTORY]
     assert learnt.logged[-1][0]["attack/psnr"] == board["perfect"].metrics["psnr"].mean
     assert learnt.settings["settings.attacks.perfect.lr"] == 0.1
     assert learnt.settings["settings.data"] == ".../photos"
-    assert runs["s/comparison/comparison"].pictures["scoreboard/bars"].dtype == np.uint8
+    assert runs["s/comparison/comparison"].images["scoreboard/bars"].dtype == np.uint8
     assert {run.state for run in runs.values()} == {"finished"}
 
 

@@ -1,4 +1,4 @@
-"""The parts of a training, each alone: settings, schedule, order of the pictures, average, optimisers, history."""
+"""The parts of a training, each alone: settings, schedule, order of the images, average, optimisers, history."""
 
 import dataclasses
 import math
@@ -29,7 +29,7 @@ from featinv.training.schedule import rate
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("pictures", 0),
+        ("images", 0),
         ("batch_size", 0),
         ("accumulation", 0),
         ("minutes", 0),
@@ -66,7 +66,7 @@ def test_the_best_cannot_be_kept_without_held_out_pairs() -> None:
 def test_the_papers_settings_are_the_notebooks() -> None:
     paper = Training.paper()
     assert (paper.optimiser, paper.lr, paper.rho, paper.eps) == ("adadelta", 1.0, 0.95, 1e-7)
-    assert (paper.batch_size, paper.pictures) == (30, 74 * 10_000)
+    assert (paper.batch_size, paper.images) == (30, 74 * 10_000)
     assert not paper.standardise
     assert paper.schedule == "constant"
     assert rate(paper, 0.0) == rate(paper, 0.9) == 1.0
@@ -104,37 +104,37 @@ def test_the_rate_stays_within_bounds(fraction: float, warmup: float) -> None:
 def test_a_bound_in_minutes_ends_the_training_and_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: now)
-    progress = Progress(Training(pictures=10_000, minutes=1))
+    progress = Progress(Training(images=10_000, minutes=1))
     now += 15.0
     progress.advance(1000)
     assert progress.fraction == pytest.approx(0.25)
     now += 45.0
     progress.advance(1000)
     assert progress.done
-    resumed = Progress(Training(pictures=10_000, minutes=1))
+    resumed = Progress(Training(images=10_000, minutes=1))
     now += 1000.0
-    resumed.load_state_dict({"step": 1, "pictures": 1000, "seconds": 15.0})
+    resumed.load_state_dict({"step": 1, "images": 1000, "seconds": 15.0})
     resumed.advance(1000)
     assert resumed.seconds == pytest.approx(15.0), "the time between is not counted"
 
 
 @given(st.integers(1, 40), st.integers(1, 97), st.integers(1, 30))
 def test_watchers_are_called_once_for_every_multiple_crossed(batch: int, every: int, resume_at: int) -> None:
-    settings = Training(pictures=600)
+    settings = Training(images=600)
     progress, crossed = Progress(settings), []
     while not progress.done:
         progress.advance(batch)
         if progress.step == resume_at:  # a resumed one answers alike
             again = Progress(settings)
             again.load_state_dict(progress.state_dict())
-            assert not again.every(pictures=every)
-        crossed.append(progress.every(pictures=every))
-    expected = {math.ceil(m * every / batch) for m in range(1, progress.pictures // every + 1)}
+            assert not again.every(images=every)
+        crossed.append(progress.every(images=every))
+    expected = {math.ceil(m * every / batch) for m in range(1, progress.images // every + 1)}
     assert {step + 1 for step, due in enumerate(crossed) if due} == expected
 
 
 def test_parts_of_the_budget_are_crossed_exactly_as_often_as_there_are_parts() -> None:
-    progress, count = Progress(Training(pictures=1000)), 0
+    progress, count = Progress(Training(images=1000)), 0
     while not progress.done:
         progress.advance(10)
         count += progress.every(parts=20)
@@ -149,7 +149,7 @@ def test_durations_in_words() -> None:
 
 
 @given(count=st.integers(1, 60), batch=st.integers(1, 70), seed=st.integers(0, 5))
-def test_an_epoch_shows_every_picture_at_most_once_and_leaves_less_than_a_batch_out(
+def test_an_epoch_shows_every_image_at_most_once_and_leaves_less_than_a_batch_out(
     count: int, batch: int, seed: int
 ) -> None:
     batches = Batches(make_pairs(count), batch_size=batch, seed=seed)
@@ -193,7 +193,7 @@ def test_flips_without_mirrored_features_are_refused() -> None:
         Batches(make_pairs(4), batch_size=2, seed=0, flips=True)
 
 
-def test_more_processes_than_pictures_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_processes_than_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "world_size", lambda: 3)
     with pytest.raises(BadInput, match="3 processes"):
         Batches(make_pairs(10), batch_size=2, seed=0)
@@ -312,9 +312,9 @@ def _values(loss: float) -> dict[str, torch.Tensor]:
 
 
 def test_rows_hold_means_since_the_row_before() -> None:
-    settings = Training(pictures=200 * 4)
+    settings = Training(images=200 * 4)
     progress, history = Progress(settings), History(settings)
-    for loss in (1.0, 3.0, 5.0, 7.0, 2.0):  # a row is due every fourth picture
+    for loss in (1.0, 3.0, 5.0, 7.0, 2.0):  # a row is due every fourth image
         progress.advance(2)
         history(progress, _values(loss))
     assert [row["train/loss/MSE"] for row in history.rows] == [2.0, 6.0]
@@ -333,7 +333,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_term_and_step(bad: float) -> N
     progress.advance(128)
     history(progress, _values(1.0))
     progress.advance(128)
-    with pytest.raises(Diverged, match=r"train/loss/MSE became (nan|inf) in step 2 \(256 pictures\).*lr"):
+    with pytest.raises(Diverged, match=r"train/loss/MSE became (nan|inf) in step 2 \(256 images\).*lr"):
         history(progress, _values(bad))
 
 
@@ -341,7 +341,7 @@ def test_where_looking_is_dear_the_steps_between_two_looks_are_named(monkeypatch
     monkeypatch.setattr(processes, "world_size", lambda: 2)
     monkeypatch.setattr(processes, "broadcast", lambda value: value)
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor)
-    settings = Training(pictures=10**9)
+    settings = Training(images=10**9)
     progress, history = Progress(settings), History(settings)
     for step in range(1, 40):
         progress.advance(1)
@@ -352,7 +352,7 @@ def test_where_looking_is_dear_the_steps_between_two_looks_are_named(monkeypatch
 
 
 def test_a_restored_history_goes_on_within_a_row() -> None:
-    settings = Training(pictures=200 * 4)
+    settings = Training(images=200 * 4)
     progress, history = Progress(settings), History(settings)
     progress.advance(2)
     history(progress, _values(1.0))
@@ -363,5 +363,5 @@ def test_a_restored_history_goes_on_within_a_row() -> None:
     assert again.rows[0]["train/loss/MSE"] == 2.0
 
 
-def test_the_tiny_decoder_is_what_the_laws_assume() -> None:
+def test_the_tiny_decoder_is_what_the_contracts_assume() -> None:
     assert not any(isinstance(part, nn.BatchNorm2d) for part in make_decoder().modules())

@@ -16,7 +16,7 @@ from featinv.training import Checkpoints, Ema, Fitted, Step, fit_decoder, fit_st
 from featinv.training.batches import Batch
 from featinv.training.progress import Progress
 
-SETTINGS = Training(pictures=480, batch_size=24, holdout=10, keep="last", ema=0.9)
+SETTINGS = Training(images=480, batch_size=24, holdout=10, keep="last", ema=0.9)
 
 
 class Duel:
@@ -57,7 +57,7 @@ class Duel:
 
 
 def _fit(make: Callable[[Accelerator], Step], folder: Path, every: int = 48) -> Fitted:
-    checkpoints = Checkpoints(folder, every_pictures=every)
+    checkpoints = Checkpoints(folder, every_images=every)
     return fit_steps(
         make, make_pairs(100), SETTINGS, checkpoints=checkpoints, progress=False, resume=True, identity={"step": "duel"}
     )
@@ -88,7 +88,7 @@ def test_two_networks_train_log_and_resume_exactly(tmp_path: Path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA accelerator; not run without one")
 @pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
 def test_on_a_gpu_every_precision_learns_as_float32_does(precision: str, tmp_path: Path) -> None:
-    settings = Training(pictures=4800, batch_size=24, mixed_precision=precision, lr=3e-3, clip=0.1)
+    settings = Training(images=4800, batch_size=24, mixed_precision=precision, lr=3e-3, clip=0.1)
     objective = MSE()
     fitted = fit_decoder(
         make_decoder(), objective, make_pairs(100), settings, checkpoints=Checkpoints(tmp_path), progress=False

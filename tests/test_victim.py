@@ -47,7 +47,7 @@ class Projection(nn.Module):
         return self.strength * features @ self.matrix
 
 
-def pictures(count: int = 20, size: int = 8, seed: int = 0) -> ImageSet:
+def some_images(count: int = 20, size: int = 8, seed: int = 0) -> ImageSet:
     pixels = np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     return ImageSet(pixels, ids=[f"{seed}/{i}" for i in range(count)])
 
@@ -55,7 +55,7 @@ def pictures(count: int = 20, size: int = 8, seed: int = 0) -> ImageSet:
 def test_the_victim_is_encoder_then_defence() -> None:
     encoder = SmallEncoder()
     assert isinstance(encoder, Encoder)
-    images = pictures().batch(range(20))
+    images = some_images().batch(range(20))
     expected = encoder.eval()(images).detach()
     assert torch.equal(Victim(encoder)(images), expected)
     torch.manual_seed(7)
@@ -69,14 +69,14 @@ def test_the_victim_never_trains_and_holds_nothing_trainable() -> None:
     victim.train()
     assert not any(module.training for module in victim.modules())
     assert not any(parameter.requires_grad for parameter in victim.parameters())
-    images = pictures().batch(range(20))
+    images = some_images().batch(range(20))
     assert torch.allclose(victim(images)[:3], victim(images[:3]), atol=1e-6)
 
 
-def test_gradients_reach_the_pictures() -> None:
+def test_gradients_reach_the_images() -> None:
     # Against central differences in float64: the arrow is differentiable, not merely connected.
     encoder = SmallEncoder().eval()
-    victim, images = Victim(encoder), pictures(2).batch([0, 1]).requires_grad_()
+    victim, images = Victim(encoder), some_images(2).batch([0, 1]).requires_grad_()
     direction = torch.randn_like(images)
     (gradient,) = torch.autograd.grad(victim(images).square().sum(), images)
 
@@ -90,7 +90,7 @@ def test_gradients_reach_the_pictures() -> None:
 
 
 def test_autocast_does_not_reach_the_victim() -> None:
-    victim, images = Victim(SmallEncoder()), pictures().batch(range(4))
+    victim, images = Victim(SmallEncoder()), some_images().batch(range(4))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = victim(images)
     assert inside.dtype == torch.float32
@@ -110,7 +110,7 @@ def test_a_callable_that_is_no_module_can_be_attacked() -> None:
         def __call__(self, images: torch.Tensor) -> torch.Tensor:
             return images.mean((2, 3))
 
-    images = pictures()
+    images = some_images()
     published = release(Victim(Mean()), images).features
     assert np.allclose(published, images.uint8(range(20)).mean((1, 2)) / 255, atol=1e-6)
 
@@ -144,19 +144,19 @@ def test_fingerprints_tell_state_settings_encoder_layer_and_size_apart() -> None
 
 
 def test_the_card_is_json_and_names_the_parts() -> None:
-    card = Victim(SmallEncoder(spatial=True), GaussianNoise(0.5)).card
-    assert json.loads(json.dumps(card)) == card
-    assert card["encoder"] == "small"
-    assert card["defence"] == "GaussianNoise(std=0.5)"
-    assert card["name"] == "small + GaussianNoise(std=0.5)"
-    assert card["feature_shape"] == [6, 3, 3]
-    assert Victim(SmallEncoder(), Identity()).card["name"] == "small"
+    metadata = Victim(SmallEncoder(spatial=True), GaussianNoise(0.5)).metadata
+    assert json.loads(json.dumps(metadata)) == metadata
+    assert metadata["encoder"] == "small"
+    assert metadata["defence"] == "GaussianNoise(std=0.5)"
+    assert metadata["name"] == "small + GaussianNoise(std=0.5)"
+    assert metadata["feature_shape"] == [6, 3, 3]
+    assert Victim(SmallEncoder(), Identity()).metadata["name"] == "small"
 
 
 def test_a_defence_may_change_the_width() -> None:
     victim = Victim(SmallEncoder(), Projection(6, 3))
     assert victim.feature_shape == (3,)
-    assert release(victim, pictures()).feature_shape == (3,)
+    assert release(victim, some_images()).feature_shape == (3,)
 
 
 def test_building_a_victim_draws_nothing_from_the_callers_generator() -> None:
@@ -168,27 +168,27 @@ def test_building_a_victim_draws_nothing_from_the_callers_generator() -> None:
 
 
 def test_a_release_is_equal_with_one_seed_and_differs_with_another() -> None:
-    victim, private = Victim(SmallEncoder(), GaussianNoise(0.5)), pictures()
+    victim, private = Victim(SmallEncoder(), GaussianNoise(0.5)), some_images()
     first, again, other = (release(victim, private, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(first.features, again.features)
     assert not np.array_equal(first.features, other.features)
     assert first.truth is private
-    assert first.card["count"] == 20
-    assert first.card["seed"] == 0
-    assert first.card["private_fingerprint"] == private.fingerprint
+    assert first.metadata["count"] == 20
+    assert first.metadata["seed"] == 0
+    assert first.metadata["private_fingerprint"] == private.fingerprint
     clean = release(Victim(SmallEncoder()), private).features
     assert np.std(first.features - clean) == pytest.approx(0.5, rel=0.25)
 
 
 def test_noise_does_not_depend_on_the_batch_size() -> None:
-    victim, images = Victim(SmallEncoder(), GaussianNoise(0.5)), pictures()
+    victim, images = Victim(SmallEncoder(), GaussianNoise(0.5)), some_images()
     whole = victim.publish(images, range(20), seed=0, block_number=0)
     parts = victim.publish(images, range(20), seed=0, block_number=0, batch_size=3)
     assert np.allclose(whole, parts, atol=1e-6)
 
 
 def test_every_block_view_and_seed_has_noise_of_its_own() -> None:
-    victim, images = Victim(SmallEncoder(), GaussianNoise(1.0)), pictures(1)
+    victim, images = Victim(SmallEncoder(), GaussianNoise(1.0)), some_images(1)
     drawn = {
         victim.publish(images, [0], seed=seed, block_number=number, view=view).tobytes()
         for seed in (0, 1)
@@ -198,15 +198,15 @@ def test_every_block_view_and_seed_has_noise_of_its_own() -> None:
     assert len(drawn) == 12
 
 
-def test_publishing_counts_pictures_and_flips_them() -> None:
-    victim, images, done = Victim(SmallEncoder()), pictures(), []
+def test_publishing_counts_images_and_flips_them() -> None:
+    victim, images, done = Victim(SmallEncoder()), some_images(), []
     flipped = victim.publish(images, range(20), seed=0, block_number=0, flip=True, batch_size=8, progress=done.append)
     assert done == [8, 8, 4]
     mirrored = ImageSet(images.uint8(range(20))[:, :, ::-1], ids=images.ids)
     assert np.array_equal(flipped, victim.publish(mirrored, range(20), seed=0, block_number=0, batch_size=8))
 
 
-def test_features_that_are_not_finite_name_the_first_picture() -> None:
+def test_features_that_are_not_finite_name_the_first_image() -> None:
     class Broken(SmallEncoder):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             features = super().forward(images)
@@ -223,7 +223,7 @@ def test_an_encoder_that_breaks_its_word_on_shapes_is_refused() -> None:
     encoder = SmallEncoder()
     encoder.feature_shape = (5,)
     with pytest.raises(BadInput, match=r"^small: expected features of shape \(2, 5\), got \(2, 6\)"):
-        Victim(encoder)(pictures().batch([0, 1]))
+        Victim(encoder)(some_images().batch([0, 1]))
 
 
 @pytest.mark.parametrize("defence", [nn.Linear(4, 4), nn.Flatten(0), nn.Unflatten(1, (2, 3))])
@@ -234,7 +234,7 @@ def test_a_defence_of_another_shape_is_refused(defence: nn.Module) -> None:
 
 def test_an_impossible_batch_size_is_refused() -> None:
     with pytest.raises(BadInput, match=r"^batch_size: expected at least 1, got 0"):
-        release(Victim(SmallEncoder()), pictures(), batch_size=0)
+        release(Victim(SmallEncoder()), some_images(), batch_size=0)
 
 
 @pytest.mark.parametrize(
@@ -243,17 +243,17 @@ def test_an_impossible_batch_size_is_refused() -> None:
         (np.zeros((20, 4)), "float64"),
         (np.zeros((20, 4, 2), dtype=np.float32), "shape"),
         (np.zeros((0, 4), dtype=np.float32), "N > 0"),
-        (np.zeros((19, 4), dtype=np.float32), "20 private pictures, got 19"),
+        (np.zeros((19, 4), dtype=np.float32), "20 private images, got 19"),
         (np.full((20, 4), np.nan, dtype=np.float32), "finite"),
     ],
 )
 def test_a_release_of_unusable_vectors_is_refused(features: np.ndarray, complaint: str) -> None:
     with pytest.raises(BadInput, match=complaint):
-        Release(features, {}, pictures())
+        Release(features, {}, some_images())
 
 
 def test_cards_match_by_shape_and_fingerprint() -> None:
-    plain, noisy = Victim(SmallEncoder()).card, Victim(SmallEncoder(), GaussianNoise(1)).card
+    plain, noisy = Victim(SmallEncoder()).metadata, Victim(SmallEncoder(), GaussianNoise(1)).metadata
     features_must_match(plain, plain)
     features_must_match(plain, noisy, same_defence=False)
     features_must_match(plain, {"feature_shape": [6]})
@@ -264,17 +264,17 @@ def test_cards_match_by_shape_and_fingerprint() -> None:
     other = SmallEncoder()
     other.fingerprint = "e" * 64
     with pytest.raises(BadInput, match="expected the encoder of small"):
-        features_must_match(plain, Victim(other).card, same_defence=False)
+        features_must_match(plain, Victim(other).metadata, same_defence=False)
     other = SmallEncoder()
     other.layer = "layer1"
     with pytest.raises(BadInput, match=r"expected the layer of small \(avgpool\), got small \(layer1\)"):
-        features_must_match(plain, Victim(other).card, same_defence=False)
+        features_must_match(plain, Victim(other).metadata, same_defence=False)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
 def test_an_accelerator_draws_the_same_noise() -> None:
-    images = pictures()
+    images = some_images()
     here = release(Victim(SmallEncoder(), GaussianNoise(0.5)), images).features
     there = release(Victim(SmallEncoder(), nn.Sequential(Projection(6, 6), GaussianNoise(0.5))).cuda(), images).features
     assert np.allclose(here, there, atol=1e-3)

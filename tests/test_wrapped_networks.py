@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import featinv as fi
 from featinv.audit.live_source import LiveSource, why_black_box
-from featinv.encoders.frozen import check_pictures
+from featinv.encoders.frozen import check_images
 
 SIDE = 16
 IMAGES = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
@@ -304,9 +304,9 @@ def test_a_network_that_cannot_be_fed_is_one_line(function: Any, said: str) -> N
 def test_the_conversion_that_is_named_for_images_works(shape: tuple[int, ...], precision: torch.dtype) -> None:
     numbers = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
     x = numbers.to(torch.uint8) if precision == torch.uint8 else numbers / 255
-    with pytest.raises(fi.BadInput, match="theirs: expected float pictures .*; convert them by ") as refused:
-        check_pictures(x, name="theirs")
+    with pytest.raises(fi.BadInput, match="theirs: expected float images .*; convert them by ") as refused:
+        check_images(x, name="theirs")
     converted = eval(str(refused.value).rpartition("convert them by ")[2], {"x": x})
-    check_pictures(converted, name="theirs")
+    check_images(converted, name="theirs")
     assert converted.shape[1:] == (3, 8, 8)
     assert len(converted) == (5 if len(shape) == 4 or shape[0] == 5 else 1)

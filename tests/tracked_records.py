@@ -11,7 +11,7 @@ from PIL import Image
 
 
 class Records:
-    """What one offline run holds: its start, config, summary, rows of history, tables and pictures."""
+    """What one offline run holds: its start, config, summary, rows of history, tables and images."""
 
     def __init__(self, folder: Path) -> None:
         wandb = Path(sys.executable).with_name("wandb")
@@ -32,7 +32,7 @@ class Records:
         return [record[kind] for record in self.records if record["type"] == kind]
 
     def table(self, key: str) -> dict[str, list[Any]]:
-        """Columns of a table; pictures as arrays. wandb keeps them in the artifact that belongs to the table."""
+        """Columns of a table; images as arrays. wandb keeps them in the artifact that belongs to the table."""
         entries = [one["manifest"]["contents"] for one in self.of("artifact")]
         found = next(one for one in entries if any(entry["path"] == f"{key}.table.json" for entry in one))
         files = {entry["path"]: Path(entry["local_path"]) for entry in found}
@@ -43,13 +43,13 @@ class Records:
             for name, column in zip(content["columns"], columns, strict=True)
         }
 
-    def picture(self, key: str) -> np.ndarray:
+    def image(self, key: str) -> np.ndarray:
         return np.asarray(Image.open(self.folder / "files" / self.summary[f"{key}.path"]))
 
     @staticmethod
     def _cell(cell: Any, files: dict[str, Path]) -> Any:
-        is_picture = isinstance(cell, dict) and cell.get("_type") == "image-file"
-        return np.asarray(Image.open(files[cell["path"]])) if is_picture else cell
+        is_image = isinstance(cell, dict) and cell.get("_type") == "image-file"
+        return np.asarray(Image.open(files[cell["path"]])) if is_image else cell
 
 
 def read_all(folder: Path) -> dict[str, Records]:

@@ -21,13 +21,13 @@ torch.set_num_threads(1)
 
 
 def make_pairs(count: int, seed: int = 0) -> Pairs:
-    """Pictures made of a few smooth patterns, and a linear code of their pixels: learnable, and quick."""
+    """Images made of a few smooth patterns, and a linear code of their pixels: learnable, and quick."""
     rng = np.random.default_rng(seed)
     patterns = rng.normal(size=(6, SIZE, SIZE, 3)).cumsum(1).cumsum(2) / 4
     pixels = 1 / (1 + np.exp(-np.tensordot(rng.normal(size=(count, 6)), patterns, 1)))
-    pictures = ImageSet((pixels * 255).round().astype(np.uint8), ids=[f"p{i}" for i in range(count)])
+    images = ImageSet((pixels * 255).round().astype(np.uint8), ids=[f"p{i}" for i in range(count)])
     features = (pixels.reshape(count, -1) @ np.random.default_rng(99).normal(size=(SIZE * SIZE * 3, WIDTH))) / 8
-    return Pairs(features.astype(np.float32), pictures)
+    return Pairs(features.astype(np.float32), images)
 
 
 class TinyDecoder(nn.Module):
@@ -60,14 +60,14 @@ class Squared(Loss):
 
 
 class DoublePairs:
-    """The same pairs in float64, for laws that hold to 1e-10."""
+    """The same pairs in float64, for contracts that hold to 1e-10."""
 
     def __init__(self, pairs: Pairs) -> None:
         self.pairs = pairs
-        self.feature_shape, self.image_size, self.card, self.views = (
+        self.feature_shape, self.image_size, self.metadata, self.views = (
             pairs.feature_shape,
             pairs.image_size,
-            pairs.card,
+            pairs.metadata,
             1,
         )
 
@@ -83,7 +83,7 @@ class DoublePairs:
 
 
 class Views:
-    """Pairs that hold mirrored pictures: the feature of a picture is its number, of its mirror image minus that."""
+    """Pairs that hold mirrored images: the feature of an image is its number, of its mirror image minus that."""
 
     feature_shape, image_size, views = (1,), 2, 2
 
@@ -97,13 +97,13 @@ class Views:
 
 
 class DoubleViews:
-    """Pairs whose mirrored pictures have features of their own."""
+    """Pairs whose mirrored images have features of their own."""
 
     feature_shape, image_size, views = (WIDTH,), SIZE, 2
 
     def __init__(self, plain: Pairs | None = None) -> None:
         self.plain = make_pairs(100) if plain is None else plain
-        self.card = self.plain.card
+        self.metadata = self.plain.metadata
 
     def __len__(self) -> int:
         return len(self.plain)

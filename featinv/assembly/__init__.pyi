@@ -4,12 +4,12 @@ from .attack_settings import AttackSettings as AttackSettings
 from .attack_settings import Term as Term
 from .attack_settings import build_attacks as build_attacks
 from .attack_settings import build_objective as build_objective
+from .image_settings import ImageSettings as ImageSettings
+from .image_settings import load_images as load_images
 from .judge_settings import JudgeSettings as JudgeSettings
 from .judge_settings import build_judges as build_judges
 from .judge_settings import judge_fingerprints as judge_fingerprints
 from .name_checks import check_names as check_names
-from .picture_settings import PictureSettings as PictureSettings
-from .picture_settings import load_pictures as load_pictures
 from .run_folder import RunFolder as RunFolder
 from .run_inputs import inputs_of as inputs_of
 from .run_inputs import judges_of as judges_of
@@ -20,8 +20,8 @@ from .victim_settings import build_victim as build_victim
 __all__ = [
     "AdversarySettings",
     "AttackSettings",
+    "ImageSettings",
     "JudgeSettings",
-    "PictureSettings",
     "RunFolder",
     "Term",
     "VictimSettings",
@@ -34,6 +34,6 @@ __all__ = [
     "inputs_of",
     "judge_fingerprints",
     "judges_of",
-    "load_pictures",
+    "load_images",
     "show_again",
 ]

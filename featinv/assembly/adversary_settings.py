@@ -1,4 +1,4 @@
-"""Who plays against the decoder."""
+"""The adversary of a decoder, from settings."""
 
 import inspect
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AdversarySettings:
-    """A discriminator by name, what it plays for, and how it learns."""
+    """A discriminator by name, its adversarial loss, and how it is trained."""
 
     discriminator: Component = Component("DCGAN")
     """an export of featinv.discriminators, or the import path of a class of yours"""
     loss: Literal["hinge", "non_saturating", "least_squares", "wasserstein", "relativistic"] = "hinge"
-    """the game: what the discriminator and the decoder make small"""
+    """the adversarial_loss: what the discriminator and the decoder make small"""
     conditional: bool = False
     """show the discriminator the vector too (wraps it in Projection)"""
     weight: int | float = 0.1
@@ -36,12 +36,12 @@ class AdversarySettings:
     augment: str = ""
     """DiffAugment's policy, for all that the discriminator sees: colour, translation and cutout, separated by commas;
     empty: none"""
-    start: int | float = 0.1
-    """share of the budget at which the decoder first hears of the adversary"""
-    lead: int | float = 0.05
+    adversarial_start: int | float = 0.1
+    """share of the budget at which the adversarial term is added to the loss of the decoder"""
+    discriminator_warmup: int | float = 0.05
     """share of the budget by which the discriminator begins to learn earlier"""
     decoder_every: int = 1
-    """the decoder steps in every k-th step only, once the adversary plays (5 in arXiv:1701.07875)"""
+    """the decoder steps in every k-th step only, once the adversary is active (5 in arXiv:1701.07875)"""
     lr: int | float = 2e-4
     """the discriminator's learning rate; it follows the schedule of the training"""
     betas: tuple[float, float] = (0.5, 0.99)
@@ -61,7 +61,7 @@ def build_adversary(
     image_size: int,
     folders: Mapping[str, str | None] | None = None,
 ) -> "Adversary":
-    """Build the adversary of a decoder with these features and pictures; a frozen backbone is the victim's encoder.
+    """Build the adversary of a decoder with these features and images; a frozen backbone is the victim's encoder.
 
     Raises BadInput for an unknown name, keyword or augmentation, and for numbers that cannot be used.
     """
@@ -80,8 +80,8 @@ def build_adversary(
         adaptive=settings.adaptive,
         penalties=[build(penalty, fi.losses) for penalty in settings.penalties],
         augment=fi.discriminators.DiffAugment(settings.augment) if settings.augment else None,
-        start=settings.start,
-        lead=settings.lead,
+        adversarial_start=settings.adversarial_start,
+        discriminator_warmup=settings.discriminator_warmup,
         decoder_every=settings.decoder_every,
         lr=settings.lr,
         betas=settings.betas,

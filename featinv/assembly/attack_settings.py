@@ -43,7 +43,7 @@ class AttackSettings:
     training: Training = field(default_factory=Training)
     """for DecoderAttack: how it is trained"""
     adversary: AdversarySettings | None = None
-    """for DecoderAttack: who plays against the decoder; null: nobody"""
+    """for DecoderAttack: the adversary of the decoder; null: none"""
     of: str | None = None
     """for RandomVector: the name of the attack that is fed random vectors"""
 

@@ -22,7 +22,7 @@ class JudgeSettings:
     judge: Component = Component("judge", {"source": "scenes-vgg"})
     """an export of featinv.encoders that returns a judge: `judge` (a packaged name or a file) or `cifar_judge`"""
     train: bool = False
-    """train one on the labelled public pictures when the file `judge.args.source` does not exist, and keep it there"""
+    """train one on the labelled public images when the file `judge.args.source` does not exist, and keep it there"""
     network: Component = Component("SmallVGG")
     """what to train: SmallVGG, or SmallMixer where the encoder itself is of VGG's family or a second judge is wanted"""
     training: ClassifierTraining = field(default_factory=ClassifierTraining)

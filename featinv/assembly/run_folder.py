@@ -146,7 +146,7 @@ class RunFolder:
         return record
 
     def _identity(self) -> dict[str, Any]:
-        return {"schema": 1, "settings": self.settings, "paths": self._paths}
+        return {"schema": 2, "settings": self.settings, "paths": self._paths}
 
     def _must_be_equal(self, record: Mapping[str, Any]) -> None:
         differing = differences(record.get("settings"), self.settings, record.get("paths", {}), self._paths)

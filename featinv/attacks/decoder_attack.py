@@ -20,7 +20,7 @@ from featinv.losses import Loss
 from featinv.training import Adversary, Checkpoints, Snapshots, Training, fit_decoder
 from featinv.types import Features, Images
 
-PICTURES_AT_ONCE = 256
+IMAGES_AT_ONCE = 256
 PAIRS_TO_MEASURE = 20_000
 """public pairs whose mean and deviation are taken for those of all: right to a hundredth of a deviation"""
 
@@ -29,7 +29,7 @@ PAIRS_TO_MEASURE = 20_000
 class DecoderAttack:
     """features (B, *F) -> images (B, 3, S, S): a decoder trained on public pairs to make an objective small.
 
-    `decoder` maps vectors to pictures in [0, 1] and has `feature_shape` and `image_size`; `objective` is a loss or a
+    `decoder` maps vectors to images in [0, 1] and has `feature_shape` and `image_size`; `objective` is a loss or a
     sum of losses; `adversary` adds a discriminator that the decoder has to please too (and then the last weights are
     kept, never the best by PSNR). Fitting trains copies, so that decoder and discriminator keep their first weights and
     a second fit starts anew. Raises BadInput before any training for a decoder that could not be saved afterwards, and
@@ -55,8 +55,8 @@ class DecoderAttack:
         self.feature_shape = as_shape(decoder.feature_shape)
         self.image_size = int(decoder.image_size)  # type: ignore[arg-type]
         self._check_adversary()
-        barred: list[frozenset[str]] = [getattr(part, "fingerprints", frozenset()) for part in (objective, adversary)]
-        self.barred = barred[0] | barred[1]
+        excluded: list[frozenset[str]] = [getattr(part, "fingerprints", frozenset()) for part in (objective, adversary)]
+        self.excluded_judges = excluded[0] | excluded[1]
         self.network: nn.Module | None = None
         self.victim: dict[str, Any] = {}
         self.history: list[dict[str, float]] = []
@@ -85,7 +85,7 @@ class DecoderAttack:
     ) -> "DecoderAttack":
         """Train a copy of the decoder on public pairs; under `accelerate launch` call it in every process.
 
-        With `checkpoints` a killed training goes on where it was, to the same weights. `listener` hears each row of
+        With `checkpoints` a killed training goes on where it was, to the same weights. `listener` gets each row of
         `history` as it comes, and `snapshots` are taken on the way. Leaves `network` (standardising layer and decoder),
         `history` (rows of loss and validation), `notices` (what went wrong with an adversary, in words), `seconds` and
         `precision` ("no" is float32).
@@ -115,7 +115,7 @@ class DecoderAttack:
 
     @torch.no_grad()
     def reconstruct(self, features: Features) -> Images:
-        """Reconstruct the pictures (B, 3, S, S) in [0, 1] of the vectors (B, *F), on the device of the vectors.
+        """Reconstruct the images (B, 3, S, S) in [0, 1] of the vectors (B, *F), on the device of the vectors.
 
         In float32 and eval mode, in fixed blocks. Raises BadInput before `fit`, and for vectors of another shape or
         with NaN or infinity (naming the row).
@@ -124,7 +124,7 @@ class DecoderAttack:
         vectors = check_features(features, self.feature_shape)
         images = torch.empty(len(vectors), 3, self.image_size, self.image_size, device=features.device)
         device = next(network.parameters()).device
-        step = rows_at_once(network, vectors.to(device), most=PICTURES_AT_ONCE)
+        step = rows_at_once(network, vectors.to(device), most=IMAGES_AT_ONCE)
         for start in range(0, len(vectors), step):
             part = vectors[start : start + step]
             images[start : start + len(part)] = network(part.to(device)).clamp(0, 1)
@@ -139,7 +139,7 @@ class DecoderAttack:
             "image_size": self.image_size,
             "objective": repr(self.objective),
             "adversary": None if self.adversary is None else repr(self.adversary),
-            "barred": sorted(self.barred),
+            "excluded_judges": sorted(self.excluded_judges),
             "training": configuration.describe(self.training)["args"],
             "victim": self.victim,
             "history": self.history,
@@ -172,7 +172,7 @@ class DecoderAttack:
         words = config.get("adversary")  # attacks saved before there were adversaries do not say
         adversary = None if words is None else ReprOnly(str(words))
         attack = cls(decoder, ReprOnly(str(config["objective"])), Training(**settings), adversary=adversary)
-        attack.barred = frozenset(str(fingerprint) for fingerprint in config.get("barred", ()))
+        attack.excluded_judges = frozenset(str(fingerprint) for fingerprint in config.get("excluded_judges", ()))
         attack.notices = [str(notice) for notice in config.get("notices", ())]
         network = assemble(decoder, Standardise(attack.feature_shape) if attack.training.standardise else None)
         check_weights(network, tensors)
@@ -217,7 +217,7 @@ class DecoderAttack:
         return assemble(self.decoder, standardise), adversary
 
     def _moments(self, pairs: Any) -> Moments:
-        if len(pairs) > PAIRS_TO_MEASURE:  # live pairs encode every picture that they are asked for
+        if len(pairs) > PAIRS_TO_MEASURE:  # live pairs encode every image that they are asked for
             chosen = np.random.default_rng(self.training.seed).choice(len(pairs), PAIRS_TO_MEASURE, replace=False)
             pairs = pairs.take(np.sort(chosen))
         return feature_moments(pairs)
@@ -227,13 +227,13 @@ class DecoderAttack:
         self.network = assemble(self.decoder, Standardise(self.feature_shape) if self.training.standardise else None)
         self.network.load_state_dict(weights)
         self.network.to(processes.device()).requires_grad_(False).eval()
-        self.victim = dict(pairs.card)
+        self.victim = dict(pairs.metadata)
 
     def _snapshot_callback(self, snapshots: Snapshots, pairs: Any) -> Callable[[dict[str, Tensor], int], object]:
-        def take(weights: dict[str, Tensor], pictures: int) -> None:
+        def take(weights: dict[str, Tensor], images: int) -> None:
             fitted = copy.copy(self)
             fitted._hold(weights, pairs)
-            snapshots.take(fitted, pictures)
+            snapshots.take(fitted, images)
 
         return take
 

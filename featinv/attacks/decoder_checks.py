@@ -22,7 +22,7 @@ def check_parts(decoder: nn.Module, objective: nn.Module) -> None:
 
 
 def check_pairs(pairs: Any, decoder: nn.Module, feature_shape: tuple[int, ...], image_size: int) -> None:
-    """Raise BadInput unless the pairs' vectors and pictures are of the decoder's shape and size."""
+    """Raise BadInput unless the pairs' vectors and images are of the decoder's shape and size."""
     kind = type(decoder).__name__
     if tuple(pairs.feature_shape) != feature_shape:
         raise BadInput(
@@ -31,6 +31,6 @@ def check_pairs(pairs: Any, decoder: nn.Module, feature_shape: tuple[int, ...], 
         )
     if int(pairs.image_size) != image_size:
         raise BadInput(
-            f"pairs: expected pictures of {image_size} pixels, as {kind} makes, got {pairs.image_size}; build the "
+            f"pairs: expected images of {image_size} pixels, as {kind} makes, got {pairs.image_size}; build the "
             f"decoder with image_size={pairs.image_size}"
         )

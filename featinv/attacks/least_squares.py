@@ -7,7 +7,7 @@ from torch import Tensor
 from featinv.errors import BadInput
 
 COLUMNS = 4096
-"""Outputs solved for at once, so that large pictures need no second copy of the products."""
+"""Outputs solved for at once, so that large images need no second copy of the products."""
 
 
 class NormalEquations:

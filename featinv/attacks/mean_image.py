@@ -14,7 +14,7 @@ from featinv.types import Images
 
 @final
 class MeanImage(TensorAttack):
-    """features -> the mean of the public pictures, whatever the vector: what an attacker knows without any release."""
+    """features -> the mean of the public images, whatever the vector: what an attacker knows without any release."""
 
     kind = "control"
 

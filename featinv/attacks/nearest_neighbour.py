@@ -1,4 +1,4 @@
-"""The control that answers with a public picture."""
+"""The control that answers with a public image."""
 
 from typing import final
 
@@ -7,9 +7,9 @@ from featinv.attacks.neighbours import NeighbourAttack
 
 @final
 class NearestNeighbour(NeighbourAttack):
-    """features -> the public picture whose vector is nearest (Euclidean, on standardised features, exact).
+    """features -> the public image whose vector is nearest (Euclidean, on standardised features, exact).
 
-    The bar for identification: a real picture of the same kind. A saved one contains every public picture.
+    The bar for identification: a real image of the same kind. A saved one contains every public image.
     """
 
     @property

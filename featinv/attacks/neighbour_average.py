@@ -1,4 +1,4 @@
-"""The control that averages public pictures."""
+"""The control that averages public images."""
 
 from typing import final
 
@@ -8,7 +8,7 @@ from featinv.errors import BadInput
 
 @final
 class NeighbourAverage(NeighbourAttack):
-    """features -> the mean of the `k` public pictures with the nearest vectors (as for NearestNeighbour).
+    """features -> the mean of the `k` public images with the nearest vectors (as for NearestNeighbour).
 
     Raises BadInput for k below 1, and in `fit` for more neighbours than public pairs.
     """

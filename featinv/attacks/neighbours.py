@@ -1,4 +1,4 @@
-"""Exact nearest neighbours, and the frame of the two attacks that answer with public pictures."""
+"""Exact nearest neighbours, and the frame of the two attacks that answer with public images."""
 
 from abc import abstractmethod
 from typing import Any
@@ -72,9 +72,9 @@ def _search_all(queries: Tensor, bank: Tensor, count: int) -> Tensor:
 
 
 class NeighbourAttack(TensorAttack):
-    """features -> the mean of the public pictures with the nearest vectors; keeps the pictures where they already lie.
+    """features -> the mean of the public images with the nearest vectors; keeps the images where they already lie.
 
-    Vectors are kept in memory, standardised (N x D float32); pictures stay in the pairs' image set (memory-mapped where
+    Vectors are kept in memory, standardised (N x D float32); images stay in the pairs' image set (memory-mapped where
     that is) until the attack is saved, and a saved attack holds all of them as uint8.
     """
 
@@ -87,7 +87,7 @@ class NeighbourAttack(TensorAttack):
     @property
     @abstractmethod
     def neighbours(self) -> int:
-        """How many pictures are averaged."""
+        """How many images are averaged."""
 
     @property
     def parameters(self) -> int:
@@ -96,7 +96,7 @@ class NeighbourAttack(TensorAttack):
         return super().parameters + kept
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """As for every attack; gathers the public pictures."""
+        """As for every attack; gathers the public images."""
         config, tensors = super().state()
         if self._images is not None:
             tensors["pixels"] = torch.from_numpy(self._images.uint8(np.arange(len(self._images))))

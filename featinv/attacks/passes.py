@@ -33,7 +33,7 @@ def feature_blocks(pairs: Any) -> Iterator[tuple[int, Float[Tensor, "B D"]]]:
 def pair_blocks(
     pairs: Any, desc: str, rows: np.ndarray | None = None
 ) -> Iterator[tuple[int, Float[Tensor, "B D"], Float[Tensor, "B P"]]]:
-    """Yield (first row, flat vectors, flat pictures) in order, of all pairs or those at `rows`, with a progress bar.
+    """Yield (first row, flat vectors, flat images) in order, of all pairs or those at `rows`, with a progress bar.
 
     Raises BadInput that names a row with NaN or infinity.
     """

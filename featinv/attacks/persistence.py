@@ -13,7 +13,7 @@ from torch import Tensor
 from featinv import __version__, configuration, files
 from featinv.errors import BadInput
 
-SCHEMA = 1
+SCHEMA = 2
 JSON_NAME, WEIGHTS_NAME = "attack.json", "weights.safetensors"
 JSON_LIMIT = 16 * 2**20
 WEIGHTS_LIMIT = 16 * 2**30
@@ -24,7 +24,7 @@ def save_attack(attack: Any, folder: Path | str) -> None:
     """Write a fitted attack to `folder`, so that `load_attack` makes the same reconstructions of it, bit by bit.
 
     The folder appears complete or not at all; an attack saved there before is replaced only then. Neighbour attacks
-    contain the public pictures themselves. Call it in the main process only. Raises BadInput for an attack that is not
+    contain the public images themselves. Call it in the main process only. Raises BadInput for an attack that is not
     fitted or cannot describe itself, and for a folder that holds anything but a saved attack.
     """
     folder = Path(folder)
@@ -58,7 +58,7 @@ def save_attack(attack: Any, folder: Path | str) -> None:
 def load_attack(
     folder: Path | str, allow: Iterable[type | str] | type | str = (), *, limit: int = WEIGHTS_LIMIT
 ) -> Any:
-    """Read an attack that `save_attack` wrote; its `reconstruct` gives the same pictures, bit by bit, on this machine.
+    """Read an attack that `save_attack` wrote; its `reconstruct` gives the same images, bit by bit, on this machine.
 
     Reads JSON and safetensors only. The class must be one that featinv exports, or one that `allow` names (the class
     itself, or its import path), because importing it runs its code. `limit` bounds the bytes of weights. Raises

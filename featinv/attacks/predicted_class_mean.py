@@ -17,10 +17,10 @@ from featinv.types import Images
 
 @final
 class PredictedClassMean(TensorAttack):
-    """features -> the mean public picture of the class that a linear classifier reads from the vector.
+    """features -> the mean public image of the class that a linear classifier reads from the vector.
 
     The classifier is ridge, one class against all, on standardised features and the public labels; `penalty` is added
-    to the un-normalised Gram matrix. Raises BadInput where the public pictures have no labels.
+    to the un-normalised Gram matrix. Raises BadInput where the public images have no labels.
     """
 
     kind = "control"
@@ -32,7 +32,7 @@ class PredictedClassMean(TensorAttack):
 
     def _learn(self, pairs: Any) -> dict[str, Tensor]:
         if pairs.labels is None:
-            raise BadInput("pairs: expected public pictures with labels for PredictedClassMean, got none; leave it out")
+            raise BadInput("pairs: expected public images with labels for PredictedClassMean, got none; leave it out")
         classes, inverse = np.unique(np.asarray(pairs.labels), return_inverse=True)
         numbers = torch.from_numpy(inverse.reshape(-1))
         moments = feature_moments(pairs)
@@ -44,15 +44,15 @@ class PredictedClassMean(TensorAttack):
             equations.add((features - mean) / scale, nn.functional.one_hot(block, len(classes)).float())
             sums.index_add_(0, block, images.double())
         weight, bias = equations.solve(self.penalty)
-        pictures = (sums / numbers.bincount(minlength=len(classes))[:, None]).float()
-        pictures = pictures.reshape(-1, 3, pairs.image_size, pairs.image_size)
-        return {"mean": mean, "scale": scale, "weight": weight, "bias": bias, "pictures": pictures}
+        batch = (sums / numbers.bincount(minlength=len(classes))[:, None]).float()
+        batch = batch.reshape(-1, 3, pairs.image_size, pairs.image_size)
+        return {"mean": mean, "scale": scale, "weight": weight, "bias": bias, "images": batch}
 
     def _decode(self, features: Float[Tensor, "B D"]) -> Images:
         t = self.tensors
         # In float64, so that rounding, which differs with the batch, does not settle a close call between two classes.
         scores = torch.addmm(t["bias"].double(), ((features - t["mean"]) / t["scale"]).double(), t["weight"].double())
-        return t["pictures"][scores.argmax(dim=1)]
+        return t["images"][scores.argmax(dim=1)]
 
     def _layout(self, width: int, size: int) -> Layout:
         vector = (torch.float32, (width,))
@@ -61,5 +61,5 @@ class PredictedClassMean(TensorAttack):
             "scale": vector,
             "weight": (torch.float32, (width, "classes")),
             "bias": (torch.float32, ("classes",)),
-            "pictures": (torch.float32, ("classes", 3, size, size)),
+            "images": (torch.float32, ("classes", 3, size, size)),
         }

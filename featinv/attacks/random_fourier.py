@@ -19,7 +19,7 @@ from featinv.types import Images
 
 @final
 class RandomFourier(TensorAttack):
-    """features -> the pictures that ridge regression predicts from [cos(z F + p), z], clamped to [0, 1].
+    """features -> the images that ridge regression predicts from [cos(z F + p), z], clamped to [0, 1].
 
     z are the standardised (flattened) features, F is `scale` times a normal (D, count) matrix and p uniform phases
     (Rahimi and Recht 2007, "Random features for large-scale kernel machines"): a kernel regression in closed form.

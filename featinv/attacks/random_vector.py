@@ -23,7 +23,7 @@ class RandomVector:
     """features -> what a fitted attack makes of a random vector in their place: its prior, without the release.
 
     `source="normal"` draws N(0, 1) numbers, as in the paper; pooled features are never negative, so that these lie far
-    from any picture's. `source="matched"` draws normal numbers with the public mean and deviation of each dimension,
+    from any image's. `source="matched"` draws normal numbers with the public mean and deviation of each dimension,
     clipped to its public minimum and maximum. The draw is keyed by `seed` and the bytes of the vector that it replaces,
     not by its row: a reconstruction neither changes with its batch mates nor with how the rows are split into batches,
     and two equal vectors get the same draw. `fit` only measures the public moments; `attack` must be fitted before.
@@ -63,11 +63,11 @@ class RandomVector:
         self.tensors = {"mean": moments.mean, "deviation": moments.deviation, "low": moments.low, "high": moments.high}
         self.feature_shape = inner
         self.image_size = int(pairs.image_size)
-        self.victim = dict(pairs.card)
+        self.victim = dict(pairs.metadata)
         return self
 
     def reconstruct(self, features: Features) -> Images:
-        """Reconstruct the pictures (B, 3, S, S) of random vectors; `features` (B, *F) only key the draws."""
+        """Reconstruct the images (B, 3, S, S) of random vectors; `features` (B, *F) only key the draws."""
         if not self.tensors:
             raise BadInput("RandomVector: expected a fitted attack, got one before fit(pairs); fit it first")
         rows = check_features(features, self.feature_shape)

@@ -15,7 +15,7 @@ from featinv.types import Images
 
 @final
 class Ridge(TensorAttack):
-    """features -> the pictures that ridge regression predicts, clamped to [0, 1]: the closed-form floor.
+    """features -> the images that ridge regression predicts, clamped to [0, 1]: the closed-form floor.
 
     Features (flattened where spatial) are standardised with the public mean and deviation, pixels are centred, and
     `penalty` is added to the diagonal of the un-normalised Gram matrix. It holds D x 3 S^2 weights in memory.

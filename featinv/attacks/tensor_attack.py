@@ -50,13 +50,13 @@ class TensorAttack(ABC):
         self.tensors = self._learn(pairs)
         self.feature_shape = tuple(pairs.feature_shape)
         self.image_size = int(pairs.image_size)
-        self.victim = dict(pairs.card)
+        self.victim = dict(pairs.metadata)
         return self
 
     @final
     @torch.no_grad()
     def reconstruct(self, features: Features) -> Images:
-        """Reconstruct the pictures (B, 3, S, S) in [0, 1] of the vectors (B, *F), on the device of the vectors.
+        """Reconstruct the images (B, 3, S, S) in [0, 1] of the vectors (B, *F), on the device of the vectors.
 
         Raises BadInput before `fit`, for vectors of another shape, and for NaN or infinity (naming the row).
         """
@@ -104,4 +104,4 @@ class TensorAttack(ABC):
 
     @abstractmethod
     def _layout(self, width: int, size: int) -> Layout:
-        """Return the type and shape of every tensor, for vectors of `width` numbers and pictures of `size` pixels."""
+        """Return the type and shape of every tensor, for vectors of `width` numbers and images of `size` pixels."""

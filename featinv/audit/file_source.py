@@ -67,9 +67,9 @@ class FileSource:
         del seed
         vectors = self._of(private, "private")
         fi.pair(vectors, private)
-        card = {**vectors.card, "count": len(private), "private_fingerprint": private.fingerprint}
+        metadata = {**vectors.metadata, "count": len(private), "private_fingerprint": private.fingerprint}
         # A copy: a file that is memory-mapped cannot be written to, which torch warns of.
-        return fi.Release(np.array(vectors.features), card, private)
+        return fi.Release(np.array(vectors.features), metadata, private)
 
     def _of(self, images: "ImageSet", side: str) -> "fi.Vectors":
         vectors = self.public_vectors if side == "public" else self.private_vectors
@@ -89,7 +89,7 @@ class FileSource:
         in_order = np.array_equal(found.rows, np.arange(len(vectors)))
         # What is mapped from disk stays mapped where it can.
         features = vectors.features if in_order else vectors.features[found.rows]
-        return fi.Vectors(features, vectors.source, list(images.ids), vectors.card)
+        return fi.Vectors(features, vectors.source, list(images.ids), vectors.metadata)
 
     def _folder(self, side: str) -> str:
         return self.public_folder if side == "public" else self.private_folder

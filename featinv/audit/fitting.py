@@ -94,7 +94,7 @@ class SuiteFitter:
                 pilot = distillation(MOST_EPOCHS * len(pairs), len(pairs), _pilot(each), seed=self.settings.seed)
                 first, second = fi.presets.distil_two(pairs, pilot)
                 surrogates = (first[0], second[0])
-                speed = min(history[-1]["pictures"] / history[-1]["seconds"] for _, history in (first, second))
+                speed = min(history[-1]["images"] / history[-1]["seconds"] for _, history in (first, second))
                 planned = min(MOST_EPOCHS * len(pairs), max(2, round(speed * 60 * FILLED * each)))
             wanted = asked if asked is not None else planned
             self.record.images[_surrogates_of(entry.name)] = whole_batches(wanted, len(pairs))
@@ -111,7 +111,7 @@ class SuiteFitter:
         started = time.monotonic()
         attack: Any = entry.build(materials, training)
         attack.fit(materials.pairs, progress=False)
-        return float(attack.history[-1]["pictures"]) / (time.monotonic() - started)
+        return float(attack.history[-1]["images"]) / (time.monotonic() - started)
 
     def _bound(self, name: str) -> float | None:
         """Minutes after which a training is cut; images that the caller fixed are trained to the end."""
@@ -136,7 +136,7 @@ class SuiteFitter:
         # An attack that went on after a kill knows the time of both.
         self.record.seconds[name] = max(time.monotonic() - started, float(getattr(fitted, "seconds", 0.0)))
         if history := getattr(fitted, "history", None):
-            self.record.seen[name] = int(history[-1].get("pictures", 0))
+            self.record.seen[name] = int(history[-1].get("images", 0))
         self.record.write()
         if callable(getattr(fitted, "state", None)):  # an attack of the caller's may know no files; it is fitted anew
             fi.save_attack(fitted, folder)
@@ -151,7 +151,7 @@ class SuiteFitter:
             attack.fit(materials.pairs)
             return attack
         if not entry.share:
-            self.record.images[entry.name] = attack.training.pictures
+            self.record.images[entry.name] = attack.training.images
         checkpoints = fi.training.Checkpoints(self._checkpoints(entry.name), every_seconds=120)
         return attack.fit(materials.pairs, checkpoints=checkpoints, listener=self.study.listener(entry.name, attack))
 
@@ -174,7 +174,7 @@ class SuiteFitter:
             files[0].parent.mkdir(exist_ok=True)
             for (encoder, _), file in zip(made, files, strict=True):
                 fi.encoders.save_encoder(encoder, file)
-            self.record.seen[name] = min(int(history[-1]["pictures"]) for _, history in made)
+            self.record.seen[name] = min(int(history[-1]["images"]) for _, history in made)
             self.record.write()
         first, second = (fi.encoders.saved(file, layer="norm") for file in files)
         return first, second

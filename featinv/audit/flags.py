@@ -24,7 +24,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--features",
         metavar="FILE",
         help="vectors computed elsewhere (.npy, .npz, .safetensors, .pt, .parquet, a feature store, a folder of "
-        "numbered .npy files), in place of --victim; with ids, those of the public pictures may lie in the same file",
+        "numbered .npy files), in place of --victim; with ids, those of the public images may lie in the same file",
     )
     what.add_argument(
         "--public-features", metavar="FILE", help="vectors of the public images, with ids or in their order"
@@ -44,15 +44,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default="Identity",
         help="what is done to vectors before release, e.g. GaussianNoise:std=0.1 (nothing)",
     )
-    pictures = parser.add_argument_group("pictures")
-    pictures.add_argument(
-        "--public", metavar="DIR", help="pictures that an attacker may have, one folder a class if known"
-    )
-    pictures.add_argument("--private", metavar="DIR", help="the pictures whose vectors are published")
-    pictures.add_argument("--size", type=int, help="side in pixels (what the encoder sees; 64 with --features)")
-    pictures.add_argument(
-        "--smaller", choices=("refuse", "skip", "upscale"), default="refuse", help="pictures below it"
-    )
+    images = parser.add_argument_group("images")
+    images.add_argument("--public", metavar="DIR", help="images that an attacker may have, one folder a class if known")
+    images.add_argument("--private", metavar="DIR", help="the images whose vectors are published")
+    images.add_argument("--size", type=int, help="side in pixels (what the encoder sees; 64 with --features)")
+    images.add_argument("--smaller", choices=("refuse", "skip", "upscale"), default="refuse", help="images below it")
     how = parser.add_argument_group("how")
     how.add_argument("--minutes", type=float, default=30, help="of training, all attacks together (30)")
     how.add_argument(
@@ -69,7 +65,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--judge", dest="judges", metavar="FILE", action="append", default=[], help="who scores; repeatable"
     )
-    how.add_argument("--train-judge", action="store_true", help="train one on the labelled public pictures")
+    how.add_argument("--train-judge", action="store_true", help="train one on the labelled public images")
     how.add_argument(
         "--metrics",
         metavar="my_package.my_metric",
@@ -89,7 +85,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     results.add_argument("--out", metavar="DIR", required=True, help="folder for the results; called again it goes on")
     results.add_argument("--max-level", choices=LEVELS, help="exit with 1 where more leaks; none: any level fails")
     results.add_argument(
-        "--pictures", action=argparse.BooleanOptionalAction, default=True, help="show private pictures in the report"
+        "--show-images", action=argparse.BooleanOptionalAction, default=True, help="show private images in the report"
     )
     results.add_argument(
         "--wandb", choices=("online", "offline", "disabled"), default="disabled", help="tell wandb (disabled)"

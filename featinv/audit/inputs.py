@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import featinv as fi
 from featinv.audit.measuring import PACKAGED
 from featinv.audit.settings import AuditSettings
-from featinv.audit.sources import Source, card_of
+from featinv.audit.sources import Source, metadata_of
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet
@@ -21,8 +21,8 @@ def inputs_of(settings: AuditSettings, source: Source, public: "ImageSet", priva
     trained = "trained on the public images"
     return {
         "the vectors or what makes them": source.fingerprint,
-        "the public pictures": card_of(public),
-        "the private pictures": card_of(private),
+        "the public images": metadata_of(public),
+        "the private images": metadata_of(private),
         "the judges": trained if settings.train_judge else [fi.encoders.judge(one).fingerprint for one in sources],
         "the versions of featinv": fi.__version__,
     }

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from featinv.encoders import Encoder
 
 LARGEST = 256
-"""side of the largest pictures that decoders draw"""
+"""side of the largest images that decoders draw"""
 
 
 @dataclass(frozen=True)
 class LiveSource:
-    """A victim at hand: it makes the vectors of public and private pictures, mirrored ones too."""
+    """A victim at hand: it makes the vectors of public and private images, mirrored ones too."""
 
     victim: "fi.Victim"
     size: int
@@ -76,7 +76,7 @@ def open_victim(settings: AuditSettings) -> LiveSource:
     size = settings.size or _power_of_two(made.image_size)
     if size < made.image_size:
         notes.append(
-            f"The victim saw pictures of {size} px stretched to the {made.image_size} px that it takes: sharper "
+            f"The victim saw images of {size} px stretched to the {made.image_size} px that it takes: sharper "
             "originals may leak more"
         )
     return LiveSource(victim, size, tuple(notes))

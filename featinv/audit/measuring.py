@@ -34,7 +34,7 @@ def measured(
     release: "fi.Release",
 ) -> "fi.Scoreboard":
     """Train the suite, score it, and write scoreboard and reports into the run's folder."""
-    judges = _judges(settings, run, public, victim_family=release.card.get("family"))
+    judges = _judges(settings, run, public, victim_family=release.metadata.get("family"))
     fi.evaluation.check_judges(judges, {}, release, allow_sibling=False)
     pairs = source.pairs(public, run.path / "features")
     assert release.truth is not None
@@ -87,7 +87,7 @@ def _publish(
 ) -> None:
     """Write scoreboard, shown images and reports, and tell the tracker."""
     board.save(run.path)
-    shown = fi.report.choose_pictures(board, attacks, release, seed=settings.seed) if settings.pictures else None
+    shown = fi.report.choose_images(board, attacks, release, seed=settings.seed) if settings.show_images else None
     if shown is not None:
         shown.save(run.path)
     store = run.path / "features"
@@ -99,13 +99,13 @@ def _publish(
         folders={name: run.folder(name) for name in attacks},
     )
     run.complete()
-    fi.report.write(run.path, pictures=settings.pictures)
+    fi.report.write(run.path, show_images=settings.show_images)
     fi.report.write(run.path, kind="markdown")
 
 
 def _judges(settings: AuditSettings, run: RunFolder, public: "ImageSet", *, victim_family: str | None) -> "list[Judge]":
     if settings.train_judge:
-        print("Training a judge on the labelled public pictures; it only scores.", flush=True)
+        print("Training a judge on the labelled public images; it only scores.", flush=True)
         asked = {
             "trained": JudgeSettings(
                 Component("judge", {"source": str(run.path / "judge.safetensors")}),
@@ -123,9 +123,9 @@ def _judges(settings: AuditSettings, run: RunFolder, public: "ImageSet", *, vict
 
 
 def _passes(attacks: "dict[str, Attack]", public: int) -> dict[str, float]:
-    """How often each trained attack saw every public picture."""
+    """How often each trained attack saw every public image."""
     histories = {name: getattr(attack, "history", None) for name, attack in attacks.items()}
-    return {name: rows[-1].get("pictures", 0.0) / public for name, rows in histories.items() if rows}
+    return {name: rows[-1].get("images", 0.0) / public for name, rows in histories.items() if rows}
 
 
 def _with_checks(board: "fi.Scoreboard", checks: "list[fi.evaluation.Check]", faults: list[str]) -> "fi.Scoreboard":

@@ -1,4 +1,4 @@
-"""The audit itself: plan, train, open the private pictures, score, and say what leaks."""
+"""The audit itself: plan, train, open the private images, score, and say what leaks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,8 +36,8 @@ def run_audit(settings: AuditSettings, *, suite: Sequence[SuiteEntry] | None = N
     `suite` replaces the packaged attacks; the report lists those that it lacks as not tried.
 
     Leaves scoreboard.json, report.html, report.md, audit.json (plan, named attack, times) and a folder an attack.
-    Called again it shows the finished audit; after a kill it goes on. Raises BadInput for pictures, vectors or judges
-    that cannot be used, for a picture that is both public and private, and for a folder with an audit of other inputs.
+    Called again it shows the finished audit; after a kill it goes on. Raises BadInput for images, vectors or judges
+    that cannot be used, for an image that is both public and private, and for a folder with an audit of other inputs.
     """
     if fi.processes.world_size() > 1:
         raise BadInput("audit: runs in one process; for several use accelerate launch recipes/compare.py")

@@ -13,14 +13,14 @@ from featinv.plain_numbers import check_positive, check_seed, make_plain
 LEVELS = ("none", "L1", "L2", "L3", "L4")
 NOBODY = "none"
 WHY_PUBLIC = (
-    "no attacker trains on nothing: every attack learns from pictures that are not private, and without them an audit "
+    "no attacker trains on nothing: every attack learns from images that are not private, and without them an audit "
     "would measure nobody"
 )
 
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """What is audited, with which pictures, for how long, and where the results go.
+    """What is audited, with which images, for how long, and where the results go.
 
     Raises BadInput for what is missing or contradicts itself, saying which flag.
     """
@@ -28,16 +28,16 @@ class AuditSettings:
     out: str
     """folder for the results"""
     public: str | None = None
-    """pictures that the attacker may have: a folder, .npz or .npy"""
+    """images that the attacker may have: a folder, .npz or .npy"""
     private: str | None = None
-    """pictures whose vectors are published; scoring alone looks at them"""
+    """images whose vectors are published; scoring alone looks at them"""
     victim: str | None = None
     """the encoder, NAME[:VALUE][,KEY=VALUE...]: an export of featinv.encoders, or the import path of a function of
     yours that returns one; its code is run"""
     features: str | None = None
     """vectors computed elsewhere, in place of a victim"""
     public_features: str | None = None
-    """the vectors of the public pictures, where `features` holds those of the private ones only"""
+    """the vectors of the public images, where `features` holds those of the private ones only"""
     column: str | None = None
     """which column, array or tensor of these files holds the vectors; null: chosen by rule"""
     id_column: str | None = None
@@ -47,10 +47,10 @@ class AuditSettings:
     defence: str = "Identity"
     """what is done to the vectors before release, NAME[:VALUE][,KEY=VALUE...]"""
     size: int | None = None
-    """side of the pictures in pixels; null: what the encoder sees, rounded up to a power of two, 256 at most; 64 with
+    """side of the images in pixels; null: what the encoder sees, rounded up to a power of two, 256 at most; 64 with
     `features`"""
     smaller: Literal["refuse", "skip", "upscale"] = "refuse"
-    """what to do with a picture smaller than `size`"""
+    """what to do with an image smaller than `size`"""
     minutes: int | float = 30
     """budget: minutes of training, all attacks together; reading, encoding and scoring come on top"""
     images: int | None = None
@@ -58,18 +58,18 @@ class AuditSettings:
     attacks: tuple[str, ...] = ()
     """attacks of yours, NAME=my_package.build each: a function that takes the public pairs and returns an attack"""
     judges: tuple[str, ...] = ()
-    """files of judges, the first one counts; none: the packaged one, which knows made-up scenes only"""
+    """files of judges, the first one counts; none: the packaged one, which knows synthetic scenes only"""
     train_judge: bool = False
-    """train a judge on the labelled public pictures, within a quarter of the minutes on top"""
+    """train a judge on the labelled public images, within a quarter of the minutes on top"""
     metrics: tuple[str, ...] = ()
     """metrics of yours beside all of featinv's, by import path; their code is run"""
     named: str = "two surrogates"
-    """the attack on which the level rests, named before the private pictures are opened; "none": the level is corrected
+    """the attack on which the level rests, named before the private images are opened; "none": the level is corrected
     for all of them alike"""
     max_level: str | None = None
     """the highest level that passes; "none" passes where no leak was shown"""
-    pictures: bool = True
-    """show private pictures in the report"""
+    show_images: bool = True
+    """show private images in the report"""
     seed: int = 0
     """draws the release, the trainings and the bootstrap"""
     tracking: dict[str, Any] = field(default_factory=lambda: {"mode": "disabled"})
@@ -85,11 +85,11 @@ class AuditSettings:
             )
         if self.public is None:
             raise BadInput(
-                f"audit: expected public pictures, got none; {WHY_PUBLIC}. Give --public DIR: a few thousand pictures "
+                f"audit: expected public images, got none; {WHY_PUBLIC}. Give --public DIR: a few thousand images "
                 "of the same kind that are not private, your own older ones or a public data set"
             )
         if self.private is None:
-            raise BadInput("audit: expected --private DIR, the pictures whose vectors are published; got none")
+            raise BadInput("audit: expected --private DIR, the images whose vectors are published; got none")
         check_positive("--minutes", self.minutes)
         check_seed("--seed", self.seed)
         if self.images is not None and self.images < 1:
@@ -114,7 +114,7 @@ class AuditSettings:
                 "audit: --layer and --defence say how a victim makes vectors; those of --features are made already"
             )
         if self.features is None and self.public_features is not None:
-            raise BadInput("--public-features: belongs to --features, the vectors of the private pictures; give both")
+            raise BadInput("--public-features: belongs to --features, the vectors of the private images; give both")
         for flag, value in (("--column", self.column), ("--id-column", self.id_column)):
             if self.features is None and value is not None:
                 raise BadInput(f"{flag}: says what a file of --features holds; give both, or leave it out")

@@ -1,4 +1,4 @@
-"""Where the pictures and the vectors of an audit come from."""
+"""Where the images and the vectors of an audit come from."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Source = LiveSource | FileSource
 FEWEST = 50
-"""public pictures below which no attack learns anything worth a verdict"""
+"""public images below which no attack learns anything worth a verdict"""
 
 
 def open_source(settings: AuditSettings) -> Source:
@@ -23,22 +23,22 @@ def open_source(settings: AuditSettings) -> Source:
 
 
 def open_public(settings: AuditSettings, source: Source) -> "ImageSet":
-    """Read the attacker's pictures. Raises BadInput where there are none, or too few to learn from."""
+    """Read the attacker's images. Raises BadInput where there are none, or too few to learn from."""
     assert settings.public is not None
     try:
         public = _load(settings.public, source, settings)
     except BadInput as error:
-        raise BadInput(f"--public: {error} (public pictures are needed: {WHY_PUBLIC})") from error
+        raise BadInput(f"--public: {error} (public images are needed: {WHY_PUBLIC})") from error
     if len(public) < FEWEST:
         raise BadInput(
-            f"--public: expected at least {FEWEST} pictures, got {len(public)} in {settings.public}; an attack that "
+            f"--public: expected at least {FEWEST} images, got {len(public)} in {settings.public}; an attack that "
             "learns from so few says nothing of what leaks: give a few thousand"
         )
     return public
 
 
 def open_private(settings: AuditSettings, source: Source, public: "ImageSet") -> "tuple[ImageSet, Overlap, fi.Release]":
-    """Read the private pictures, refuse those that are public too, and draw the release."""
+    """Read the private images, refuse those that are public too, and draw the release."""
     assert settings.private is not None
     try:
         private = _load(settings.private, source, settings)
@@ -48,14 +48,14 @@ def open_private(settings: AuditSettings, source: Source, public: "ImageSet") ->
     return public, overlap, source.release(private, settings.seed)
 
 
-def card_of(images: "ImageSet") -> dict[str, Any]:
-    """Return what tells one set of pictures from another."""
+def metadata_of(images: "ImageSet") -> dict[str, Any]:
+    """Return what tells one set of images from another."""
     return {"count": len(images), "fingerprint": images.fingerprint}
 
 
 def _load(path: str, source: Source, settings: AuditSettings) -> "ImageSet":
-    """Read the pictures of one side, a folder or an array file. Raises BadInput where there are none."""
+    """Read the images of one side, a folder or an array file. Raises BadInput where there are none."""
     if Path(path).is_file():
         return fi.data.arrays(path, size=source.size)
-    # Not cached: decoded private pictures have no business in the folder of the results.
+    # Not cached: decoded private images have no business in the folder of the results.
     return fi.data.folder(path, size=source.size, smaller=settings.smaller)

@@ -70,7 +70,7 @@ class SuiteEntry:
     def settings(self, pairs: Any, images: int | None, minutes: float | None, seed: int) -> Training:
         """Return how it is trained: on so many images, for at most so many minutes (None: unbounded)."""
         usual = Training(
-            pictures=most_images(len(pairs)) if images is None else images,
+            images=most_images(len(pairs)) if images is None else images,
             minutes=minutes,
             batch_size=64,
             flips=pairs.views >= 2,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 WIDTH = 120
 FEW_PASSES = 5
-"""times that a trained attack should see each public picture; with fewer it has hardly begun"""
+"""times that a trained attack should see each public image; with fewer it has hardly begun"""
 
 
 def say_plan(settings: AuditSettings, plan: "SuitePlan", named: str | None, public: int, size: int) -> None:
@@ -46,8 +46,8 @@ def about_judges(settings: AuditSettings) -> list[str]:
     said = []
     if not settings.judges and not settings.train_judge:
         said.append(
-            "The packaged judge scenes-vgg scored: it was trained on made-up scenes and knows nothing of photographs; "
-            "for those give a judge of their kind (--judge FILE), or labelled public pictures and --train-judge"
+            "The packaged judge scenes-vgg scored: it was trained on synthetic scenes and knows no photographs; "
+            "for those give a judge of their kind (--judge FILE), or labelled public images and --train-judge"
         )
     return said
 
@@ -67,9 +67,9 @@ def about_passes(passes: Mapping[str, float]) -> list[str]:
 def readable_attributes(protocol: Mapping[str, Any]) -> str:
     """Return the attributes that a linear probe tells from the vectors more often than by guessing; at most five."""
     known = {
-        name: (card["vector"]["mean"], card["prior"])
-        for name, card in (protocol.get("attributes") or {}).items()
-        if card["vector"]["low"] > card["prior"]
+        name: (metadata["vector"]["mean"], metadata["prior"])
+        for name, metadata in (protocol.get("attributes") or {}).items()
+        if metadata["vector"]["low"] > metadata["prior"]
     }
     plainest = sorted(known.items(), key=lambda item: item[1][1] - item[1][0])[:5]
     return ", ".join(f"{name} {100 * told:.1f} % (guessed {100 * prior:.1f} %)" for name, (told, prior) in plainest)
@@ -90,12 +90,12 @@ def say_outcome(board: "Scoreboard", folder: Path) -> None:
     judges = ", ".join(f"{judge['name']} (trained on {judge['trained_on']})" for judge in board.protocol["judges"])
     _say(f"Judged by {judges}.")
     if readable := readable_attributes(board.protocol):
-        _say(f"Read off the vectors themselves, without any picture: {readable}. The level says nothing of that.")
+        _say(f"Read off the vectors themselves, without any image: {readable}. The level says nothing of that.")
     if board.protocol.get("warning"):
         _say(f"{board.protocol['warning']}.")
     print(f"\nReport: {folder / 'report.html'}", end="")
-    shown = (folder / "report_pictures.npz").is_file()
-    print(f" (it shows private pictures; `featinv report {folder} --no-pictures` leaves them out)" if shown else "")
+    shown = (folder / "report_images.npz").is_file()
+    print(f" (it shows private images; `featinv report {folder} --no-images` leaves them out)" if shown else "")
     print(f"For a model card: {folder / 'report.md'}. Numbers: {folder / 'scoreboard.json'} (`featinv show {folder}`).")
     print(f"Plan and times: {folder / 'audit.json'}.", flush=True)
 

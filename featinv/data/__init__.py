@@ -1,4 +1,4 @@
-"""Pictures: an embedded procedural set, folders, array files, CIFAR-10, and whether public and private differ."""
+"""Images: an embedded procedural set, folders, array files, CIFAR-10, and whether public and private differ."""
 
 import lazy_loader
 

@@ -5,12 +5,12 @@ from .duplicates import disjoint as disjoint
 from .duplicates import duplicates_within as duplicates_within
 from .duplicates import near_duplicates_within as near_duplicates_within
 from .duplicates import overlap as overlap
+from .image_folder import folder as folder
 from .imageset import ImageSet as ImageSet
 from .intake import Intake as Intake
 from .intake import duplicates_sentences as duplicates_sentences
 from .intake import intake_sentences as intake_sentences
-from .picture_folder import folder as folder
-from .scene_pictures import scenes as scenes
+from .scene_images import scenes as scenes
 from .scenes_likeness import unlike_scenes as unlike_scenes
 
 __all__ = [

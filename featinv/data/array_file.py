@@ -1,4 +1,4 @@
-"""Pictures from NumPy array files, read without pickle."""
+"""Images from NumPy array files, read without pickle."""
 
 import math
 import zipfile
@@ -29,7 +29,7 @@ _BROKEN_FILE = (
 def arrays(
     path: Path | str, *, size: int | None = None, labels: Path | str | None = None, limit_bytes: int = LIMIT_BYTES
 ) -> ImageSet:
-    """Read (N, S, S, 3) uint8 pictures from an .npy (mapped, never loaded whole) or from "images" of an .npz.
+    """Read (N, S, S, 3) uint8 images from an .npy (mapped, never loaded whole) or from "images" of an .npz.
 
     Labels, (N,) whole numbers, come from "labels" of the .npz or from the .npy file `labels`. `size`, when given, is
     only checked. Ids are "FILE:ROW". Raises BadInput for a missing, truncated, pickled or too large file, and for
@@ -49,7 +49,7 @@ def arrays(
         if numbers is not None:
             raise BadInput(f"labels: expected one source of labels, got {labels} and those in {path}; leave one out")
         numbers = _read_npy(Path(labels))
-    _check_pictures(path, pixels, size)
+    _check_images(path, pixels, size)
     if numbers is not None:
         _check_labels(path if labels is None else Path(labels), numbers, len(pixels))
     return ImageSet(
@@ -80,7 +80,7 @@ def _read_npz(path: Path, limit_bytes: int) -> dict[str, np.ndarray]:
             total = sum(members[f"{name}.npy"] for name in wanted)
             if total > limit_bytes:
                 raise BadInput(
-                    f"{path}: expected at most {limit_bytes} bytes unpacked, got {total}; save the pictures as .npy, "
+                    f"{path}: expected at most {limit_bytes} bytes unpacked, got {total}; save the images as .npy, "
                     "which is mapped and not loaded, or raise limit_bytes"
                 )
             for name in wanted:
@@ -103,15 +103,15 @@ def _check_header(archive: zipfile.ZipFile, name: str, length: int) -> None:
             raise ValueError(f"{name} says shape {shape} but holds {length} bytes")
 
 
-def _check_pictures(path: Path, pixels: np.ndarray, size: int | None) -> None:
+def _check_images(path: Path, pixels: np.ndarray, size: int | None) -> None:
     if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.shape[1] != pixels.shape[2]:
         raise BadInput(f"{path}: expected shape (N, S, S, 3), channels last, got {pixels.shape}; {_fix(pixels.shape)}")
     if pixels.dtype != np.uint8:
         raise BadInput(f"{path}: expected uint8 in 0..255, got {pixels.dtype}; scale, round and convert it first")
     if len(pixels) == 0:
-        raise BadInput(f"{path}: expected at least one picture, got shape {pixels.shape}; give another file")
+        raise BadInput(f"{path}: expected at least one image, got shape {pixels.shape}; give another file")
     if size is not None and pixels.shape[1] != size:
-        raise BadInput(f"{path}: expected pictures of {size} px, got {pixels.shape[1]} px; resize them first")
+        raise BadInput(f"{path}: expected images of {size} px, got {pixels.shape[1]} px; resize them first")
 
 
 def _fix(shape: tuple[int, ...]) -> str:
@@ -139,7 +139,7 @@ def _check_labels(path: Path, labels: np.ndarray, count: int) -> None:
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise BadInput(
             f"{path}: expected {count} labels as whole numbers, got shape {labels.shape} of {labels.dtype}; "
-            "give one for each picture"
+            "give one for each image"
         )
 
 

@@ -10,13 +10,13 @@ from featinv.errors import BadInput
 
 
 def cifar10(root: Path | str, *, train: bool, download: bool = False) -> ImageSet:
-    """Read CIFAR-10 (Krizhevsky 2009): 50,000 training or 10,000 test pictures of 32 px in 10 classes.
+    """Read CIFAR-10 (Krizhevsky 2009): 50,000 training or 10,000 test images of 32 px in 10 classes.
 
     `root` is where torchvision keeps `cifar-10-batches-py`; `download` fetches it. Those batches are pickles:
     torchvision checks the MD5 of each against its own list before it opens them. Raises BadInput when they are missing
     or damaged.
     """
-    # Imported here: torchvision takes seconds, and no other picture source needs it.
+    # Imported here: torchvision takes seconds, and no other image source needs it.
     from torchvision.datasets import CIFAR10
 
     try:

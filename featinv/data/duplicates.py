@@ -1,4 +1,4 @@
-"""The same picture in public and private: an error when exact, counted when nearly so."""
+"""The same image in public and private: an error when exact, counted when nearly so."""
 
 import hashlib
 import logging
@@ -9,8 +9,8 @@ from typing import final
 import numpy as np
 
 from featinv import processes
+from featinv.data.image_likeness import close_hashes, difference_hashes, same_image, thumbnails
 from featinv.data.imageset import ImageSet
-from featinv.data.picture_likeness import close_hashes, difference_hashes, same_picture, thumbnails
 from featinv.errors import BadInput
 
 _log = logging.getLogger("featinv")
@@ -21,7 +21,7 @@ _PAIRS = 1024
 @final
 @dataclass(frozen=True)
 class Overlap:
-    """Pictures that two sets share, as pairs (public id, private id): equal in every pixel, or nearly the same."""
+    """Images that two sets share, as pairs (public id, private id): equal in every pixel, or nearly the same."""
 
     exact: list[tuple[str, str]]
     near: list[tuple[str, str]]
@@ -29,60 +29,60 @@ class Overlap:
     def __str__(self) -> str:
         public, private = len({pair[0] for pair in self.near}), len({pair[1] for pair in self.near})
         return (
-            f"{len(self.exact)} pairs of equal pictures; {len(self.near)} pairs of near-duplicates "
-            f"({public} public, {private} private pictures)"
+            f"{len(self.exact)} pairs of equal images; {len(self.near)} pairs of near-duplicates "
+            f"({public} public, {private} private images)"
         )
 
 
 def overlap(public: ImageSet, private: ImageSet) -> Overlap:
-    """Find the pictures that `public` and `private` share, in time |public| x |private| and flat memory.
+    """Find the images that `public` and `private` share, in time |public| x |private| and flat memory.
 
     Exact: every pixel equal. Near: a 128-bit difference hash within 32 bits proposes, the distance between the pixels
-    confirms (`picture_likeness`); this finds re-encoded, brightened, slightly shifted or cropped copies, not mirrored
-    or strongly cropped ones. On CIFAR-10 (50,000 training against 5,000 test pictures) it finds no equal pair, and
-    near-duplicates of 3.5 % of the test pictures; Barz and Denzler (arXiv 1902.00423) report 3.3 % of all 10,000,
+    confirms (`image_likeness`); this finds re-encoded, brightened, slightly shifted or cropped copies, not mirrored
+    or strongly cropped ones. On CIFAR-10 (50,000 training against 5,000 test images) it finds no equal pair, and
+    near-duplicates of 3.5 % of the test images; Barz and Denzler (arXiv 1902.00423) report 3.3 % of all 10,000,
     found with a network and judged by people. Raises BadInput when the two have different sizes.
     """
     if public.size != private.size:
         raise BadInput(
-            f"public, private: expected pictures of one size, got {public.size} and {private.size} px; "
+            f"public, private: expected images of one size, got {public.size} and {private.size} px; "
             "read both with the same size="
         )
     exact, near = _Exact(private), _Near(private)
     found = Overlap([], [])
     with processes.progress_bar(len(public), "compare public with private") as bar:
         for start, stop in public.blocks(_BLOCK_BYTES):
-            pictures = public.uint8(np.arange(start, stop))
-            equal = set(exact.pairs(pictures))
+            images = public.uint8(np.arange(start, stop))
+            equal = set(exact.pairs(images))
             found.exact.extend((public.ids[start + row], private.ids[other]) for row, other in sorted(equal))
-            alike = sorted(set(near.pairs(pictures)) - equal)
+            alike = sorted(set(near.pairs(images)) - equal)
             found.near.extend((public.ids[start + row], private.ids[other]) for row, other in alike)
             bar.update(stop - start)
     return found
 
 
 def disjoint(public: ImageSet, private: ImageSet, *, drop_near: bool = False) -> tuple[ImageSet, Overlap]:
-    """Refuse public pictures that are private too; count near-duplicates, and leave them out of public only if asked.
+    """Refuse public images that are private too; count near-duplicates, and leave them out of public only if asked.
 
     Returns the public set to train on, with the counts in its provenance, and what was found. Raises BadInput for a
-    picture that is in both, and when nothing would be left.
+    image that is in both, and when nothing would be left.
     """
     found = overlap(public, private)
     if found.exact:
         ours, theirs = found.exact[0]
         raise BadInput(
-            f"public, private: expected no picture in both, got {len(found.exact)} (the first: public {ours}, "
+            f"public, private: expected no image in both, got {len(found.exact)} (the first: public {ours}, "
             f"private {theirs}); take them out of public"
         )
     near = {pair[0] for pair in found.near}
     if near and processes.is_main():
         fate = "left out" if drop_near else "kept; drop_near=True leaves them out"
-        _log.warning("%s: %d public pictures nearly equal a private one (%s)", public.source, len(near), fate)
+        _log.warning("%s: %d public images nearly equal a private one (%s)", public.source, len(near), fate)
     keep = [row for row, name in enumerate(public.ids) if not (drop_near and name in near)]
     if not keep:
         raise BadInput(
-            f"public: expected pictures that are not private too, got {len(public)} that all nearly equal a private "
-            "one; use other public pictures"
+            f"public: expected images that are not private too, got {len(public)} that all nearly equal a private "
+            "one; use other public images"
         )
     checked = public.take(keep)
     checked.provenance["near_duplicates"] = {"pairs": len(found.near), "public": len(near), "dropped": drop_near}
@@ -111,43 +111,43 @@ def near_duplicates_within(images: ImageSet) -> list[tuple[str, str]]:
 
 @final
 class _Exact:
-    """Private pictures by the digest of their pixels."""
+    """Private images by the digest of their pixels."""
 
     def __init__(self, private: ImageSet) -> None:
         self.rows: dict[bytes, list[int]] = {}
         for start, stop in private.blocks(_BLOCK_BYTES):
-            for row, picture in enumerate(private.uint8(np.arange(start, stop)), start):
-                self.rows.setdefault(_digest(picture), []).append(row)
+            for row, image in enumerate(private.uint8(np.arange(start, stop)), start):
+                self.rows.setdefault(_digest(image), []).append(row)
 
-    def pairs(self, pictures: np.ndarray) -> Iterator[tuple[int, int]]:
-        """Yield (row of `pictures`, private row) of equal pictures."""
-        for row, picture in enumerate(pictures):
-            for other in self.rows.get(_digest(picture), ()):
+    def pairs(self, images: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Yield (row of `images`, private row) of equal images."""
+        for row, image in enumerate(images):
+            for other in self.rows.get(_digest(image), ()):
                 yield row, other
 
 
 @final
 class _Near:
-    """Private pictures by their perceptual hashes."""
+    """Private images by their perceptual hashes."""
 
     def __init__(self, private: ImageSet) -> None:
         self.private = private
         blocks = private.blocks(_BLOCK_BYTES)
         self.hashes = np.concatenate([difference_hashes(private.uint8(np.arange(a, b))) for a, b in blocks])
 
-    def pairs(self, pictures: np.ndarray) -> Iterator[tuple[int, int]]:
-        """Yield (row of `pictures`, private row) of pictures that show the same."""
-        proposed = close_hashes(difference_hashes(pictures), self.hashes)
+    def pairs(self, images: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Yield (row of `images`, private row) of images that show the same."""
+        proposed = close_hashes(difference_hashes(images), self.hashes)
         if not len(proposed):
             return
-        ours = thumbnails(pictures)
+        ours = thumbnails(images)
         for start in range(0, len(proposed), _PAIRS):
             part = proposed[start : start + _PAIRS]
             rows, place = np.unique(part[:, 1], return_inverse=True)
             theirs = thumbnails(self.private.uint8(rows))[place]
-            for row, other in part[same_picture(ours[part[:, 0]], theirs)]:
+            for row, other in part[same_image(ours[part[:, 0]], theirs)]:
                 yield int(row), int(other)
 
 
-def _digest(picture: np.ndarray) -> bytes:
-    return hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()

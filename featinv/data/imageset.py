@@ -1,4 +1,4 @@
-"""N square pictures as uint8, with stable ids, optional labels and factors."""
+"""N square images as uint8, with stable ids, optional labels and factors."""
 
 import hashlib
 import json
@@ -19,11 +19,11 @@ BLOCK_BYTES = 16 * 2**20
 
 @final
 class ImageSet:
-    """N square RGB pictures, kept as uint8 wherever they lie (memory or a memory-mapped file), named by stable ids.
+    """N square RGB images, kept as uint8 wherever they lie (memory or a memory-mapped file), named by stable ids.
 
     `pixels` is (N, S, S, 3) uint8 and is never copied as a whole: `take` and `split` only keep rows, `batch` and
     `uint8` gather only what is asked. `labels` is (N,) int64 or None, `factors` maps a name to (N,) int64 (ground
-    truth beside the label), `provenance` is a JSON-able record of where the pictures came from, and `intake` says which
+    truth beside the label), `provenance` is a JSON-able record of where the images came from, and `intake` says which
     files of the folder were not read; `take` and `split` keep that of the whole. Raises BadInput where counts, types or
     shapes disagree.
     """
@@ -42,7 +42,7 @@ class ImageSet:
         _check_pixels(pixels)
         count = len(pixels)
         if len(ids) != count:
-            raise BadInput(f"ids: expected one for each of the {count} pictures, got {len(ids)}; give {count} ids")
+            raise BadInput(f"ids: expected one for each of the {count} images, got {len(ids)}; give {count} ids")
         if len(set(ids)) != count:
             raise BadInput(f"ids: expected distinct names, got {_repeated(ids)!r} twice; rename one of the two")
         self._pixels = pixels
@@ -62,7 +62,7 @@ class ImageSet:
     def __repr__(self) -> str:
         labels = f", {len(self.classes) or 'unnamed'} classes" if self.labels is not None else ""
         skipped = f", {len(self.skipped)} files skipped" if self.skipped else ""
-        return f"ImageSet({len(self)} pictures of {self.size} px from {self.source}{labels}{skipped})"
+        return f"ImageSet({len(self)} images of {self.size} px from {self.source}{labels}{skipped})"
 
     @property
     def size(self) -> int:
@@ -76,29 +76,29 @@ class ImageSet:
 
     @property
     def source(self) -> str:
-        """Where the pictures came from, in words."""
+        """Where the images came from, in words."""
         return str(self.provenance.get("source", "memory"))
 
     def uint8(self, indices: npt.ArrayLike) -> np.ndarray:
-        """Copy the pictures at `indices` as (B, S, S, 3) uint8; BadInput if an index is not one of 0..N-1."""
+        """Copy the images at `indices` as (B, S, S, 3) uint8; BadInput if an index is not one of 0..N-1."""
         rows = _indices(indices, len(self))
         if self._rows is not None:
             rows = self._rows[rows]
         return np.asarray(np.take(self._pixels, rows, axis=0))
 
     def batch(self, indices: npt.ArrayLike) -> Images:
-        """Gather the pictures at `indices` as float32 in [0, 1], (B, 3, S, S), on the CPU."""
-        pictures = torch.from_numpy(self.uint8(indices)).permute(0, 3, 1, 2)
-        return pictures.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+        """Gather the images at `indices` as float32 in [0, 1], (B, 3, S, S), on the CPU."""
+        images = torch.from_numpy(self.uint8(indices)).permute(0, 3, 1, 2)
+        return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
     def take(self, indices: npt.ArrayLike) -> "ImageSet":
-        """Choose pictures by their distinct indices, in that order, without copying a pixel."""
+        """Choose images by their distinct indices, in that order, without copying a pixel."""
         taken = self._chosen(_indices(indices, len(self)))
         taken.provenance["taken"] = {"count": len(taken), "of": len(self), "ids_sha256": _ids_sha256(taken.ids)}
         return taken
 
     def split(self, fraction: int | float, *, seed: int = 0) -> tuple["ImageSet", "ImageSet"]:
-        """Split at random into round(fraction * N) pictures and the rest: disjoint, seeded, recorded in `provenance`.
+        """Split at random into round(fraction * N) images and the rest: disjoint, seeded, recorded in `provenance`.
 
         Both sides keep the order of the whole. Raises BadInput for a fraction that would leave one side empty.
         """
@@ -107,8 +107,8 @@ class ImageSet:
         count = round(len(self) * fraction)
         if not 0 < count < len(self):
             raise BadInput(
-                f"fraction: expected a split of {len(self)} pictures with none of its sides empty, got {fraction}, "
-                f"which makes {count} and {len(self) - count}; use another fraction or more pictures"
+                f"fraction: expected a split of {len(self)} images with none of its sides empty, got {fraction}, "
+                f"which makes {count} and {len(self) - count}; use another fraction or more images"
             )
         order = np.random.default_rng(seed).permutation(len(self))
         first, second = self._chosen(np.sort(order[:count])), self._chosen(np.sort(order[count:]))
@@ -120,23 +120,23 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over the size and then every pixel in order; reads the pictures block by block."""
+        """sha256 over the size and then every pixel in order; reads the images block by block."""
         digest = hashlib.sha256(f"{len(self)}x{self.size}".encode())
         for start, stop in self.blocks():
             digest.update(self.uint8(np.arange(start, stop)).tobytes())
         return digest.hexdigest()
 
     def blocks(self, most_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:
-        """Bounds (start, stop) that cover all pictures in order, `most_bytes` (or one picture) at a time."""
+        """Bounds (start, stop) that cover all images in order, `most_bytes` (or one image) at a time."""
         step = max(1, most_bytes // (self.size * self.size * 3))
         for start in range(0, len(self), step):
             yield start, min(start + step, len(self))
 
     def _chosen(self, rows: np.ndarray) -> "ImageSet":
         if len(rows) == 0:
-            raise BadInput("indices: expected at least one picture, got none; choose some")
+            raise BadInput("indices: expected at least one image, got none; choose some")
         if len(np.unique(rows)) != len(rows):
-            raise BadInput("indices: expected each picture at most once, got repeats; use batch() to draw with repeats")
+            raise BadInput("indices: expected each image at most once, got repeats; use batch() to draw with repeats")
         chosen = ImageSet.__new__(ImageSet)
         chosen._pixels = self._pixels
         chosen._rows = rows if self._rows is None else self._rows[rows]
@@ -151,11 +151,11 @@ class ImageSet:
 
 def _check_pixels(pixels: np.ndarray) -> None:
     if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.shape[1] != pixels.shape[2]:
-        raise BadInput(f"pixels: expected shape (N, S, S, 3), got {pixels.shape}; square RGB pictures, channels last")
+        raise BadInput(f"pixels: expected shape (N, S, S, 3), got {pixels.shape}; square RGB images, channels last")
     if pixels.dtype != np.uint8:
         raise BadInput(f"pixels: expected uint8 in 0..255, got {pixels.dtype}; convert (and scale) before")
     if len(pixels) == 0:
-        raise BadInput("pixels: expected at least one picture, got none; check the source of the pictures")
+        raise BadInput("pixels: expected at least one image, got none; check the source of the images")
 
 
 def _check_labels(labels: np.ndarray, classes: Sequence[str]) -> None:
@@ -170,7 +170,7 @@ def _whole_numbers(name: str, values: npt.ArrayLike, count: int) -> np.ndarray:
     array = np.asarray(values)
     if array.shape != (count,) or array.dtype.kind not in "iu":
         raise BadInput(
-            f"{name}: expected {count} whole numbers, got shape {array.shape} of {array.dtype}; give one a picture"
+            f"{name}: expected {count} whole numbers, got shape {array.shape} of {array.dtype}; give one an image"
         )
     return array.astype(np.int64)
 
@@ -186,7 +186,7 @@ def _indices(indices: npt.ArrayLike, count: int) -> np.ndarray:
         )
     if rows.min() < 0 or rows.max() >= count:
         wrong = rows.max() if rows.max() >= count else rows.min()
-        raise BadInput(f"indices: expected 0..{count - 1} for {count} pictures, got {wrong}; drop or correct it")
+        raise BadInput(f"indices: expected 0..{count - 1} for {count} images, got {wrong}; drop or correct it")
     return rows.astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Where decoded pictures go, one after the other: memory, an unlinked temporary file, or a named file."""
+"""Where decoded images go, one after the other: memory, an unlinked temporary file, or a named file."""
 
 import contextlib
 import errno
@@ -13,23 +13,23 @@ from featinv.errors import BadInput
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes pictures in order and gives them back as one array (N, S, S, 3) uint8."""
+    """Takes images in order and gives them back as one array (N, S, S, 3) uint8."""
 
-    def add(self, picture: np.ndarray) -> None: ...
+    def add(self, image: np.ndarray) -> None: ...
 
     def pixels(self) -> np.ndarray: ...
 
 
 @final
 class Memory:
-    """One array for at most `count` pictures; what is not filled is never touched and so takes no memory."""
+    """One array for at most `count` images; what is not filled is never touched and so takes no memory."""
 
     def __init__(self, count: int, size: int) -> None:
         self.array = np.empty((count, size, size, 3), dtype=np.uint8)
         self.filled = 0
 
-    def add(self, picture: np.ndarray) -> None:
-        self.array[self.filled] = picture
+    def add(self, image: np.ndarray) -> None:
+        self.array[self.filled] = image
         self.filled += 1
 
     def pixels(self) -> np.ndarray:
@@ -47,8 +47,8 @@ class RawFile:
         self.file, self.size = file, size
         self.filled = 0
 
-    def add(self, picture: np.ndarray) -> None:
-        self.file.write(picture.tobytes())
+    def add(self, image: np.ndarray) -> None:
+        self.file.write(image.tobytes())
         self.filled += 1
 
     def pixels(self) -> np.ndarray:
@@ -63,9 +63,9 @@ class TemporaryFile:
     def __init__(self, size: int) -> None:
         self.raw = RawFile(tempfile.TemporaryFile(prefix="featinv-"), size)  # noqa: SIM115
 
-    def add(self, picture: np.ndarray) -> None:
+    def add(self, image: np.ndarray) -> None:
         try:
-            self.raw.add(picture)
+            self.raw.add(image)
         except OSError as error:
             raise self._clear(error) from error
 
@@ -82,7 +82,7 @@ class TemporaryFile:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return error
         return BadInput(
-            f"{tempfile.gettempdir()}: the disk is full ({error.strerror}) after {self.raw.filled} decoded pictures; "
+            f"{tempfile.gettempdir()}: the disk is full ({error.strerror}) after {self.raw.filled} decoded images; "
             "give cache= a folder with more space, or a smaller size="
         )
 

@@ -59,7 +59,7 @@ def _wave(phase: np.ndarray) -> np.ndarray:
 
 
 def _edge(value: np.ndarray, slope: float, canvas: Canvas) -> np.ndarray:
-    """0 below zero and 1 above, over one pixel, for a value that changes by `slope` a side of the picture."""
+    """0 below zero and 1 above, over one pixel, for a value that changes by `slope` a side of the image."""
     width = max(slope * canvas.pixel, 1e-3)
     return np.clip(value * np.float32(1.0 / width) + np.float32(0.5), np.float32(0.0), np.float32(1.0))
 

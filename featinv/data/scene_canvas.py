@@ -1,4 +1,4 @@
-"""A picture while it is painted: anti-aliased by signed distances, so that a scene looks alike at every size."""
+"""An image while it is painted: anti-aliased by signed distances, so that a scene looks alike at every size."""
 
 from functools import cache
 from typing import final
@@ -19,7 +19,7 @@ class Canvas:
         self.centres = pixel_centres(size)
 
     def window(self, x: float, y: float, reach: float) -> tuple[slice, slice] | None:
-        """Rows and columns of the square of half side `reach` around (x, y), or None where it misses the picture."""
+        """Rows and columns of the square of half side `reach` around (x, y), or None where it misses the image."""
         left, right = int((x - reach) * self.size), int((x + reach) * self.size) + 2
         top, bottom = int((y - reach) * self.size), int((y + reach) * self.size) + 2
         left, top, right, bottom = max(left, 0), max(top, 0), min(right, self.size), min(bottom, self.size)

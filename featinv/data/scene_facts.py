@@ -27,7 +27,7 @@ LATTICES = (3, 5, 9, 17, 33)
 @final
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One object: lengths and places in units of the picture's side, angles in radians."""
+    """One object: lengths and places in units of the image's side, angles in radians."""
 
     shape: int
     colour: int

@@ -5,7 +5,7 @@ import scipy.fft
 
 from featinv.data.area_resampling import area_matrix
 from featinv.data.imageset import ImageSet
-from featinv.data.scene_pictures import scenes
+from featinv.data.scene_images import scenes
 
 REFERENCE, TESTED = 600, 300
 SIDE = 32

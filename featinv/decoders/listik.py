@@ -20,7 +20,7 @@ class Listik(nn.Module):
     [convolution "same" with bias, LeakyReLU 0.2, nearest x2]; then a 2x2 convolution "same" to 3 channels, which pads
     right and bottom only, and a sigmoid. At 256 px the stages have 2048, 1024, 512, 256, 128, 64 filters; a smaller S
     drops the widest ones (32 px: 256, 128, 64). Kernels start Glorot-uniform with Keras's fans, biases at zero.
-    `Listik(2048)` is the original: 27,505,347 parameters, 6.13 GMAC a picture.
+    `Listik(2048)` is the original: 27,505,347 parameters, 6.13 GMAC an image.
 
     There is no dense layer, so a pixel sees only the cells near it: at 256 px the corners see 512 of 2,048 dimensions
     and 23.8 % of the pixels see all. `mix=True` puts a linear layer D -> D in front, which is ours and not the paper's.

@@ -25,7 +25,7 @@ def check_image_size(image_size: int, decoder: str, smallest: int = SMALLEST) ->
     if isinstance(image_size, bool) or image_size not in [2**k for k in range(3, 9) if 2**k >= smallest]:
         raise BadInput(
             f"{decoder}: expected image_size to be a power of two from {smallest} to {LARGEST}, got {image_size!r}; "
-            "resize the pictures when they are loaded (size=...)"
+            "resize the images when they are loaded (size=...)"
         )
     return image_size
 

@@ -33,7 +33,7 @@ class VectorTrunk(nn.Module):
 class MapTrunk(nn.Module):
     """(B, C, H, W) -> code: convolutions at the map's own resolution, then a vector from all of it.
 
-    A map larger than the picture is first averaged down to its size. The vector is read from a 4 x 4 grid, so that it
+    A map larger than the image is first averaged down to its size. The vector is read from a 4 x 4 grid, so that it
     keeps where things are.
     """
 
@@ -85,7 +85,7 @@ def resize(grid: Float[Tensor, "B C H W"], size: int) -> Float[Tensor, "B C size
 
 
 def normalisation(channels: int) -> nn.Module:
-    """Group norm with groups of eight channels: a picture's statistics are its own, not its batch mates'."""
+    """Group norm with groups of eight channels: an image's statistics are its own, not its batch mates'."""
     return nn.GroupNorm(max(1, channels // 8) if channels % 8 == 0 else 1, channels)
 
 

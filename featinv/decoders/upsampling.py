@@ -14,7 +14,7 @@ from featinv.errors import BadInput
 from featinv.types import Features, Images
 
 SKETCH = 32
-"""side of the largest picture that is drawn by one dense layer"""
+"""side of the largest image that is drawn by one dense layer"""
 WIDEST = 512
 """the most channels that a stage may have"""
 
@@ -78,15 +78,15 @@ class Upsampling(nn.Module):
     def forward(self, features: Features) -> Images:
         check_features(features, self.feature_shape, "Upsampling")
         code = self.trunk(features)
-        picture = self.sketch(code.vector).unflatten(1, (3, self.sketch_size, self.sketch_size))
-        picture = _stretched(picture, self.side)
+        image = self.sketch(code.vector).unflatten(1, (3, self.sketch_size, self.sketch_size))
+        image = _stretched(image, self.side)
         if self.start is not None:
             drawing = self.start(code.vector).unflatten(1, (GRID, GRID, -1)).permute(0, 3, 1, 2)
             for stage in self.stages:
                 drawing = stage(drawing, code)
-            picture = picture + self.head(drawing)
+            image = image + self.head(drawing)
         # Float32 before the sigmoid: bfloat16 has steps of 1/256 near 1.
-        return _stretched(torch.sigmoid(picture.float()), self.image_size)
+        return _stretched(torch.sigmoid(image.float()), self.image_size)
 
     def _check(self) -> None:
         for name, value, smallest in (
@@ -102,7 +102,7 @@ class Upsampling(nn.Module):
             raise BadInput(f"Upsampling: expected dropout in [0, 1), got {self.dropout}")
 
 
-def _stretched(picture: Tensor, side: int) -> Tensor:
-    if picture.shape[-1] == side:
-        return picture
-    return F.interpolate(picture, size=side, mode="bilinear", align_corners=False)
+def _stretched(image: Tensor, side: int) -> Tensor:
+    if image.shape[-1] == side:
+        return image
+    return F.interpolate(image, size=side, mode="bilinear", align_corners=False)

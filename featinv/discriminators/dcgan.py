@@ -15,9 +15,9 @@ WIDEST = 8
 
 @final
 class DCGAN(Discriminator):
-    """images (B, 3, S, S) -> logits (B,): strided 4x4 convolutions and LeakyReLU 0.2, one logit a picture.
+    """images (B, 3, S, S) -> logits (B,): strided 4x4 convolutions and LeakyReLU 0.2, one logit an image.
 
-    Each layer halves the picture, down to 4x4, and doubles the channels, from `width` up to 8 * width; a last 4x4
+    Each layer halves the image, down to 4x4, and doubles the channels, from `width` up to 8 * width; a last 4x4
     convolution makes the logit. `norm` is the paper's batch norm, but on the first and the last layer; or none; or
     torch's spectral norm on every layer (arXiv:1802.05957). Pixels are moved to [-1, 1] inside. `DCGAN(64)` has the
     paper's layers, 2,765,633 parameters. Raises BadInput for an S other than 32, 64, 128, 256.

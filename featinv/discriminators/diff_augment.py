@@ -11,9 +11,9 @@ from featinv.types import Images
 
 @final
 class DiffAugment(nn.Module):
-    """images (B, 3, H, W) -> images: random changes through which gradients flow, drawn anew for every picture.
+    """images (B, 3, H, W) -> images: random changes through which gradients flow, drawn anew for every image.
 
-    Put before the discriminator, on real pictures and reconstructions alike and in both halves of a step; each call
+    Put before the discriminator, on real images and reconstructions alike and in both halves of a step; each call
     draws for itself, as in the source, so an original and its reconstruction are changed differently. `policy` names,
     in order and separated by commas:
 
@@ -21,7 +21,7 @@ class DiffAugment(nn.Module):
     - `translation`: by up to 1/8 of each side, whole pixels, filled with grey;
     - `cutout`: a grey rectangle of half of each side, centred anywhere, so part of it may lie outside.
 
-    An empty policy changes nothing. Colours may leave [0, 1]. Draws come from torch's global generator of the pictures'
+    An empty policy changes nothing. Colours may leave [0, 1]. Draws come from torch's global generator of the images'
     device. The source's pixels are in [-1, 1], and its numbers are kept there: its brightness of 0.5 is 0.25 of ours,
     its fill of 0 our 0.5. Raises BadInput for an unknown name. Source: arXiv:2006.10738, section 3.2 and appendix.
     """
@@ -37,7 +37,7 @@ class DiffAugment(nn.Module):
         self.policy = policy
 
     def forward(self, images: Images) -> Images:
-        """Return the pictures, each with changes of its own."""
+        """Return the images, each with changes of its own."""
         names = _names(self.policy)
         if not names:
             return images
@@ -101,7 +101,7 @@ def _cutout(pixels: Tensor) -> Tensor:
 
 
 def _along(rows: Tensor, axis: int) -> Tensor:
-    """(B, n) -> (B, 1, n, 1) or (B, 1, 1, n): numbers a picture, laid along axis 2 or 3."""
+    """(B, n) -> (B, 1, n, 1) or (B, 1, 1, n): numbers an image, laid along axis 2 or 3."""
     return rows[:, None, :, None] if axis == 2 else rows[:, None, None, :]
 
 

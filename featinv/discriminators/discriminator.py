@@ -14,17 +14,17 @@ Logits: TypeAlias = Float[Tensor, " B *P"]
 Hidden: TypeAlias = Float[Tensor, " B C *Q"]
 
 SIZES = (32, 64, 128, 256)
-"""sides of the pictures that a discriminator may be built for, in pixels"""
+"""sides of the images that a discriminator may be built for, in pixels"""
 
 
 class Discriminator(nn.Module, ABC):
-    """images (B, 3, S, S) (, features (B, *F)) -> logits, high for pictures that look real: abstract.
+    """images (B, 3, S, S) (, features (B, *F)) -> logits, high for images that look real: abstract.
 
     Logits are (B,), or (B, h, w) or (B, N) where every patch has one. A subclass writes `hidden`, the last hidden map
     of `channels` channels, and `head`, which makes logits of it; `Projection` puts vectors between the two. Pixels are
     in [0, 1], but for those that an augmentation moved. A discriminator whose `conditional` is true needs the vectors
     as they were released; any other ignores them, so that a step may always hand them over. Raises BadInput for
-    pictures of another size.
+    images of another size.
     """
 
     conditional: bool = False
@@ -36,17 +36,17 @@ class Discriminator(nn.Module, ABC):
         self.channels = channels
 
     def forward(self, images: Images, features: Features | None = None) -> Logits:
-        """Return the logits of pictures, and of their vectors where the discriminator is conditional."""
+        """Return the logits of images, and of their vectors where the discriminator is conditional."""
         if images.shape[1:] != (3, self.image_size, self.image_size):
             raise BadInput(
-                f"{type(self).__name__}: expected pictures (B, 3, {self.image_size}, {self.image_size}), got "
+                f"{type(self).__name__}: expected images (B, 3, {self.image_size}, {self.image_size}), got "
                 f"{tuple(images.shape)}; build the discriminator for the image_size of the decoder"
             )
         return self.head(self.hidden(images), features)
 
     @abstractmethod
     def hidden(self, images: Images) -> Hidden:
-        """Return the last hidden map of pictures, (B, channels, h, w) or (B, channels, N)."""
+        """Return the last hidden map of images, (B, channels, h, w) or (B, channels, N)."""
 
     @abstractmethod
     def head(self, hidden: Hidden, features: Features | None) -> Logits:
@@ -59,7 +59,7 @@ class Discriminator(nn.Module, ABC):
 
     @property
     def batch_statistics(self) -> bool:
-        """Whether a batch norm inside makes the logits of a picture depend on its batch mates, while training."""
+        """Whether a batch norm inside makes the logits of an image depend on its batch mates, while training."""
         return any(isinstance(part, _BatchNorm) for part in self.modules())
 
     def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:

@@ -40,7 +40,7 @@ class FrozenFeatures(Discriminator):
 
     The encoder is held, not owned: it is in neither `parameters()` nor `state_dict()`, so that unfreezing the
     discriminator after the decoder's half of a step does not unfreeze it, and `.to()` moves it to another device but
-    never to another precision. The pictures learn to please it, so it is barred as a judge: `fingerprints` says which.
+    never to another precision. The images learn to please it, so it is excluded as a judge: `fingerprints` says which.
 
     Raises BadInput for a layer that does not exist, saying which do. Source: arXiv:2111.01007 and arXiv:2301.09515; we
     leave out their random projections and convolve where the latter has tokens.

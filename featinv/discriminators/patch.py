@@ -23,7 +23,7 @@ class Patch(Discriminator):
     S / 2**layers - 2 logits a side. `norm` as in `DCGAN`. Pixels are moved to [-1, 1] inside. With 3 layers it has
     2,765,633 parameters. Raises BadInput for an S other than 32, 64, 128, 256, and for more layers than S has room for.
 
-    Source: arXiv:1611.07004, section 6.1.2 and its authors' code, without the picture that their discriminator is
+    Source: arXiv:1611.07004, section 6.1.2 and its authors' code, without the image that their discriminator is
     conditioned on; `Projection` conditions it on a vector.
     """
 

@@ -15,11 +15,11 @@ from .discriminator import Discriminator, Hidden, Logits
 
 @final
 class Projection(Discriminator):
-    """images (B, 3, S, S), features (B, *F) -> logits: does this picture belong to this vector, and look real?
+    """images (B, 3, S, S), features (B, *F) -> logits: does this image belong to this vector, and look real?
 
     psi(phi(x)) + <E f, phi(x)>, for any unconditional discriminator: psi(phi(x)) are its own logits, phi(x) its last
     hidden map, averaged over the positions, and E a linear map without bias from the flattened vector, learnt with the
-    rest. Where there are several logits a picture, the product is added to each. Vectors come in as they are released
+    rest. Where there are several logits an image, the product is added to each. Vectors come in as they are released
     and are standardised inside by buffers, which are the identity until `set_statistics` gives them the public mean
     and deviation. Raises BadInput for a discriminator that is conditional already, for no vectors, and for vectors of
     another shape.
@@ -59,9 +59,7 @@ class Projection(Discriminator):
 
     def head(self, hidden: Hidden, features: Features | None) -> Logits:
         if features is None:
-            raise BadInput(
-                "Projection: expected the vectors of the pictures, got none; call it with (images, features)"
-            )
+            raise BadInput("Projection: expected the vectors of the images, got none; call it with (images, features)")
         if features.shape != (len(hidden), *self.feature_shape):
             raise BadInput(
                 f"Projection: expected features of shape ({len(hidden)}, {', '.join(map(str, self.feature_shape))}), "

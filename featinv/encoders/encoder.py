@@ -1,4 +1,4 @@
-"""The encoder: a frozen network, cut at a layer, that turns pictures into features."""
+"""The encoder: a frozen network, cut at a layer, that turns images into features."""
 
 from collections.abc import Sequence
 from typing import final
@@ -12,8 +12,8 @@ from featinv.types import Features, Images
 
 from .cuts import compiled, cut, layer_names
 from .feature_tensors import as_features, check_channels_first, what_failed
-from .fingerprints import network_fingerprint, output_fingerprint, probe_pictures
-from .frozen import FrozenNetwork, check_pictures
+from .fingerprints import network_fingerprint, output_fingerprint, probe_images
+from .frozen import FrozenNetwork, check_images
 from .gradients import why_no_gradient
 from .stages import last_at_each_size
 
@@ -67,7 +67,7 @@ class Encoder(FrozenNetwork):
 
     def _probe(self) -> Tensor:
         # The network may draw random numbers: seeded for the fingerprint, and the caller's generator left as it was.
-        images = probe_pictures(self.image_size).to(self.mean.device)
+        images = probe_images(self.image_size).to(self.mean.device)
         try:
             with seeded(0), torch.no_grad():
                 return self(images)
@@ -85,17 +85,17 @@ class Encoder(FrozenNetwork):
     def gradient_stop(self) -> str:
         """Why no gradient passes, as in "it computes under no_grad, or detaches"; empty where one does."""
         if self._stopped is None:
-            images = probe_pictures(self.image_size).to(self.mean.device)
+            images = probe_images(self.image_size).to(self.mean.device)
             self._stopped = why_no_gradient(self.unchecked, images)
         return self._stopped
 
     def forward(self, images: Images) -> Features:
-        """Return the features of pictures in [0, 1]; raises BadInput for others."""
-        check_pictures(images, name=self.name)
+        """Return the features of images in [0, 1]; raises BadInput for others."""
+        check_images(images, name=self.name)
         return self.unchecked(images).to(torch.float32)
 
     def unchecked(self, images: Images) -> Features:
-        """Return the features of pictures whose values somebody else vouches for; of NaN, NaN.
+        """Return the features of images whose values somebody else vouches for; of NaN, NaN.
 
         To look at values makes the host wait for an accelerator, which training should not do at every step. Features
         of a network that was made float64 stay so.
@@ -114,14 +114,14 @@ class Encoder(FrozenNetwork):
     def stages(self) -> list[str]:
         """The last layer at each resolution above one pixel, up to this encoder's own cut: what a loss looks at.
 
-        Found by a pass over one picture. Empty where no layer gives maps (B, C, h, w), as in a plain callable or a
+        Found by a pass over one image. Empty where no layer gives maps (B, C, h, w), as in a plain callable or a
         scripted network.
         """
         if compiled(self.network):
             return []
         with seeded(0), torch.no_grad(), self._exact(self.mean.device):
-            picture = self._fed(probe_pictures(self.image_size)[:1].to(self.mean.device))
-            return last_at_each_size(self.network, picture, self.layer)
+            image = self._fed(probe_images(self.image_size)[:1].to(self.mean.device))
+            return last_at_each_size(self.network, image, self.layer)
 
     def taps(
         self,
@@ -133,7 +133,7 @@ class Encoder(FrozenNetwork):
     ) -> dict[str, Tensor]:
         """Return the outputs of several layers, as features, in one pass; differentiable; raises BadInput as above.
 
-        `size` (height, width) is what pictures are stretched to instead of `image_size`, for layers that take any.
+        `size` (height, width) is what images are stretched to instead of `image_size`, for layers that take any.
         `checked=False` does not look at the values, as `unchecked`.
         """
         wanted = tuple(layers)
@@ -141,7 +141,7 @@ class Encoder(FrozenNetwork):
             self.extractors.append(cut(self.network, wanted, name=type(self.network).__name__).eval())
             self.extracted[wanted] = len(self.extractors) - 1
         if checked:
-            check_pictures(images, name=self.name)
+            check_images(images, name=self.name)
         with self._exact(images.device):
             outputs = self.extractors[self.extracted[wanted]](self._fed(images, size))
             return {

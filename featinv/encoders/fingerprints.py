@@ -55,8 +55,8 @@ def output_fingerprint(outputs: Tensor, setting: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([setting, summary], sort_keys=True).encode()).hexdigest()
 
 
-def probe_pictures(size: int) -> Tensor:
-    """Return two fixed smooth pictures (2, 3, size, size) in [0, 1], made by arithmetic and so the same everywhere."""
+def probe_images(size: int) -> Tensor:
+    """Return two fixed smooth images (2, 3, size, size) in [0, 1], made by arithmetic and so the same everywhere."""
     axis = torch.arange(size, dtype=torch.float64) / size
     waves = [torch.sin(6.0 * (k + 1) * axis[:, None] + 4.0 * (6 - k) * axis[None, :] + k) for k in range(6)]
     return (0.5 + 0.5 * torch.stack(waves).reshape(2, 3, size, size)).float().clamp(0, 1)

@@ -20,9 +20,9 @@ _SLACK = 1e-3
 
 
 class FrozenNetwork(nn.Module, ABC):
-    """A network of fixed weights that takes pictures (B, 3, H, W) in [0, 1] of any size; differentiable in them.
+    """A network of fixed weights that takes images (B, 3, H, W) in [0, 1] of any size; differentiable in them.
 
-    Pictures of another size than `image_size` are stretched to it (bilinear, antialiased). Its parameters need no
+    Images of another size than `image_size` are stretched to it (bilinear, antialiased). Its parameters need no
     gradient, `train()` does nothing, and autocast does not reach it: its precision is part of what is measured.
     """
 
@@ -89,7 +89,7 @@ class FrozenNetwork(nn.Module, ABC):
         return {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
 
     def _prepare(self, images: Images) -> Tensor:
-        check_pictures(images, name=self.name)
+        check_images(images, name=self.name)
         return self._fed(images)
 
     def _fed(self, images: Images, size: tuple[int, int] | None = None) -> Tensor:
@@ -118,11 +118,11 @@ def _precision_of(network: nn.Module, otherwise: torch.dtype) -> torch.dtype:
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), otherwise)
 
 
-def check_pictures(images: Tensor, *, name: str) -> None:
+def check_images(images: Tensor, *, name: str) -> None:
     """Raise BadInput unless images is (B, 3, H, W), floating point, inside [0, 1] (to 1e-3) and finite."""
     if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point() or images.numel() == 0:
         raise BadInput(
-            f"{name}: expected float pictures (B, 3, H, W), got {images.dtype} {tuple(images.shape)}; {_fix(images)}"
+            f"{name}: expected float images (B, 3, H, W), got {images.dtype} {tuple(images.shape)}; {_fix(images)}"
         )
     low, high = (float(x) for x in images.detach().aminmax())
     # Written so that NaN fails too.

@@ -48,16 +48,16 @@ def judge(source: str | os.PathLike[str]) -> Judge:
             f"judge: expected {' or '.join(sorted(packaged)) or 'a packaged name'} or a .safetensors file written by "
             f"save_judge, got {os.fspath(source)!r}; train one by recipes/train_judge.py"
         )
-    network, card = read_classifier(path)
+    network, metadata = read_classifier(path)
     return Judge(
         network,
-        name=card["name"],
-        family=card["family"],
-        trained_on=card["trained_on"],
-        classes=card["classes"],
-        input_size=card["input_size"],
-        mean=card["mean"],
-        std=card["std"],
+        name=metadata["name"],
+        family=metadata["family"],
+        trained_on=metadata["trained_on"],
+        classes=metadata["classes"],
+        input_size=metadata["input_size"],
+        mean=metadata["mean"],
+        std=metadata["std"],
     )
 
 
@@ -85,16 +85,16 @@ def saved(source: str | os.PathLike[str], *, layer: str = "avgpool") -> Encoder:
     is missing, truncated, over 2 GiB, or of another kind.
     """
     path = Path(source)
-    network, card = read_classifier(path)
+    network, metadata = read_classifier(path)
     return Encoder(
         network,
-        name=f"{card['name']}/{layer}",
-        family=card["family"],
-        trained_on=card["trained_on"],
+        name=f"{metadata['name']}/{layer}",
+        family=metadata["family"],
+        trained_on=metadata["trained_on"],
         layer=layer,
-        input_size=card["input_size"],
-        mean=card["mean"],
-        std=card["std"],
+        input_size=metadata["input_size"],
+        mean=metadata["mean"],
+        std=metadata["std"],
     )
 
 
@@ -106,7 +106,7 @@ def _save(kept: Judge | Encoder, path: str | os.PathLike[str], classes: list[str
     if kind not in networks.__all__ or type(network) is not getattr(networks, kind):
         what = type(kept).__name__.lower()
         raise BadInput(f"{what}: expected one of {', '.join(networks.__all__)} to save, got {kind}; save it yourself")
-    card = {
+    metadata = {
         "schema": _SCHEMA,
         "network": kind,
         "args": describe(network)["args"],
@@ -124,32 +124,32 @@ def _save(kept: Judge | Encoder, path: str | os.PathLike[str], classes: list[str
         if not name.endswith("num_batches_tracked")
     }
     with atomic_file(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(card)})
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(metadata)})
 
 
 def read_classifier(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the network and the card of a file written by `save_judge`; raises BadInput for any other file."""
-    tensors, metadata = read_safetensors(path, limit=_LIMIT)
-    card = read_json_metadata(metadata, _KEY, source=path)
-    _check(card, path)
+    """Return the network and the metadata of a file written by `save_judge`; raises BadInput for any other file."""
+    tensors, header = read_safetensors(path, limit=_LIMIT)
+    metadata = read_json_metadata(header, _KEY, source=path)
+    _check(metadata, path)
     # First without memory: a stranger's file may name a network of any size, but must hold its weights.
     with torch.device("meta"):
-        check_weights(_build(card["network"], card["args"], path), tensors, source=path)
-    network = _build(card["network"], card["args"], path)
+        check_weights(_build(metadata["network"], metadata["args"], path), tensors, source=path)
+    network = _build(metadata["network"], metadata["args"], path)
     load_weights(network, {key: value.float() for key, value in tensors.items()}, source=path)
-    return network, card
+    return network, metadata
 
 
-def _check(card: dict[str, Any], path: Path) -> None:
+def _check(metadata: dict[str, Any], path: Path) -> None:
     for field, kind in _FIELDS.items():
-        if not isinstance(card.get(field), kind) or isinstance(card.get(field), bool):
-            raise BadInput(f"{path}: expected {field} in its metadata, got {card.get(field)!r}; save it again")
-    if card["schema"] != _SCHEMA:
-        raise BadInput(f"{path}: expected a judge of schema {_SCHEMA}, got {card['schema']}; use a newer featinv")
-    if not all(isinstance(name, str) for name in card["classes"]):
-        raise BadInput(f"{path}: expected class names in its metadata, got {card['classes'][:3]!r}")
-    if not all(isinstance(x, int | float) for x in [*card["mean"], *card["std"]]):
-        raise BadInput(f"{path}: expected numbers as mean and std, got {card['mean']!r}, {card['std']!r}")
+        if not isinstance(metadata.get(field), kind) or isinstance(metadata.get(field), bool):
+            raise BadInput(f"{path}: expected {field} in its metadata, got {metadata.get(field)!r}; save it again")
+    if metadata["schema"] != _SCHEMA:
+        raise BadInput(f"{path}: expected a judge of schema {_SCHEMA}, got {metadata['schema']}; use a newer featinv")
+    if not all(isinstance(name, str) for name in metadata["classes"]):
+        raise BadInput(f"{path}: expected class names in its metadata, got {metadata['classes'][:3]!r}")
+    if not all(isinstance(x, int | float) for x in [*metadata["mean"], *metadata["std"]]):
+        raise BadInput(f"{path}: expected numbers as mean and std, got {metadata['mean']!r}, {metadata['std']!r}")
 
 
 def _build(kind: str, args: dict[str, Any], path: Path) -> nn.Module:

@@ -13,7 +13,7 @@ from featinv.types import Images
 
 from .cuts import cut
 from .feature_tensors import as_features
-from .fingerprints import network_fingerprint, probe_pictures
+from .fingerprints import network_fingerprint, probe_images
 from .frozen import FrozenNetwork
 
 
@@ -51,14 +51,14 @@ class Judge(FrozenNetwork):
         setting = {"layer": layer, "logits": logits, "input_size": input_size, **self.normalisation}
         self.fingerprint = network_fingerprint(network, setting)
         with seeded(0), torch.no_grad():
-            columns = self.cut(self._prepare(probe_pictures(input_size).to(self.mean.device)))[logits].shape[-1]
+            columns = self.cut(self._prepare(probe_images(input_size).to(self.mean.device)))[logits].shape[-1]
         if not 2 <= len(self.classes) <= columns:
             raise BadInput(
                 f"classes: expected 2 to {columns} names, as {logits} of {name} has, got {len(self.classes)}"
             )
 
     def forward(self, images: Images) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B K"]]:
-        """Return the features and the logits of pictures in [0, 1]; raises BadInput for others."""
+        """Return the features and the logits of images in [0, 1]; raises BadInput for others."""
         with self._exact(images.device):
             outputs = self.cut(self._prepare(images))
             features = as_features(outputs[self.layer], name=self.name).flatten(1)

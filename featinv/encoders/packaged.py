@@ -11,6 +11,6 @@ _TINY = Path(__file__).parent / "weights" / "tiny.safetensors"
 def tiny(*, layer: str = "avgpool") -> Encoder:
     """Return the packaged small ResNet (input 32 px, 64-d pooled features), trained on `featinv.data.scenes`.
 
-    Its card is docs/encoder_tiny.md, its recipe recipes/train_tiny.py. Raises BadInput for an unknown layer.
+    Its metadata is docs/encoder_tiny.md, its recipe recipes/train_tiny.py. Raises BadInput for an unknown layer.
     """
     return saved(_TINY, layer=layer)

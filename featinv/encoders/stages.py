@@ -5,10 +5,10 @@ from typing import Any
 from torch import Tensor, nn
 
 
-def last_at_each_size(network: nn.Module, picture: Tensor, last: str | None) -> list[str]:
+def last_at_each_size(network: nn.Module, image: Tensor, last: str | None) -> list[str]:
     """Return the last module that gives a map of each size above one pixel, until the layer `last` is done.
 
-    In the order in which the sizes appear; the picture is square, (1, 3, S, S). A module that runs twice in a pass, as
+    In the order in which the sizes appear; the image is square, (1, 3, S, S). A module that runs twice in a pass, as
     a shared ReLU, is left out.
     """
     sizes: dict[str, int] = {}  # in the order in which modules finish
@@ -18,7 +18,7 @@ def last_at_each_size(network: nn.Module, picture: Tensor, last: str | None) -> 
         if name in sizes:
             repeated.add(name)
             del sizes[name]
-        # Of a square picture a map is square too, unless its channels come last.
+        # Of a square image a map is square too, unless its channels come last.
         is_map = isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3]
         sizes[name] = output.shape[2] if is_map else 0
 
@@ -28,7 +28,7 @@ def last_at_each_size(network: nn.Module, picture: Tensor, last: str | None) -> 
         if name
     ]
     try:
-        network(picture)
+        network(image)
     finally:
         for handle in handles:
             handle.remove()

@@ -5,6 +5,11 @@ from .checks import check_attack_names as check_attack_names
 from .checks import check_judges as check_judges
 from .chosen_metrics import check_metrics as check_metrics
 from .comparison import compare as compare
+from .contact_sheets import contact_sheet as contact_sheet
+from .contact_sheets import decile_indices as decile_indices
+from .contact_sheets import grid as grid
+from .contact_sheets import sample as sample
+from .contact_sheets import samples as samples
 from .distribution import frechet_distance as frechet_distance
 from .distribution import kernel_distance as kernel_distance
 from .intervals import Interval as Interval
@@ -21,11 +26,6 @@ from .leak_level import LeakLevel as LeakLevel
 from .leak_level import Thresholds as Thresholds
 from .pairing import Pairing as Pairing
 from .pairing import check_pairing as check_pairing
-from .pictures import contact_sheet as contact_sheet
-from .pictures import decile_indices as decile_indices
-from .pictures import grid as grid
-from .pictures import sample as sample
-from .pictures import samples as samples
 from .positive_controls import Check as Check
 from .reidentification import ranks as ranks
 from .scoreboard import Scoreboard as Scoreboard

@@ -7,9 +7,9 @@ from featinv.evaluation.intervals import Interval
 
 KINDS = ("control", "attack")
 LINKAGE = "linkage"
-"""Role of the direct-match row: it links vectors to pictures at hand and reconstructs nothing."""
-WRONG_VECTOR = "wrong vector"
-"""Role of the row made of an attack's reconstructions of other pictures' vectors; also the name of that view."""
+"""Role of the direct-match row: it links vectors to images at hand and reconstructs nothing."""
+MISMATCHED_FEATURES = "mismatched features"
+"""Role of the row made of an attack's reconstructions of other images' vectors; also the name of that view."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,9 @@ class AttackScore:
     """The measured numbers of one attack or control.
 
     `metrics` holds the first judge and the whole gallery; `metrics_by` the same names seen otherwise (another judge,
-    another gallery, treated reconstructions, wrong vectors). What was not measured is absent, and a note says why.
-    `role` repeats `kind`, or says what a control made by the scorer is ("linkage", "wrong vector").
+    another gallery, treated reconstructions, mismatched features). What was not measured is absent, and a note says
+    why.
+    `role` repeats `kind`, or says what a control made by the scorer is ("linkage", "mismatched features").
     `seconds` is the time that the attack took in all, as far as known: to fit, and to reconstruct the release.
     """
 

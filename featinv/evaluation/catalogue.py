@@ -34,7 +34,7 @@ _PIXEL = (
         worst=0.0,
         family="pixel",
         text="How close the pixels are to the original's, in decibels; 6 dB more is half the error. It favours blurred "
-        "pictures, and says little about who or what is recognised.",
+        "images, and says little about who or what is recognised.",
     ),
     Metric(
         "ssim",
@@ -52,7 +52,7 @@ _PIXEL = (
         unit="dB",
         higher_is_better=True,
         worst=0.0,
-        text="PSNR of the pictures without their detail: colours and layout alone.",
+        text="PSNR of the images without their detail: colours and layout alone.",
         places=("details",),
     ),
 )
@@ -74,7 +74,7 @@ _IMAGES_ON_REQUEST = (
         higher_is_better=False,
         worst=1.0,
         family="perceptual",
-        text="How different two pictures look, as learnt from people's judgements: 0 is a perfect copy.",
+        text="How different two images look, as learnt from people's judgements: 0 is a perfect copy.",
         places=("report", "figure", "probe"),
         on_request=True,
     ),
@@ -129,7 +129,7 @@ _IDENTIFICATION = (
         worst=0.0,
         family="identification",
         needs="ranks",
-        text="How often the judge, shown a reconstruction, puts its original first among all private pictures.",
+        text="How often the judge, shown a reconstruction, puts its original first among all private images.",
         places=("table", "report"),
     ),
     Metric(
@@ -154,7 +154,7 @@ _IDENTIFICATION = (
         worst=0.0,
         family="identification",
         needs="ranks",
-        text="The share of the other private pictures that look less alike than the original: .5 by chance.",
+        text="The share of the other private images that look less alike than the original: .5 by chance.",
         places=(),
     ),
     Metric(
@@ -165,8 +165,7 @@ _IDENTIFICATION = (
         higher_is_better=True,
         worst=0.0,
         needs="ranks",
-        text="The same rank among pictures of the same class only: of two of a kind, how often the right one is "
-        "chosen.",
+        text="The same rank among images of the same class only: of two of a kind, how often the right one is chosen.",
         places=("details",),
     ),
     Metric(
@@ -199,7 +198,7 @@ _IDENTIFICATION = (
         higher_is_better=True,
         worst=0.0,
         needs="ranks",
-        text="What the attack adds to the best control: of the pictures that the control does not find among ten, the "
+        text="What the attack adds to the best control: of the images that the control does not find among ten, the "
         "share found beyond it. At 0 or below, it adds nothing.",
         places=("table", "report", "figure", "bars"),
     ),
@@ -212,8 +211,8 @@ _REALISM = (
         higher_is_better=False,
         worst=0.0,
         needs="distribution",
-        text="How far the reconstructions are from real pictures as a whole, by means and spreads of the judge's "
-        "features: realism, and no leak by itself. It compares only between equal numbers of pictures, and not with "
+        text="How far the reconstructions are from real images as a whole, by means and spreads of the judge's "
+        "features: realism, and no leak by itself. It compares only between equal numbers of images, and not with "
         "FID, which is the same distance on Inception's features.",
         places=("details",),
         on_request=True,
@@ -238,7 +237,7 @@ _REALISM = (
         worst=0.0,
         needs="inception",
         text="The Fréchet distance on Inception's features, as published: realism, and no leak by itself. It compares "
-        "only between equal numbers of pictures.",
+        "only between equal numbers of images.",
         places=("details",),
         on_request=True,
     ),
@@ -258,18 +257,18 @@ _OTHERS = (
     Metric(
         "memorised",
         None,
-        title="Nearer to a public picture",
+        title="Nearer to a public image",
         unit="%",
         factor=100,
         higher_is_better=False,
         worst=0.0,
         needs="public",
-        text="How often some public picture, of all that the attack learnt from, is more alike than the original.",
+        text="How often some public image, of all that the attack learnt from, is more alike than the original.",
         places=("details",),
         on_request=True,
     ),
     Metric(
-        "nearest_is_public",
+        "nearest_public_rate",
         None,
         title="Nearest is public",
         unit="%",
@@ -277,8 +276,8 @@ _OTHERS = (
         higher_is_better=False,
         worst=0.0,
         needs="public",
-        text="How often the most alike picture, the original aside, is a public one. Above chance, the attack recites "
-        "what it learnt from; a row that always shows one picture says nothing here.",
+        text="How often the most alike image, the original aside, is a public one. Above chance, the attack recites "
+        "what it learnt from; a row that always shows one image says nothing here.",
         places=("details",),
     ),
     Metric(

@@ -6,10 +6,10 @@ from typing import Any
 from featinv import files
 from featinv.data import ImageSet
 from featinv.errors import BadInput
-from featinv.evaluation.attack_score import KINDS, WRONG_VECTOR
+from featinv.evaluation.attack_score import KINDS, MISMATCHED_FEATURES
 from featinv.evaluation.columns import WITHIN_CLASS
-from featinv.evaluation.independence import barred_by, shares_network
-from featinv.evaluation.measuring import DIRECT_MATCH
+from featinv.evaluation.independence import excluded_by, shares_network
+from featinv.evaluation.measuring import FEATURE_LINKAGE
 from featinv.evaluation.panel import gallery_view
 from featinv.evaluation.reidentification import check_gallery
 from featinv.evaluation.treatments import TREATMENTS
@@ -28,7 +28,7 @@ def check_attacks(attacks: Mapping[str, Attack], release: Release) -> None:
         seen = getattr(attack, "victim", None)
         if seen:
             try:
-                features_must_match(seen, release.card)
+                features_must_match(seen, release.metadata)
             except BadInput as error:
                 raise BadInput(f"{name}: {error}") from error
     if all(attack.kind != "control" for attack in attacks.values()):
@@ -50,7 +50,7 @@ def check_attack_names(names: Iterable[str]) -> None:
         if not name.strip() or "/" in name or not name.isprintable():
             raise BadInput(f"attacks: expected a printable name without '/', got {name!r}; rename it")
         key = files.likeness_key(name)
-        if key == files.likeness_key(DIRECT_MATCH) or key.startswith(f"{WRONG_VECTOR} ("):
+        if key == files.likeness_key(FEATURE_LINKAGE) or key.startswith(f"{MISMATCHED_FEATURES} ("):
             raise BadInput(f"attacks: the name {name!r} means a row that the scorer makes; rename the attack")
         other = seen.get(key) or folders.get(files.folder_name(name))
         if other is not None:
@@ -61,17 +61,17 @@ def check_attack_names(names: Iterable[str]) -> None:
 
 
 def check_private(release: Release, galleries: Sequence[int]) -> ImageSet:
-    """Return the private pictures; BadInput when there are none, other ones, or fewer than a gallery needs."""
+    """Return the private images; BadInput when there are none, other ones, or fewer than a gallery needs."""
     if release.truth is None:
-        raise BadInput("release: scoring needs the private pictures, but this release has none; give it its `truth`")
+        raise BadInput("release: scoring needs the private images, but this release has none; give it its `truth`")
     count = len(release.truth)
     if count < 2:
-        raise BadInput(f"release: scoring needs at least 2 private pictures, got {count}")
-    published = release.card.get("private_fingerprint")
+        raise BadInput(f"release: scoring needs at least 2 private images, got {count}")
+    published = release.metadata.get("private_fingerprint")
     if published is not None and published != release.truth.fingerprint:
         raise BadInput(
-            f"release: expected the private pictures that were released ({published[:12]}), "
-            f"got others ({release.truth.fingerprint[:12]}); give it the same pictures in the same order"
+            f"release: expected the private images that were released ({published[:12]}), "
+            f"got others ({release.truth.fingerprint[:12]}); give it the same images in the same order"
         )
     for size in galleries:
         check_gallery(size, count)
@@ -89,20 +89,20 @@ def check_judges(
     if not judges:
         raise BadInput("judges: expected at least one, of another family than the encoder; got none")
     _check_names([judge.name for judge in judges])
-    card = release.card
+    metadata = release.metadata
     for judge in judges:
-        same = bool(judge.fingerprint) and judge.fingerprint == card.get("encoder_fingerprint")
+        same = bool(judge.fingerprint) and judge.fingerprint == metadata.get("encoder_fingerprint")
         if same or (release.victim is not None and shares_network(judge, release.victim)):
             raise BadInput(f"judges: {judge.name!r} is the victim's own network; expected an independent one")
         for name, attack in attacks.items():
             if shares_network(judge, attack):
                 raise BadInput(f"judges: {judge.name!r} is used by the attack {name!r}; a judge only ever scores")
-            if barred_by(judge, attack):
+            if excluded_by(judge, attack):
                 raise BadInput(
                     f"judges: {judge.name!r} has the weights of a network in the objective or the adversary that "
                     f"{name!r} was trained with, which learnt to please it; take a judge of another family"
                 )
-    siblings = [is_sibling(judge, card) for judge in judges]
+    siblings = [is_sibling(judge, metadata) for judge in judges]
     if siblings[0] and not allow_sibling:
         advice = "put another one first" if not all(siblings) else "add one of another family, first"
         raise BadInput(
@@ -112,17 +112,17 @@ def check_judges(
     return siblings
 
 
-def is_sibling(judge: Judge, card: Mapping[str, Any]) -> bool:
+def is_sibling(judge: Judge, metadata: Mapping[str, Any]) -> bool:
     """Say whether judge and victim share family and training data; data that nobody named may be the same."""
-    if judge.family != card.get("family"):
+    if judge.family != metadata.get("family"):
         return False
-    theirs = card.get("trained_on")
+    theirs = metadata.get("trained_on")
     return not judge.trained_on or not theirs or judge.trained_on == theirs
 
 
 def _check_names(names: Sequence[str]) -> None:
     reserved = {*TREATMENTS, ""}
-    beginnings = (gallery_view(0)[:-1], WITHIN_CLASS, WRONG_VECTOR)
+    beginnings = (gallery_view(0)[:-1], WITHIN_CLASS, MISMATCHED_FEATURES)
     seen: dict[str, str] = {}
     for name in names:
         key = files.likeness_key(name)

@@ -47,7 +47,7 @@ class Chosen:
         usual = (one for one in METRICS if one.needs == needs and (not one.on_request or one.name in self.wanted))
         return (*usual, *(one for one in self.own if one.needs == needs))
 
-    def card(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return what the protocol says: names, declarations of the user's metrics, and reasons."""
         return {
             "panel": [*self.wanted, *(metric.name for metric in self.own)],
@@ -148,7 +148,7 @@ def _checked(metric: object, others: Sequence[Metric], flag: str) -> Metric:
 
 def _obstacle(name: str, truth: ImageSet, release: Release, public: ImageSet | None) -> str | None:
     if name == "ms_ssim" and truth.size < SMALLEST:
-        return f"five scales need pictures of {SMALLEST} px, these have {truth.size}"
+        return f"five scales need images of {SMALLEST} px, these have {truth.size}"
     if name in NETWORKS:
         return _missing_network(name)
     if name in KINDS:
@@ -156,9 +156,9 @@ def _obstacle(name: str, truth: ImageSet, release: Release, public: ImageSet | N
         few = too_few(KINDS[name], len(truth), WIDTH if inception else 1)
         return few or (_missing_inception() if inception else None)
     if name == "memorised" and public is None:
-        return "the public pictures are not at hand; give public="
+        return "the public images are not at hand; give public="
     if name == "attributes" and not attributes_of(truth):
-        return "the private pictures have no labels or factors of 2 to 100 values"
+        return "the private images have no labels or factors of 2 to 100 values"
     if name == "target_cosine" and release.victim is None:
         return "the victim is not at hand"
     return None

@@ -1,4 +1,4 @@
-"""The numbers of every picture by the names of the metrics, as comparisons and levels ask for them."""
+"""The numbers of every image by the names of the metrics, as comparisons and levels ask for them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,20 +7,20 @@ import numpy as np
 from jaxtyping import Shaped
 
 from featinv.errors import BadInput
-from featinv.evaluation.attack_score import WRONG_VECTOR, AttackScore
+from featinv.evaluation.attack_score import MISMATCHED_FEATURES, AttackScore
 from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.treatments import TREATMENTS
 
 CLUSTERS = "clusters"
-"""Key of the pictures' clusters among the numbers per picture; no row's key, which has a slash."""
+"""Key of the images' clusters among the numbers per image; no row's key, which has a slash."""
 WITHIN_CLASS = "within class"
-"""View in which the candidates are the pictures of the same class."""
+"""View in which the candidates are the images of the same class."""
 _TOP = "reid_top"
 _AUC = "reid_auc"
 
 
 class Columns:
-    """Reads per-picture arrays; `reid_top<k>` and `reid_auc` are worked out from the ranks.
+    """Reads per-image arrays; `reid_top<k>` and `reid_auc` are worked out from the ranks.
 
     `catalogue` says of every metric which way is better, and to which family it belongs.
 
@@ -39,7 +39,7 @@ class Columns:
         self._protocol = protocol
 
     def get(self, name: str, metric: str, view: str = "") -> Shaped[np.ndarray, " N"]:
-        """Return one number a picture. Raises BadInput for a row or a metric that was not measured."""
+        """Return one number an image. Raises BadInput for a row or a metric that was not measured."""
         if name not in self.rows:
             known = ", ".join(repr(row) for row in self.rows)
             raise BadInput(f"scoreboard: no row {name!r}; there are {known}")
@@ -48,7 +48,7 @@ class Columns:
             asked = f"{metric}/{view}" if view else metric
             known = ", ".join(sorted(key[len(name) + 1 :] for key in self._per_image if key.startswith(f"{name}/")))
             have = f"it has {known}" if known else "its per_image.npz is missing"
-            raise BadInput(f"scoreboard: {name!r} has no numbers per picture for {asked!r}; {have}")
+            raise BadInput(f"scoreboard: {name!r} has no numbers per image for {asked!r}; {have}")
         return measured
 
     def has(self, name: str, metric: str, view: str = "") -> bool:
@@ -84,14 +84,14 @@ def within_view(view: str) -> str:
 
 
 def wrong_view(view: str) -> str:
-    """Return the name of a view of wrong vectors (agreement only, but for the first judge's plain view)."""
-    return f"{WRONG_VECTOR} ({view})" if view else WRONG_VECTOR
+    """Return the name of a view of mismatched features (agreement only, but for the first judge's plain view)."""
+    return f"{MISMATCHED_FEATURES} ({view})" if view else MISMATCHED_FEATURES
 
 
 def normalised(ranks: Shaped[np.ndarray, " N"], size: int | np.ndarray) -> Shaped[np.ndarray, " N"]:
     """Return 1 - (rank - 1)/(size - 1): the share of the other candidates that rank behind, .5 by chance.
 
-    It does not depend on the gallery's size. A picture without others gets .5: it says nothing.
+    It does not depend on the gallery's size. An image without others gets .5: it says nothing.
     """
     others = np.maximum(np.asarray(size) - 1, 1)
     return np.where(np.asarray(size) > 1, 1 - (ranks - 1) / others, 0.5)

@@ -19,7 +19,7 @@ from featinv.evaluation.levels import assess
 from featinv.evaluation.measuring import link, measure, row_scores, with_failures_filled
 from featinv.evaluation.metric_values import probe
 from featinv.evaluation.panel import Panel
-from featinv.evaluation.protocol import protocol_card
+from featinv.evaluation.protocol import protocol_metadata
 from featinv.evaluation.scoreboard import Scoreboard
 from featinv.evaluation.summary import best_control
 from featinv.metrics.value_range import SLACK
@@ -29,7 +29,7 @@ from featinv.victim import Release
 
 GALLERIES = (100, 1000)
 _RELEASE_KEYS = ("seed", "count", "private_fingerprint")
-"""What a release's card says beside the victim's; the protocol has it."""
+"""What a release's metadata says beside the victim's; the protocol has it."""
 
 
 def compare(
@@ -51,22 +51,22 @@ def compare(
     overlap: Overlap | None = None,
     fit_seconds: Mapping[str, int | float] | None = None,
 ) -> Scoreboard:
-    """Score fitted attacks on every private picture of a release, controls first.
+    """Score fitted attacks on every private image of a release, controls first.
 
     The first judge fills the plain columns. `metrics` adds your own (`featinv.metrics.Metric`, or the import path of
     one) and those that cost time or need weights, labels or the public images: names of them, or "full" for all; what
     cannot be measured is named in the protocol with the reason. `galleries` adds smaller galleries for
-    re-identification (None: 100 and 1,000, where there are more pictures). `clusters` names, for every picture, the
+    re-identification (None: 100 and 1,000, where there are more images). `clusters` names, for every image, the
     person or event that it is one of several of: intervals and tests count these as one draw.
-    `named` is the attack chosen before the private pictures were opened, and `thresholds` where the levels of a leak
+    `named` is the attack chosen before the private images were opened, and `thresholds` where the levels of a leak
     begin. `public`, `overlap` (of `featinv.data`) and `fit_seconds` (by attack) go into the protocol as they are. Two
-    rows are made here: how well the vectors link to the victim's own features ("direct match"), and the last attack
-    fed with other pictures' vectors ("wrong vector (NAME)").
+    rows are made here: how well the vectors link to the victim's own features ("feature linkage"), and the last attack
+    fed with other images' vectors ("mismatched features (NAME)").
 
     Raises BadInput for no judge, a judge that is the victim or serves an attack, a sibling as first judge, no control,
-    an attack fitted on another victim, fewer private pictures than a gallery needs, pictures of another shape, a name
+    an attack fitted on another victim, fewer private images than a gallery needs, images of another shape, a name
     that is no metric, a metric of yours that does not return one finite number an image, another number of clusters
-    than pictures, a named attack that is not among them, and a seed outside 0 to 2**63 - 1.
+    than images, a named attack that is not among them, and a seed outside 0 to 2**63 - 1.
     """
     seed = check_seed("compare: seed", seed)
     truth = check_private(release, galleries or ())
@@ -95,22 +95,22 @@ def compare(
         extra = ExtraMeasures.prepare(chosen, prepared, release, public, ids)
         measured = link(release, prepared)
         for name in ordered:
-            wrong_row = name == ordered[-1] and attacks[name].kind == "attack"
-            measured += measure(name, attacks[name], release, prepared, extra, wrong_row=wrong_row)
+            mismatched_row = name == ordered[-1] and attacks[name].kind == "attack"
+            measured += measure(name, attacks[name], release, prepared, extra, mismatched_row=mismatched_row)
     measured = with_failures_filled(measured, chosen.catalogue)
     rows = row_scores(
         measured, prepared, priors=extra.priors(), resamples=resamples, fit_seconds=fit_seconds or {}, clusters=ids
     )
-    protocol = protocol_card(
+    protocol = protocol_metadata(
         prepared, release, siblings, resamples=resamples, public=public, overlap=overlap, clusters=ids
     )
-    protocol |= extra.card(attacks.values())
+    protocol |= extra.metadata(attacks.values())
     protocol["precision"] = {name: said for name in ordered if (said := getattr(attacks[name], "precision", None))}
     protocol["best_control"] = best_control({row.name: row.arrays for row in measured if row.counts_as_control}, "rank")
     per_image = {f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()}
     per_image = per_image if ids is None else {**per_image, CLUSTERS: ids}
     return Scoreboard(
-        victim={key: value for key, value in release.card.items() if key not in _RELEASE_KEYS},
+        victim={key: value for key, value in release.metadata.items() if key not in _RELEASE_KEYS},
         protocol=protocol,
         attacks=tuple(rows),
         per_image=per_image,
@@ -124,7 +124,7 @@ def _probe(name: str, attack: Attack, release: Release, size: int) -> None:
     if tuple(images.shape) != (2, 3, size, size):
         raise BadInput(
             f"{name}: expected reconstructions of shape {(2, 3, size, size)}, got {tuple(images.shape)}; "
-            "fit it on pictures of the private pictures' size"
+            "fit it on images of the private images' size"
         )
     finite = images[images.isfinite()]
     if finite.numel() and not (float(finite.min()) >= -SLACK and float(finite.max()) <= 1 + SLACK):

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.special
 
 from featinv.evaluation import significance
-from featinv.evaluation.attack_score import WRONG_VECTOR
+from featinv.evaluation.attack_score import MISMATCHED_FEATURES
 from featinv.evaluation.columns import Columns, within_view, wrong_view
 from featinv.evaluation.intervals import LEVEL, Interval, rate
 from featinv.evaluation.leak_level import Thresholds
@@ -39,7 +39,7 @@ class Criterion(ABC):
         """Return what a view says of a row; None where it was not measured."""
 
     @abstractmethod
-    def smallest(self, rows: Sequence[str], strict: float, reach: float) -> float:
+    def minimum_detectable_effect(self, rows: Sequence[str], strict: float, reach: float) -> float:
         """Return the value that exceeds the threshold by `strict` standard errors in a share Phi(reach) of studies."""
 
     def weakest(self, row: str) -> Finding | None:
@@ -48,7 +48,7 @@ class Criterion(ABC):
         return max(found, key=lambda finding: finding.p, default=None)
 
     def worth(self, rows: Sequence[str]) -> int:
-        """Return how many independent pictures there are at least."""
+        """Return how many independent images there are at least."""
         if self.columns.clusters is not None:
             return len(np.unique(self.columns.clusters))
         return len(self.columns.get(rows[0], "rank"))
@@ -56,14 +56,14 @@ class Criterion(ABC):
 
 @final
 class ClassAgreement(Criterion):
-    """L1: the judge gives the original's label more often to right reconstructions than to those of wrong vectors."""
+    """L1: the judge gives the original's label more often to reconstructions than to those of mismatched features."""
 
     def __init__(self, columns: Columns, excess: float) -> None:
         super().__init__("L1", columns, columns.independent)
         self.excess = excess
 
     def look(self, row: str, view: str) -> Finding | None:
-        """Return the rate of agreement, with the bounds of its paired difference from that of wrong vectors."""
+        """Return the rate of agreement, with the bounds of its paired difference from that of mismatched features."""
         null_view = wrong_view(view)
         if not (self.columns.has(row, "judge_agreement", view) and self.columns.has(row, "judge_agreement", null_view)):
             return None
@@ -78,9 +78,11 @@ class ClassAgreement(Criterion):
         value = Interval(mean, max(0.0, low), min(1.0, high), len(gap), chance)
         return Finding(view, value, chance + self.excess, p)
 
-    def smallest(self, rows: Sequence[str], strict: float, reach: float) -> float:
-        """The test counts discordant pictures, of which a larger leak makes more; 1/n is what its steps cost."""
-        nulls = [self.columns.get(row, "judge_agreement", WRONG_VECTOR).mean() for row in rows if self.look(row, "")]
+    def minimum_detectable_effect(self, rows: Sequence[str], strict: float, reach: float) -> float:
+        """The test counts discordant images, of which a larger leak makes more; 1/n is what its steps cost."""
+        nulls = [
+            self.columns.get(row, "judge_agreement", MISMATCHED_FEATURES).mean() for row in rows if self.look(row, "")
+        ]
         null, n = float(np.mean(nulls)), self.worth(rows)
 
         def error(value: float) -> float:
@@ -93,7 +95,7 @@ class ClassAgreement(Criterion):
 
 @final
 class WithinClass(Criterion):
-    """L2: reconstructions are nearer to their originals than to other pictures of the same class."""
+    """L2: reconstructions are nearer to their originals than to other images of the same class."""
 
     def __init__(self, columns: Columns, bar: float) -> None:
         super().__init__("L2", columns, columns.independent)
@@ -107,7 +109,7 @@ class WithinClass(Criterion):
         value = Interval(*significance.mean_limits(ranks, clusters, LEVEL), len(ranks), 0.5)
         return Finding(view, value, self.bar, significance.above(ranks, self.bar, clusters))
 
-    def smallest(self, rows: Sequence[str], strict: float, reach: float) -> float:
+    def minimum_detectable_effect(self, rows: Sequence[str], strict: float, reach: float) -> float:
         """A uniform position has the variance 1/12."""
         return self.bar + (strict + reach) / math.sqrt(12 * self.worth(rows))
 
@@ -138,7 +140,7 @@ class FoundFirst(Criterion):
         value = Interval(*significance.mean_limits(hits, clusters, LEVEL), len(hits), chance)
         return Finding(view, value, bar, significance.above(hits, bar, clusters))
 
-    def smallest(self, rows: Sequence[str], strict: float, reach: float) -> float:
+    def minimum_detectable_effect(self, rows: Sequence[str], strict: float, reach: float) -> float:
         """A rate above a bar."""
         n = self.worth(rows)
         bar = self.bar + strict * math.sqrt(self.bar * (1 - self.bar) / n) + 1 / n
@@ -157,7 +159,7 @@ def criteria(columns: Columns, thresholds: Thresholds) -> list[Criterion]:
 
 
 def found_among(ranks: np.ndarray, count: int, gallery: int) -> np.ndarray:
-    """Return how likely each picture, of this rank among `count`, comes first among itself and gallery - 1 others.
+    """Return how likely each image, of this rank among `count`, comes first among itself and gallery - 1 others.
 
     That none of the r - 1 better ones is drawn: C(N - r, G - 1) / C(N - 1, G - 1).
     """

@@ -17,7 +17,7 @@ GROUPS = 10
 LEAST_KERNEL = 200
 LEAST_FRECHET = 1000
 _LARGEST = 1000
-"""Pictures of a group: the kernel's matrix grows with their square."""
+"""Images of a group: the kernel's matrix grows with their square."""
 
 Kind = Literal["frechet", "kernel"]
 KINDS: dict[str, Kind] = {"judge_fd": "frechet", "judge_kd": "kernel", "fid": "frechet", "kid": "kernel"}
@@ -27,7 +27,7 @@ FeatureRows = Float[np.ndarray, "N D"]
 def kernel_distance(reconstructed: FeatureRows, original: FeatureRows) -> Interval:
     """Return the kernel distance (squared MMD, kernel (x.y/D + 1)^3), without bias, with its interval.
 
-    The mean over at least ten disjoint groups of pictures, each without bias by itself, and Student's limits. Source:
+    The mean over at least ten disjoint groups of images, each without bias by itself, and Student's limits. Source:
     arXiv:1801.01401. On Inception's features it is the published KID; on a judge's it does not compare with that.
     Raises BadInput for fewer than 200 images.
     """
@@ -62,7 +62,7 @@ def frechet_distance(reconstructed: FeatureRows, original: FeatureRows) -> Inter
 def too_few(kind: Kind, count: int, width: int) -> str | None:
     """Return why a distance on `width` features cannot be had of `count` images; None where it can."""
     least = LEAST_KERNEL if kind == "kernel" else max(LEAST_FRECHET, 2 * width)
-    return None if count >= least else f"expected at least {least:,} pictures on {width} features, got {count:,}"
+    return None if count >= least else f"expected at least {least:,} images on {width} features, got {count:,}"
 
 
 def _check_count(kind: Kind, count: int, width: int) -> None:

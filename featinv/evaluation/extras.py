@@ -1,4 +1,4 @@
-"""What is measured only when asked for: it costs time, or needs weights, labels or the public pictures."""
+"""What is measured only when asked for: it costs time, or needs weights, labels or the public images."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from featinv.evaluation.distribution import KINDS, too_few
 from featinv.evaluation.independence import shares_network
 from featinv.evaluation.intervals import Clusters, Interval, rate
 from featinv.evaluation.judging import OutputsCollector
-from featinv.evaluation.panel import MAIN, Panel, Pass, PerPicture
+from featinv.evaluation.panel import MAIN, Panel, Pass, PerImage
 from featinv.evaluation.probes import attributes_of, label_free, memorisation, probe_hits
 from featinv.metrics import inception_features
 from featinv.metrics.inception import inception_network
@@ -25,7 +25,7 @@ from featinv.processes import seeded
 from featinv.types import Attack, Images
 from featinv.victim import Release
 
-NEAREST_IS_PUBLIC = "nearest_is_public"
+NEAREST_PUBLIC_RATE = "nearest_public_rate"
 """Measured with `memorised`: what that would be by chance is known."""
 ATTRIBUTE = "attribute "
 """What the name of a measured attribute begins with."""
@@ -67,14 +67,14 @@ class ExtraMeasures:
                 reasons[metric.name] = f"{metric.name} {told}"
         return reasons
 
-    def of_pictures(self, result: Pass) -> PerPicture:
+    def of_images(self, result: Pass) -> PerImage:
         """Return the extra numbers of every reconstruction."""
-        arrays: PerPicture = {}
+        arrays: PerImage = {}
         seen, original = result.seen[MAIN].features, self.panel.originals[MAIN].features
         if self.public is not None:
-            memorised, nearest_is_public = memorisation(seen, original, self.public)
+            memorised, nearest_public_rate = memorisation(seen, original, self.public)
             arrays["memorised"] = memorised & ~result.failed
-            arrays[NEAREST_IS_PUBLIC] = nearest_is_public & ~result.failed
+            arrays[NEAREST_PUBLIC_RATE] = nearest_public_rate & ~result.failed
         if "attributes" in self.chosen.wanted:
             for name, labels in attributes_of(self.panel.truth).items():
                 arrays[f"{ATTRIBUTE}{name}"] = probe_hits(seen, labels, self.panel.seed) & ~result.failed
@@ -87,7 +87,7 @@ class ExtraMeasures:
         rows = {"distribution": (result.seen[MAIN].features, self.panel.originals[MAIN].features)}
         distances = [*self.chosen.measured("distribution")]
         if self.inception is not None:
-            rows["inception"] = (_inception_rows(self.panel, result.pictures.batch), self.inception)
+            rows["inception"] = (_inception_rows(self.panel, result.images.batch), self.inception)
             distances += self.chosen.measured("inception")
         found: dict[str, Interval] = {}
         notes = []
@@ -103,48 +103,48 @@ class ExtraMeasures:
         return found, notes
 
     def priors(self) -> dict[str, float]:
-        """Return what each measured attribute, and a public nearest picture, would be without any knowledge."""
+        """Return what each measured attribute, and a public nearest image, would be without any knowledge."""
         known = {}
         if self.public is not None:
-            known[NEAREST_IS_PUBLIC] = len(self.public) / (len(self.public) + len(self.panel.truth) - 1)
+            known[NEAREST_PUBLIC_RATE] = len(self.public) / (len(self.public) + len(self.panel.truth) - 1)
         if "attributes" in self.chosen.wanted:
             attributes = attributes_of(self.panel.truth)
             known |= {f"{ATTRIBUTE}{name}": label_free(labels) for name, labels in attributes.items()}
         return known
 
-    def card(self, attacks: Iterable[Attack]) -> dict[str, Any]:
+    def metadata(self, attacks: Iterable[Attack]) -> dict[str, Any]:
         """Return what the protocol says of the extras: which, which not and why, attributes, and a warning."""
-        card: dict[str, Any] = {**self.chosen.card(), "attributes": self._attribute_card()}
+        metadata: dict[str, Any] = {**self.chosen.metadata(), "attributes": self._attribute_metadata()}
         together = [name for name in self.chosen.wanted if name in KINDS]
         if together and not any(isinstance(attack, NearestNeighbour) for attack in attacks):
-            card["warning"] = (
-                f"{' and '.join(together)}: no nearest neighbour among the controls; real pictures of anything score "
+            metadata["warning"] = (
+                f"{' and '.join(together)}: no nearest neighbour among the controls; real images of anything score "
                 "well, so that these numbers show no leak without it"
             )
-        return card
+        return metadata
 
-    def _attribute_card(self) -> dict[str, Any]:
+    def _attribute_metadata(self) -> dict[str, Any]:
         if "attributes" not in self.chosen.wanted:
             return {}
-        card = {}
+        metadata = {}
         vectors = self.release.features.reshape(len(self.panel.truth), -1)
         for name, labels in attributes_of(self.panel.truth).items():
             prior = label_free(labels)
             sources = {"vector": vectors, "original": self.panel.originals[MAIN].features}
-            card[name] = {
+            metadata[name] = {
                 source: interval_json(
                     rate(probe_hits(features, labels, self.panel.seed), clusters=self.clusters, chance=prior)
                 )
                 for source, features in sources.items()
             } | {"prior": prior}
-        return card
+        return metadata
 
     def _target_cosine(self, result: Pass) -> np.ndarray:
         victim, parts = self.release.victim, []
         assert victim is not None
         for rows in self.panel.batches():
             with torch.no_grad(), seeded(self.panel.seed, int(rows[0])):
-                again = victim(result.pictures.batch(rows)).flatten(1).double().cpu()
+                again = victim(result.images.batch(rows)).flatten(1).double().cpu()
             published = torch.from_numpy(self.release.features[rows]).flatten(1).double()
             parts.append(torch.nn.functional.cosine_similarity(again, published, dim=1).numpy())
         return np.concatenate(parts)
@@ -164,8 +164,8 @@ def _inception_rows(panel: Panel, batch: Callable[[np.ndarray], Images]) -> np.n
 def _trained_with(attack: Attack, metric: str) -> bool:
     if shares_network(network(metric), attack):
         return True
-    barred: frozenset[str] = getattr(attack, "barred", frozenset())
-    if not barred:
+    excluded: frozenset[str] = getattr(attack, "excluded_judges", frozenset())
+    if not excluded:
         return False
     whole = encoders.torchvision(NETWORKS[metric], layer="features", weights="IMAGENET1K_V1", input_size=64)
-    return whole.weights_fingerprint in barred
+    return whole.weights_fingerprint in excluded

@@ -29,15 +29,15 @@ def shares_network(judge: object, other: object) -> bool:
     return 2 * len(own & _weights(parts)) > len(own)
 
 
-def barred_by(judge: object, attack: object) -> bool:
+def excluded_by(judge: object, attack: object) -> bool:
     """Say whether the weights of the judge are among those that an attack, or one inside it, was trained to please.
 
     An attack that was saved and loaded no longer has its objective and its adversary; it remembers their networks by
-    `barred`, fingerprints of weights.
+    `excluded_judges`, fingerprints of weights.
     """
     name = getattr(judge, "weights_fingerprint", None)
-    lists = (getattr(part, "barred", None) for part in _parts(attack))
-    return name is not None and any(name in barred for barred in lists if isinstance(barred, frozenset | set))
+    lists = (getattr(part, "excluded_judges", None) for part in _parts(attack))
+    return name is not None and any(name in excluded for excluded in lists if isinstance(excluded, frozenset | set))
 
 
 def _weights(parts: list[object]) -> set[str]:

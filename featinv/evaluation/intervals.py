@@ -22,7 +22,7 @@ _CELLS = 2**21
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate, the bounds of its interval, the number of pictures behind it, and what chance alone would give."""
+    """An estimate, the bounds of its interval, the number of images behind it, and what chance alone would give."""
 
     mean: float
     low: float
@@ -44,9 +44,9 @@ def bootstrap(
     seed: int = 0,
     level: float = LEVEL,
 ) -> Interval:
-    """Return the mean with its BCa bootstrap interval over pictures (Efron 1987); the same seed gives the same bounds.
+    """Return the mean with its BCa bootstrap interval over images (Efron 1987); the same seed gives the same bounds.
 
-    With `clusters` (an id a picture: one person, one event) whole clusters are drawn. Raises BadInput for fewer than
+    With `clusters` (an id an image: one person, one event) whole clusters are drawn. Raises BadInput for fewer than
     two values or clusters, any value that is not finite, and fewer than 100 resamples.
     """
     found = bootstrap_all({"values": values}, clusters=clusters, resamples=resamples, seed=seed, level=level)
@@ -61,12 +61,12 @@ def bootstrap_all(
     seed: int = 0,
     level: float = LEVEL,
 ) -> dict[str, Interval]:
-    """Return the BCa interval of each column's mean, all from the same resamples of the pictures (or clusters)."""
+    """Return the BCa interval of each column's mean, all from the same resamples of the images (or clusters)."""
     if not columns:
         return {}
     table = np.stack([np.asarray(column, dtype=np.float64) for column in columns.values()], axis=1)
     if len(table) < 2:
-        raise BadInput(f"values: an interval needs at least 2 pictures, got {len(table)}")
+        raise BadInput(f"values: an interval needs at least 2 images, got {len(table)}")
     if resamples < LEAST_RESAMPLES:
         raise BadInput(f"resamples: expected at least {LEAST_RESAMPLES}, got {resamples}; 10,000 serve most")
     for name, column in zip(columns, table.T, strict=True):
@@ -89,12 +89,12 @@ def paired(
     seed: int = 0,
     level: float = LEVEL,
 ) -> Interval:
-    """Return the mean of `first - second`, picture by picture, with its BCa interval.
+    """Return the mean of `first - second`, image by image, with its BCa interval.
 
-    Raises BadInput when the two do not hold the same pictures (different lengths).
+    Raises BadInput when the two do not hold the same images (different lengths).
     """
     if first.shape != second.shape:
-        raise BadInput(f"paired: expected values of the same pictures, got {len(first)} and {len(second)}")
+        raise BadInput(f"paired: expected values of the same images, got {len(first)} and {len(second)}")
     difference = first.astype(np.float64) - second.astype(np.float64)
     return bootstrap(difference, clusters=clusters, resamples=resamples, seed=seed, level=level)
 
@@ -116,12 +116,12 @@ def rate(
     chance: float | None = None,
     level: float = LEVEL,
 ) -> Interval:
-    """Return the share of hits with its Wilson interval; with clusters, as of so many pictures as these are worth.
+    """Return the share of hits with its Wilson interval; with clusters, as of so many images as these are worth.
 
-    N over the design effect (Kish 1965) takes the place of N in Wilson's formula; `n` still counts the pictures.
+    N over the design effect (Kish 1965) takes the place of N in Wilson's formula; `n` still counts the images.
     """
     if len(hits) == 0:
-        raise BadInput("rate: expected at least one picture, got none")
+        raise BadInput("rate: expected at least one image, got none")
     share, worth = float(hits.mean()), effective_count(hits, clusters)
     return Interval(share, *_wilson_limits(share, worth, level), len(hits), chance)
 
@@ -140,13 +140,13 @@ def excess_risk(hits: int, control_hits: int, n: int, *, level: float = LEVEL) -
     follow from the two Wilson intervals by square-and-add for ratios (MOVER-R: Donner & Zou 2012; for a difference the
     same rule is Newcombe's method 10, 1998; that one divided by 1 - p0 takes p0 for known, and covers 85 % instead of
     95 % where an attack falls far behind its control). R itself is Anonymeter's risk (Giomi et al., arXiv 2211.10459);
-    they propagate symmetric errors. That both rates come from the same pictures is ignored: where the two hit the same
-    pictures the interval is too wide.
+    they propagate symmetric errors. That both rates come from the same images is ignored: where the two hit the same
+    images the interval is too wide.
 
-    Raises BadInput when the control hits every picture, which leaves no risk to add.
+    Raises BadInput when the control hits every image, which leaves no risk to add.
     """
     if control_hits == n:
-        raise BadInput(f"excess_risk: the control hits all {n} pictures, so that no attack can add to it")
+        raise BadInput(f"excess_risk: the control hits all {n} images, so that no attack can add to it")
     return excess_of(wilson(hits, n, level=level), wilson(control_hits, n, level=level))
 
 
@@ -171,7 +171,7 @@ def _ratio_limits(top: tuple[float, float, float], bottom: tuple[float, float, f
 
 
 def cluster_ids(clusters: Sequence[object], count: int) -> Int[np.ndarray, " ids"]:
-    """Number the clusters from 0. Raises BadInput for another number of ids than pictures, and for a single cluster."""
+    """Number the clusters from 0. Raises BadInput for another number of ids than images, and for a single cluster."""
     order = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
     return cluster_members(np.array([order[name] for name in clusters], dtype=np.int64), count)
 
@@ -179,7 +179,7 @@ def cluster_ids(clusters: Sequence[object], count: int) -> Int[np.ndarray, " ids
 def cluster_sums(
     table: Float[np.ndarray, "N M"], clusters: Clusters | None
 ) -> tuple[Float[np.ndarray, "C M"], Float[np.ndarray, " C"]]:
-    """Return the sums of every column over each cluster, and the clusters' sizes; alone, a picture is its cluster."""
+    """Return the sums of every column over each cluster, and the clusters' sizes; alone, an image is its cluster."""
     if clusters is None:
         return table, np.ones(len(table))
     member = cluster_members(clusters, len(table))
@@ -240,15 +240,15 @@ def hierarchical(
     seed: int = 0,
     level: float = LEVEL,
 ) -> Interval:
-    """Return the mean of `first - second` with its hierarchical bootstrap interval: seeds drawn anew, then pictures.
+    """Return the mean of `first - second` with its hierarchical bootstrap interval: seeds drawn anew, then images.
 
     Rows are trainings of one attack that differ in their seed only. Drawing S seeds from S makes their spread too
     small, and few seeds know it badly: each side's drawn deviations are widened by sqrt(S/(S - 1)) and by the ratio of
     Student's quantile to the normal one. A side of one seed says nothing of seeds, and the interval is then of this
-    training only. Percentile limits. Raises BadInput when the two do not hold the same pictures.
+    training only. Percentile limits. Raises BadInput when the two do not hold the same images.
     """
     if first.shape[1] != second.shape[1]:
-        raise BadInput(f"seeds: expected values of the same pictures, got {first.shape[1]} and {second.shape[1]}")
+        raise BadInput(f"seeds: expected values of the same images, got {first.shape[1]} and {second.shape[1]}")
     table = np.concatenate([first, second]).astype(np.float64).T
     means = resampled_means(*cluster_sums(table, clusters), resamples, seed)
     freedom = sum(len(side) - 1 for side in (first, second))
@@ -265,7 +265,7 @@ def hierarchical(
 def _redrawn(
     means: Float64[np.ndarray, "R S"], generator: np.random.Generator, wide: float
 ) -> Float64[np.ndarray, " R"]:
-    """Return the mean over seeds of each resample of the pictures, the seeds drawn anew."""
+    """Return the mean over seeds of each resample of the images, the seeds drawn anew."""
     rows, count = means.shape
     centre = means.mean(axis=1)
     if count == 1:

@@ -1,4 +1,4 @@
-"""A judge's view of pictures, batch by batch, on whatever device the judge stands."""
+"""A judge's view of images, batch by batch, on whatever device the judge stands."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from featinv.types import Images, Judge
 
 @dataclass(frozen=True)
 class JudgeOutputs:
-    """What a judge said about N pictures: its features and the class it gave to each."""
+    """What a judge said about N images: its features and the class it gave to each."""
 
     features: Float32[np.ndarray, "N D"]
     labels: Int64[np.ndarray, " N"]
@@ -25,7 +25,7 @@ class JudgeOutputs:
 
 
 class OutputsCollector:
-    """Collects what a judge says of one batch after the other, of `count` pictures in all."""
+    """Collects what a judge says of one batch after the other, of `count` images in all."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -39,7 +39,7 @@ class OutputsCollector:
         """
         batch = look(judge, images)
         if self._outputs is None:
-            # All at once: small arrays kept between large temporaries leave the heap full of holes (53 kB a picture).
+            # All at once: small arrays kept between large temporaries leave the heap full of holes (53 kB an image).
             width = batch.features.shape[1]
             features = np.empty((self._count, width), dtype=np.float32)
             self._outputs = JudgeOutputs(features, np.empty(self._count, dtype=np.int64))
@@ -71,7 +71,7 @@ def _look_at_block(judge: Judge, images: Images) -> JudgeOutputs:
         raise BadInput(f"judges: {judge.name!r} must answer (features (B, D), logits (B, K)); got {_shape(answer)}")
     features, logits = answer
     if len(features) != len(images) or len(logits) != len(images):
-        raise BadInput(f"judges: {judge.name!r} answered {len(features)} rows to {len(images)} pictures")
+        raise BadInput(f"judges: {judge.name!r} answered {len(features)} rows to {len(images)} images")
     return JudgeOutputs(features.float().cpu().numpy(), logits.argmax(dim=1).cpu().numpy())
 
 

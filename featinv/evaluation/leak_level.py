@@ -20,9 +20,9 @@ _ORDER = (NOT_SHOWN, *LEVELS)
 class Thresholds:
     """Where a level begins. They are a policy of this package and no law; change them and say so.
 
-    class_excess: L1, label agreement above that of wrong vectors. within_class_auc: L2, share of the other pictures of
-    its class that a reconstruction is farther from than from its original. identifying_top1, recognisable_top1: L3 and
-    L4, share of pictures found first among `gallery` candidates, or among all where these are fewer; never less than
+    class_excess: L1, label agreement above that of mismatched features. within_class_auc: L2, share of the other images
+    of its class that a reconstruction is farther from than from its original. identifying_top1, recognisable_top1: L3
+    and L4, share of images found first among `gallery` candidates, or among all where these are fewer; never less than
     `times_chance` times what guessing finds. alpha: how often any level may be shown by chance, one-sided (0.025 is the
     lower bound of a 95 % interval), after correction for all attacks and levels.
     """
@@ -73,8 +73,8 @@ class Evidence:
 class LeakLevel:
     """The highest level that is shown, with a sentence to quote, the budget under which it holds, and what is untried.
 
-    `level` is "L1" to "L4", "not shown", or "not measured" where no independent judge stood first. `smallest` says for
-    each level which value these pictures would have shown in four studies of five.
+    `level` is "L1" to "L4", "not shown", or "not measured" where no independent judge stood first.
+    `minimum_detectable_effect` says for each level which value these images would have shown with 80 % power.
     """
 
     level: str
@@ -82,7 +82,7 @@ class LeakLevel:
     sentence: str
     budget: str
     not_tried: tuple[str, ...]
-    smallest: dict[str, float]
+    minimum_detectable_effect: dict[str, float]
     evidence: tuple[Evidence, ...]
     thresholds: Thresholds
     named: str | None = None
@@ -122,7 +122,9 @@ def read_level(shape: dict[str, Any]) -> LeakLevel:
         sentence=str(shape["sentence"]),
         budget=str(shape["budget"]),
         not_tried=tuple(str(line) for line in shape["not_tried"]),
-        smallest={str(level): float(value) for level, value in shape["smallest"].items()},
+        minimum_detectable_effect={
+            str(level): float(value) for level, value in shape["minimum_detectable_effect"].items()
+        },
         evidence=tuple(_evidence(one) for one in shape["evidence"]),
         thresholds=Thresholds(**{name: value for name, value in shape["thresholds"].items() if name in known}),
         named=shape.get("named"),

@@ -29,7 +29,7 @@ def assess(
 
     Given controls and attacks count alike (a nearest neighbour that shows the class leaks the class); rows made by the
     scorer do not. Each criterion has to hold in the weakest of all independent views. The error `alpha` is kept by Holm
-    over all rows and levels; an attack `named` before the private pictures were opened has half of it for itself, and
+    over all rows and levels; an attack `named` before the private images were opened has half of it for itself, and
     all rows share the other half. A level need not hold for the levels below it to hold.
 
     Raises BadInput when `named` is none of the rows.
@@ -48,8 +48,8 @@ def assess(
     strict = float(scipy.special.ndtri(1 - thresholds.alpha / max(1, len(kept))))
     measured = {level: [row for row, seen in kept if seen == level] for level in LEVELS}
     # All views must show it: each gets the power that would be enough if they were independent.
-    smallest = {
-        criterion.level: criterion.smallest(
+    effects = {
+        criterion.level: criterion.minimum_detectable_effect(
             measured[criterion.level], strict, float(scipy.special.ndtri(POWER ** (1 / len(criterion.views))))
         )
         for criterion in asked
@@ -59,10 +59,10 @@ def assess(
     return LeakLevel(
         level=level,
         row=best.row if best else None,
-        sentence=level_words.sentence(level, best, smallest, protocol, judged),
+        sentence=level_words.sentence(level, best, effects, protocol, judged),
         budget=level_words.budget(protocol, judged),
         not_tried=level_words.not_tried(protocol, named),
-        smallest=smallest,
+        minimum_detectable_effect=effects,
         evidence=evidence,
         thresholds=thresholds,
         named=named,

@@ -7,18 +7,18 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from featinv.evaluation.attack_score import LINKAGE, WRONG_VECTOR, AttackScore
+from featinv.evaluation.attack_score import LINKAGE, MISMATCHED_FEATURES, AttackScore
 from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.columns import WITHIN_CLASS, wrong_view
 from featinv.evaluation.extras import ExtraMeasures
+from featinv.evaluation.image_store import ImageStore
 from featinv.evaluation.intervals import Clusters, Interval
-from featinv.evaluation.panel import MAIN, Panel, PerPicture, gallery_view, keyed
-from featinv.evaluation.picture_store import PictureStore
+from featinv.evaluation.panel import MAIN, Panel, PerImage, gallery_view, keyed
 from featinv.evaluation.summary import STRENGTH, Metrics, best_control, fill_failed, strength, summarise
 from featinv.types import Attack
 from featinv.victim import Release
 
-DIRECT_MATCH = "direct match"
+FEATURE_LINKAGE = "feature linkage"
 _LINKAGE_STREAM = 3
 """The defence's stream for the linker's own draws (pairs use 0 and 1, the release 2): he does not know its noise."""
 _BLOCK = 4096
@@ -26,14 +26,14 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class Measured:
-    """One row: what it is, what it cost, and its numbers per picture."""
+    """One row: what it is, what it cost, and its numbers per image."""
 
     name: str
     kind: str
     role: str
     parameters: int
     seconds: float
-    arrays: PerPicture
+    arrays: PerImage
     metrics: Mapping[str, Interval] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -44,22 +44,22 @@ class Measured:
 
 
 def measure(
-    name: str, attack: Attack, release: Release, panel: Panel, extra: ExtraMeasures, *, wrong_row: bool
+    name: str, attack: Attack, release: Release, panel: Panel, extra: ExtraMeasures, *, mismatched_row: bool
 ) -> list[Measured]:
-    """Score one attack, also on wrong vectors; with `wrong_row` the latter become a control of their own."""
+    """Score one attack, also on mismatched features; with `mismatched_row` the latter become a control of their own."""
     order = derangement(len(panel.truth), panel.seed)
-    with PictureStore(panel.truth.size) as pictures:
+    with ImageStore(panel.truth.size) as images:
         features = release.features
         skipped = extra.skipped(attack)
         result = panel.run(
             name,
             lambda rows: attack.reconstruct(torch.from_numpy(features[rows])),
-            pictures,
+            images,
             without=frozenset(skipped),
         )
-        arrays = panel.score(result) | extra.of_pictures(result)
+        arrays = panel.score(result) | extra.of_images(result)
         wrong = panel.score(result, order=order, views=[MAIN])
-        arrays.update({keyed(key, WRONG_VECTOR): values for key, values in wrong.items() if _plain(key)})
+        arrays.update({keyed(key, MISMATCHED_FEATURES): values for key, values in wrong.items() if _plain(key)})
         for view, agreed in panel.agreement(result, order).items():
             arrays[keyed("judge_agreement", wrong_view(view))] = agreed
         shown, notes = extra.of_all(result)
@@ -67,9 +67,9 @@ def measure(
         rows = [
             Measured(name, attack.kind, attack.kind, attack.parameters, result.seconds, arrays, shown, tuple(notes))
         ]
-        if wrong_row:
-            title, everything = f"{WRONG_VECTOR} ({name})", panel.score(result, order=order)
-            rows.append(Measured(title, "control", WRONG_VECTOR, attack.parameters, 0.0, everything))
+        if mismatched_row:
+            title, everything = f"{MISMATCHED_FEATURES} ({name})", panel.score(result, order=order)
+            rows.append(Measured(title, "control", MISMATCHED_FEATURES, attack.parameters, 0.0, everything))
     return rows
 
 
@@ -90,11 +90,11 @@ def link(release: Release, panel: Panel) -> list[Measured]:
         )
         blocks.append(features.reshape(len(block), -1))
     arrays = panel.gallery_ranks(release.features.reshape(count, -1), np.concatenate(blocks), whole=True)
-    return [Measured(DIRECT_MATCH, "control", LINKAGE, 0, 0.0, arrays)]
+    return [Measured(FEATURE_LINKAGE, "control", LINKAGE, 0, 0.0, arrays)]
 
 
 def with_failures_filled(rows: Sequence[Measured], catalogue: Catalogue) -> list[Measured]:
-    """Give the pictures that an attack failed on the worst that any other control got."""
+    """Give the images that an attack failed on the worst that any other control got."""
     return [
         replace(row, arrays=fill_failed(row.arrays, [one.arrays for one in rows if _serves(one, row)], catalogue))
         for row in rows
@@ -134,7 +134,7 @@ def row_scores(
 
 def _row_score(
     row: Measured,
-    controls: Mapping[str, PerPicture],
+    controls: Mapping[str, PerImage],
     panel: Panel,
     resamples: int,
     fit_seconds: Mapping[str, float],
@@ -142,14 +142,14 @@ def _row_score(
     priors: Mapping[str, float],
 ) -> AttackScore:
     galleries = map(gallery_view, panel.galleries)
-    sizes = {view: panel.size_of(view) for view in (*panel.views, *galleries, WITHIN_CLASS, WRONG_VECTOR)}
+    sizes = {view: panel.size_of(view) for view in (*panel.views, *galleries, WITHIN_CLASS, MISMATCHED_FEATURES)}
     chance = panel.label_chance()
     chance.update({wrong_view(view): value for view, value in panel.label_chance().items()})
     views = summarise(row.arrays, sizes, chance, priors=priors, clusters=clusters, resamples=resamples, seed=panel.seed)
     notes = _add_strength(views, row.arrays, controls, clusters) if row.kind == "attack" else []
     if "failed" in row.arrays:
         count = int(row.arrays["failed"].sum())
-        notes.append(f"{count} reconstructions were no pictures (not finite, or not in [0, 1]); counted as the worst")
+        notes.append(f"{count} reconstructions were no images (not finite, or not in [0, 1]); counted as the worst")
     seconds = {"reconstruct": row.seconds}
     if row.name in fit_seconds:
         seconds["fit"] = float(fit_seconds[row.name])
@@ -167,19 +167,19 @@ def _row_score(
 
 
 def _add_strength(
-    views: dict[str, Metrics], arrays: PerPicture, controls: Mapping[str, PerPicture], clusters: Clusters | None
+    views: dict[str, Metrics], arrays: PerImage, controls: Mapping[str, PerImage], clusters: Clusters | None
 ) -> list[str]:
     """Add the excess risk over the best control of each view, and say where it could not be measured."""
     notes = []
     for view, metrics in views.items():
         key = keyed("rank", view)
         best = best_control(controls, key)
-        if view.startswith(WRONG_VECTOR) or best is None:
+        if view.startswith(MISMATCHED_FEATURES) or best is None:
             continue
         excess = strength(arrays[key], controls[best][key], clusters)
         if excess is None:
             name = keyed(STRENGTH, view)
-            notes.append(f"{name} not measured: {best!r} already finds every picture; use more pictures")
+            notes.append(f"{name} not measured: {best!r} already finds every image; use more images")
         else:
             metrics[STRENGTH] = excess
     return notes

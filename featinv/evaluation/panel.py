@@ -14,16 +14,16 @@ from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.evaluation.catalogue import METRICS
 from featinv.evaluation.columns import WITHIN_CLASS, normalised, within_view
+from featinv.evaluation.image_store import ImageStore
 from featinv.evaluation.judging import JudgeOutputs, OutputsCollector
 from featinv.evaluation.metric_values import check_finite, values_of
-from featinv.evaluation.picture_store import PictureStore
 from featinv.evaluation.reidentification import ranks, ranks_within
 from featinv.evaluation.treatments import TREATMENTS
 from featinv.metrics.metric import Metric
 from featinv.metrics.value_range import SLACK, rounded
 from featinv.types import Images, Judge
 
-PerPicture = dict[str, np.ndarray]
+PerImage = dict[str, np.ndarray]
 """Arrays of N numbers, keyed "<metric>" for the first judge and the whole gallery, else "<metric>/<view>"."""
 
 MAIN = ""
@@ -38,7 +38,7 @@ class Pass:
     """One unpadded, unshuffled pass of an attack over the release."""
 
     name: str
-    pictures: PictureStore
+    images: ImageStore
     seen: dict[str, JudgeOutputs]
     without: frozenset[str]
     failed: Bool[np.ndarray, " N"]
@@ -121,7 +121,7 @@ class Panel:
         return _batches(len(self.truth), self.batch_size)
 
     def size_of(self, view: str) -> int | Int64[np.ndarray, " N"]:
-        """Return how many candidates the gallery of a view holds; of the class of each picture, within classes."""
+        """Return how many candidates the gallery of a view holds; of the class of each image, within classes."""
         if view.startswith(WITHIN_CLASS):
             return self.class_sizes
         return next((size for size in self.galleries if view == gallery_view(size)), len(self.truth))
@@ -130,13 +130,13 @@ class Panel:
         self,
         name: str,
         reconstruct: Callable[[np.ndarray], Images],
-        pictures: PictureStore,
+        store: ImageStore,
         *,
         without: frozenset[str] = frozenset(),
     ) -> Pass:
-        """Reconstruct every vector once and let every judge look; what is no picture is marked as failed.
+        """Reconstruct every vector once and let every judge look; what is no image is marked as failed.
 
-        `without` names metrics of pictures that are not to judge this attack.
+        `without` names metrics of images that are not to judge this attack.
         """
         books = {view: OutputsCollector(len(self.truth)) for view in self.views}
         failed, seconds = [], 0.0
@@ -145,19 +145,19 @@ class Panel:
             images = reconstruct(rows)
             seconds += time.perf_counter() - begin
             sound, bad = _sound(images, (len(rows), 3, self.truth.size, self.truth.size), name)
-            pictures.append(sound)
+            store.append(sound)
             _look(self.judges, sound, books)
             failed.append(bad)
             self.tick(len(rows))
-        if pictures.count != len(self.truth):
-            raise BadInput(f"{name}: scored {pictures.count} reconstructions of {len(self.truth)} pictures")
+        if store.count != len(self.truth):
+            raise BadInput(f"{name}: scored {store.count} reconstructions of {len(self.truth)} images")
         seen = {view: book.done() for view, book in books.items()}
-        return Pass(name, pictures, seen, without, np.concatenate(failed), seconds)
+        return Pass(name, store, seen, without, np.concatenate(failed), seconds)
 
     def score(
         self, result: Pass, *, order: Int64[np.ndarray, " N"] | None = None, views: Sequence[str] | None = None
-    ) -> PerPicture:
-        """Return every number of every picture; with `order`, reconstruction order[i] is held against original i."""
+    ) -> PerImage:
+        """Return every number of every image; with `order`, reconstruction order[i] is held against original i."""
         order = np.arange(len(self.truth)) if order is None else order
         arrays = self._pixels(result, order)
         judged = [metric for metric in self.metrics if metric.needs == "judge"]
@@ -177,13 +177,13 @@ class Panel:
             arrays.update(self.gallery_ranks(features, self.originals[MAIN].features))
         return self._mark_failed(arrays, result.failed[order])
 
-    def agreement(self, result: Pass, order: Int64[np.ndarray, " N"]) -> PerPicture:
+    def agreement(self, result: Pass, order: Int64[np.ndarray, " N"]) -> PerImage:
         """Return, for every view but the plain one, whether reconstruction order[i] gets the label of original i."""
         views = [view for view in self.views if view != MAIN]
         same = {view: result.seen[view].take(order).labels == self.originals[view].labels for view in views}
         return {view: seen & ~result.failed[order] for view, seen in same.items()}
 
-    def gallery_ranks(self, features: np.ndarray, candidates: np.ndarray, *, whole: bool = False) -> PerPicture:
+    def gallery_ranks(self, features: np.ndarray, candidates: np.ndarray, *, whole: bool = False) -> PerImage:
         """Return the ranks in each of the smaller galleries, and with `whole` in the whole one too."""
         sizes = {gallery_view(size): size for size in self.galleries} | ({MAIN: len(self.truth)} if whole else {})
         return {
@@ -198,18 +198,18 @@ class Panel:
             for view, seen in self.originals.items()
         }
 
-    def _pixels(self, result: Pass, order: np.ndarray) -> PerPicture:
+    def _pixels(self, result: Pass, order: np.ndarray) -> PerImage:
         used = [one for one in self.metrics if one.needs == "images" and one.name not in result.without]
         columns: dict[str, list[np.ndarray]] = {metric.name: [] for metric in used}
         for rows in self.batches():
-            originals, images = self.truth.batch(rows), result.pictures.batch(order[rows])
+            originals, images = self.truth.batch(rows), result.images.batch(order[rows])
             for metric in used:
                 values = values_of(metric, images, originals, count=len(rows))
                 check_finite(metric, np.where(result.failed[order[rows]], 0, values), int(rows[0]))
                 columns[metric.name].append(values)
         return {name: np.concatenate(column) for name, column in columns.items()}
 
-    def _mark_failed(self, arrays: PerPicture, failed: np.ndarray) -> PerPicture:
+    def _mark_failed(self, arrays: PerImage, failed: np.ndarray) -> PerImage:
         if not failed.any():
             return arrays
         worst_of = {metric.name: metric.worst for metric in self.metrics}
@@ -241,7 +241,7 @@ def _look(judges: Sequence[Judge], images: Images, books: Mapping[str, OutputsCo
 
 
 def keyed(metric: str, view: str) -> str:
-    """Return the name of a per-picture array: "<metric>" or "<metric>/<view>"."""
+    """Return the name of a per-image array: "<metric>" or "<metric>/<view>"."""
     return f"{metric}/{view}" if view else metric
 
 
@@ -251,7 +251,7 @@ def gallery_view(size: int) -> str:
 
 
 def _sound(images: Images, shape: tuple[int, ...], name: str) -> tuple[Images, Bool[np.ndarray, " B"]]:
-    """Return the pictures as 8-bit files would hold them, and which are none: not finite, or not in [0, 1]."""
+    """Return the images as 8-bit files would hold them, and which are none: not finite, or not in [0, 1]."""
     if tuple(images.shape) != shape:
         raise BadInput(f"{name}: expected reconstructions of shape {shape}, got {tuple(images.shape)}")
     images = images.detach().float().cpu()

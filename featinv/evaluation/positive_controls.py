@@ -82,7 +82,7 @@ def check_power(level: LeakLevel, above: str) -> Check:
 
 
 def _detectable(level: LeakLevel, name: str) -> bool:
-    effect = level.smallest.get(name)
+    effect = level.minimum_detectable_effect.get(name)
     if effect is None:
         return False
     if name != "L1":
@@ -94,7 +94,10 @@ def _detectable(level: LeakLevel, name: str) -> bool:
 
 def _effects(level: LeakLevel, names: Sequence[str]) -> str:
     known = [
-        f"{name}: {100 * level.smallest[name]:.0f} %" if name in level.smallest else f"{name}: none" for name in names
+        f"{name}: {100 * level.minimum_detectable_effect[name]:.0f} %"
+        if name in level.minimum_detectable_effect
+        else f"{name}: none"
+        for name in names
     ]
     return "minimum detectable effect " + ", ".join(known)
 

@@ -1,4 +1,4 @@
-"""What can be read off: attributes from vectors, reconstructions and originals; training pictures recited."""
+"""What can be read off: attributes from vectors, reconstructions and originals; training images recited."""
 
 import numpy as np
 import scipy.linalg
@@ -8,7 +8,7 @@ from featinv.data import ImageSet
 
 FOLDS = 5
 _PENALTY = 1e-2
-"""Share of the mean eigenvalue that is added to each: enough where features outnumber pictures."""
+"""Share of the mean eigenvalue that is added to each: enough where features outnumber images."""
 _CELLS = 2**22
 _MOST_LABELS = 100
 
@@ -16,7 +16,7 @@ _MOST_LABELS = 100
 def probe_hits(
     features: Float[np.ndarray, "N D"], labels: Int64[np.ndarray, " N"], seed: int
 ) -> Bool[np.ndarray, " N"]:
-    """Say of every picture whether a linear probe that was fitted on other pictures reads its label off the features.
+    """Say of every image whether a linear probe that was fitted on other images reads its label off the features.
 
     Ridge regression of one-hot labels on standardised features, in five folds drawn by `seed`. Held against the share
     of the commonest label, which needs no features.
@@ -34,11 +34,11 @@ def probe_hits(
 def memorisation(
     reconstructed: Float[np.ndarray, "N D"], original: Float[np.ndarray, "N D"], public: Float[np.ndarray, "M D"]
 ) -> tuple[Bool[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-    """Say of every reconstruction whether a public picture is nearer than its own original, and than all others.
+    """Say of every reconstruction whether a public image is nearer than its own original, and than all others.
 
     Cosines of the judge's features, centred on the mean of the originals. The first answer is yes more often the more
-    public pictures there are, whatever the attack learnt; the second has a chance: where public and private pictures
-    are alike and nothing is recited, the nearest picture, its own original aside, is public in a share M / (M + N - 1)
+    public images there are, whatever the attack learnt; the second has a chance: where public and private images
+    are alike and nothing is recited, the nearest image, its own original aside, is public in a share M / (M + N - 1)
     of the cases (compare the test for copies of arXiv:2004.05675). A nearest neighbour always has one nearer.
     """
     centre = original.mean(axis=0, dtype=np.float64)

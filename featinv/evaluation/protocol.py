@@ -1,4 +1,4 @@
-"""Who saw what: the card under which the numbers of a scoreboard hold."""
+"""Who saw what: the metadata under which the numbers of a scoreboard hold."""
 
 import importlib.metadata
 import platform
@@ -18,13 +18,13 @@ from featinv.victim import Release
 
 _LIBRARIES = ("featinv", "torch", "torchvision", "torchmetrics", "numpy", "pillow")
 METHODS = {
-    "means": "BCa bootstrap over pictures",
+    "means": "BCa bootstrap over images",
     "rates": "Wilson score interval",
     "attack_strength": "MOVER-R of the two Wilson intervals, pairing ignored",
 }
 
 
-def protocol_card(
+def protocol_metadata(
     panel: Panel,
     release: Release,
     siblings: Sequence[bool],
@@ -38,9 +38,9 @@ def protocol_card(
     size = len(panel.truth)
     return {
         "seed": panel.seed,
-        "release_seed": release.card.get("seed"),
-        "private": picture_card(panel.truth),
-        "public": None if public is None else picture_card(public),
+        "release_seed": release.metadata.get("seed"),
+        "private": image_metadata(panel.truth),
+        "public": None if public is None else image_metadata(public),
         "overlap": None if overlap is None else {"exact": len(overlap.exact), "near": len(overlap.near)},
         "gallery": size,
         "galleries": list(panel.galleries),
@@ -57,7 +57,7 @@ def protocol_card(
         ],
         "ceiling": _ceiling(panel, resamples, clusters),
         "classes": {
-            "source": "the first judge" if panel.truth.labels is None else "the private pictures",
+            "source": "the first judge" if panel.truth.labels is None else "the private images",
             "count": len(np.unique(panel.classes)),
         },
         "clusters": None if clusters is None else len(np.unique(clusters)),
@@ -68,8 +68,8 @@ def protocol_card(
     }
 
 
-def picture_card(images: ImageSet) -> dict[str, Any]:
-    """Return count, size and fingerprint of a set of pictures."""
+def image_metadata(images: ImageSet) -> dict[str, Any]:
+    """Return count, size and fingerprint of a set of images."""
     return {"count": len(images), "size": images.size, "fingerprint": images.fingerprint}
 
 

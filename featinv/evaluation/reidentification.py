@@ -10,7 +10,7 @@ TIE = 1e-12
 NOTHING = 1e-9
 """A centred vector shorter than this share of the gallery's mean is rounding, not a direction; it counts as zero."""
 _CELLS = 2**22
-"""Entries of one block of the cosine matrix (32 MiB in float64): memory stays flat in the number of pictures."""
+"""Entries of one block of the cosine matrix (32 MiB in float64): memory stays flat in the number of images."""
 
 
 def ranks(
@@ -20,19 +20,19 @@ def ranks(
     size: int | None = None,
     seed: int = 0,
 ) -> Int64[np.ndarray, " N"]:
-    """Return the rank (1 = found) of every picture's own original among the candidates.
+    """Return the rank (1 = found) of every image's own original among the candidates.
 
     Row i of both holds the judge's features of reconstruction i and of original i. Scores are cosines of the features
     centred on the gallery's mean, in float64; rank_i = 1 + #{j != i: s_ij >= s_ii}, so that ties count against the
     attacker. A vector of no length scores 0 with everything; a row that is not finite gets the worst rank.
 
-    With `size` G < N the pictures are cut into disjoint blocks of G, drawn by `seed`, and each is ranked (and centred)
-    within its block; the pictures left over are ranked in a block filled up with others drawn by the same seed.
+    With `size` G < N the images are cut into disjoint blocks of G, drawn by `seed`, and each is ranked (and centred)
+    within its block; the images left over are ranked in a block filled up with others drawn by the same seed.
 
     Raises BadInput when the shapes differ, when the gallery is not finite, and when G exceeds N.
     """
     if reconstructed.shape != gallery.shape:
-        raise BadInput(f"ranks: expected one row a picture in both, got {reconstructed.shape} and {gallery.shape}")
+        raise BadInput(f"ranks: expected one row an image in both, got {reconstructed.shape} and {gallery.shape}")
     if not np.isfinite(gallery).all():
         raise BadInput("ranks: the judge's features of the originals are not finite; check the judge")
     count = len(gallery)
@@ -49,7 +49,7 @@ def ranks(
 def ranks_within(
     reconstructed: Float[np.ndarray, "N D"], gallery: Float[np.ndarray, "N D"], groups: Int64[np.ndarray, " N"]
 ) -> Int64[np.ndarray, " N"]:
-    """Return the ranks among the pictures of the same group only (one class), centred on the group's mean."""
+    """Return the ranks among the images of the same group only (one class), centred on the group's mean."""
     result = np.zeros(len(gallery), dtype=np.int64)
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
@@ -58,15 +58,15 @@ def ranks_within(
 
 
 def check_gallery(size: int, count: int) -> None:
-    """Raise BadInput unless a gallery of `size` can be cut from `count` private pictures."""
+    """Raise BadInput unless a gallery of `size` can be cut from `count` private images."""
     if size < 2:
         raise BadInput(f"galleries: expected at least 2 candidates, got {size}")
     if size > count:
-        raise BadInput(f"gallery of {size} asked for, {count} private pictures given; ask for at most {count}")
+        raise BadInput(f"gallery of {size} asked for, {count} private images given; ask for at most {count}")
 
 
 def _blocks(count: int, size: int, seed: int) -> list[tuple[Int64[np.ndarray, " G"], int]]:
-    """Cut a seeded order into blocks of `size`, each with how many of its pictures are scored there (else: filling)."""
+    """Cut a seeded order into blocks of `size`, each with how many of its images are scored there (else: filling)."""
     order = np.random.default_rng(seed).permutation(count)
     whole = count - count % size
     blocks = [(order[start : start + size], size) for start in range(0, whole, size)]
@@ -103,7 +103,7 @@ def _directions(rows: Float64[np.ndarray, "N D"], floor: float) -> Float64[np.nd
 
 
 def chance_top(k: int, size: int | Int64[np.ndarray, " N"]) -> float:
-    """k / N: the share of pictures that guessing puts among the first k of `size` candidates (of all, or of each)."""
+    """k / N: the share of images that guessing puts among the first k of `size` candidates (of all, or of each)."""
     return float(np.mean(np.minimum(k, size) / size))
 
 

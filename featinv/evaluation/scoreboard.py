@@ -19,12 +19,12 @@ from featinv.evaluation.levels import assess
 from featinv.evaluation.table import render
 from featinv.evaluation.versus import Versus, decide, difference
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON's public shape; it grows by new keys only, and changes when a key changes its meaning."""
 JSON_NAME = "scoreboard.json"
 ARRAYS_NAME = "per_image.npz"
 ARRAYS_LIMIT = 8 * 2**30
-"""Bytes of unpacked per-picture numbers that we are willing to read."""
+"""Bytes of unpacked per-image numbers that we are willing to read."""
 
 
 def save(folder: Path, document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -36,7 +36,7 @@ def save(folder: Path, document: dict[str, Any], arrays: Mapping[str, np.ndarray
 
 
 def read_arrays(file: Path) -> dict[str, np.ndarray]:
-    """Read the numbers per picture, without pickle; none when the file is missing. BadInput names a broken file."""
+    """Read the numbers per image, without pickle; none when the file is missing. BadInput names a broken file."""
     if not file.is_file():
         return {}
     try:
@@ -57,7 +57,7 @@ def _unpacked(file: Path) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class Scoreboard:
-    """Rows of numbers with intervals, controls first, with the victim, the protocol and the numbers of every picture.
+    """Rows of numbers with intervals, controls first, with the victim, the protocol and the numbers of every image.
 
     `per_image` maps "<attack>/<metric>" (first judge, whole gallery) and "<attack>/<metric>/<view>" to (N,) arrays in
     the order of the release. `leak_level` is the verdict (None on boards of older versions). `print(board)` shows all.
@@ -110,12 +110,12 @@ class Scoreboard:
     def versus(
         self, first: str | Sequence[str], second: str | Sequence[str], metric: str | None = None
     ) -> Versus | Interval:
-        """Say whether the first attack is stronger than the second, family by family and in pairs of pictures.
+        """Say whether the first attack is stronger than the second, family by family and in pairs of images.
 
         Several names a side are trainings of one attack with different seeds; these are then a second level of chance.
-        With `metric` (a per-picture name such as "psnr", "reid_top10" or "judge_cosine/low-pass"): the mean of
+        With `metric` (a per-image name such as "psnr", "reid_top10" or "judge_cosine/low-pass"): the mean of
         `first - second` and its interval. Raises BadInput for a row or a metric that was not measured, for a row on
-        both sides of a verdict, and for a scoreboard without numbers per picture.
+        both sides of a verdict, and for a scoreboard without numbers per image.
         """
         one, two = _group(first), _group(second)
         resamples, seed = int(self.protocol["resamples"]), int(self.protocol["seed"])

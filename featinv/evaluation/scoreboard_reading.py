@@ -25,7 +25,10 @@ def load_scoreboard(path: Path | str) -> Scoreboard:
         raise BadInput(f"{file}: expected a scoreboard, got other JSON")
     schema = document.get("schema")
     if schema != SCHEMA:
-        raise BadInput(f"{file}: expected schema {SCHEMA}, got {schema!r}; read it with the featinv that wrote it")
+        raise BadInput(
+            f"{file}: expected schema {SCHEMA}, got {schema!r}; read it with the featinv that wrote it, or run the "
+            "comparison again (schema 2 renamed rows and keys)"
+        )
     _check_finite(document, file)
     try:
         attacks = tuple(_row(row) for row in document["attacks"])

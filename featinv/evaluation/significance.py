@@ -19,7 +19,7 @@ Clusters = Int[np.ndarray, " ids"]
 def mcnemar(hits: Bool[np.ndarray, "A N"]) -> Float64[np.ndarray, "A A"]:
     """Return the exact one-sided McNemar p of "row i hits more often than row j" for all pairs of rows.
 
-    Of the pictures that one row alone hits, each row has half when there is no difference: P(X >= b), X binomial.
+    Of the images that one row alone hits, each row has half when there is no difference: P(X >= b), X binomial.
     """
     counts = hits.astype(np.float64)
     alone = counts @ (1 - counts).T
@@ -32,8 +32,8 @@ def mcnemar(hits: Bool[np.ndarray, "A N"]) -> Float64[np.ndarray, "A A"]:
 def greater(values: Num[np.ndarray, "A N"], clusters: Clusters | None = None) -> Float64[np.ndarray, "A A"]:
     """Return the one-sided p of "the mean of row i is above that of row j", from paired t tests.
 
-    With `clusters` (an id a picture) pictures of one cluster count as one draw. Differences without any spread are
-    tested by their sign. Raises BadInput for fewer than two pictures or clusters.
+    With `clusters` (an id an image) images of one cluster count as one draw. Differences without any spread are
+    tested by their sign. Raises BadInput for fewer than two images or clusters.
     """
     means = values.mean(axis=1, dtype=np.float64)
     draws = _draws(values - means[:, None], clusters)
@@ -72,9 +72,9 @@ def rate_above(hits: Bool[np.ndarray, " N"], level: int | float, clusters: Clust
 
 
 def effective_count(hits: Bool[np.ndarray, " N"], clusters: Clusters | None) -> int:
-    """Return how many independent pictures the hits are worth: N over the design effect (Kish 1965), at most N.
+    """Return how many independent images the hits are worth: N over the design effect (Kish 1965), at most N.
 
-    Where all or none are hits the effect cannot be seen, and each cluster counts as one picture.
+    Where all or none are hits the effect cannot be seen, and each cluster counts as one image.
     """
     n = len(hits)
     if clusters is None:
@@ -92,8 +92,8 @@ def seeds_greater(
 ) -> float:
     """Return the one-sided p of "the first mean is above the second" where rows are seeds of one attack.
 
-    Seeds are a second source of chance: their variance is added to that of the pictures, with the degrees of freedom
-    of Welch and Satterthwaite. One seed a side leaves the paired test over pictures.
+    Seeds are a second source of chance: their variance is added to that of the images, with the degrees of freedom
+    of Welch and Satterthwaite. One seed a side leaves the paired test over images.
     """
     both = np.stack([first.mean(axis=0, dtype=np.float64), second.mean(axis=0, dtype=np.float64)])
     draws = _draws(both - both.mean(axis=1, keepdims=True), clusters)
@@ -104,19 +104,19 @@ def seeds_greater(
             parts.append((float(rows.mean(axis=1, dtype=np.float64).var(ddof=1)) / len(rows), len(rows) - 1))
     total = sum(part for part, _ in parts)
     spread = sum(part**2 / degrees for part, degrees in parts)
-    # Only chance between seeds is known where the pictures leave none.
+    # Only chance between seeds is known where the images leave none.
     degrees = total**2 / spread if spread > 0 else float(freedom)
     gap = np.array([[float(both[0].mean() - both[1].mean())]])
     return float(_t_tail(gap, np.array([[total]]), degrees)[0, 0])
 
 
 def cluster_members(clusters: Clusters, count: int) -> Int[np.ndarray, " N"]:
-    """Number the clusters from 0 and say of each picture in which it is.
+    """Number the clusters from 0 and say of each image in which it is.
 
-    Raises BadInput unless there is an id for each of `count` pictures, and at least two clusters.
+    Raises BadInput unless there is an id for each of `count` images, and at least two clusters.
     """
     if len(clusters) != count:
-        raise BadInput(f"clusters: expected one id for each of {count} pictures, got {len(clusters)}")
+        raise BadInput(f"clusters: expected one id for each of {count} images, got {len(clusters)}")
     found, member = np.unique(clusters, return_inverse=True)
     if len(found) < 2:
         raise BadInput("clusters: expected at least 2 different ids, got 1; nothing can be said of one cluster")
@@ -144,14 +144,14 @@ def holm(p: Mapping[Key, float]) -> dict[Key, float]:
 
 
 def _draws(centred: Float64[np.ndarray, "A N"], clusters: Clusters | None) -> Float64[np.ndarray, "A C"]:
-    """Return what each cluster adds to the sums; a picture is its own cluster where none are given."""
+    """Return what each cluster adds to the sums; an image is its own cluster where none are given."""
     draws = centred
     if clusters is not None:
         member = cluster_members(clusters, centred.shape[1])
         draws = np.zeros((len(centred), int(member.max()) + 1))
         np.add.at(draws.T, member, centred.T)
     if draws.shape[1] < 2:
-        raise BadInput(f"a test needs at least 2 pictures, got {draws.shape[1]}")
+        raise BadInput(f"a test needs at least 2 images, got {draws.shape[1]}")
     return draws
 
 

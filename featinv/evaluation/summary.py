@@ -1,4 +1,4 @@
-"""From numbers per picture to means, rates and their intervals."""
+"""From numbers per image to means, rates and their intervals."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ STRENGTH_TOP = 10
 def fill_failed(
     arrays: dict[str, np.ndarray], controls: Sequence[Mapping[str, np.ndarray]], catalogue: Catalogue
 ) -> dict[str, np.ndarray]:
-    """Give pictures that an attack failed on (NaN) the worst value that any control got on any picture."""
+    """Give images that an attack failed on (NaN) the worst value that any control got on any image."""
     if "failed" not in arrays:
         return arrays
     return {key: _filled(key, array, controls, catalogue) for key, array in arrays.items()}
@@ -78,7 +78,7 @@ def summarise(
 
 
 def strength(ranks: np.ndarray, control_ranks: np.ndarray, clusters: Clusters | None = None) -> Interval | None:
-    """Return the excess risk of top-10 re-identification over a control; None when the control finds every picture."""
+    """Return the excess risk of top-10 re-identification over a control; None when the control finds every image."""
     attack, control = (rate(found <= STRENGTH_TOP, clusters=clusters) for found in (ranks, control_ranks))
     return None if control.mean == 1 else excess_of(attack, control)
 

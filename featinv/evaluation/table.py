@@ -47,7 +47,7 @@ def _short(value: float, factor: int = 1) -> str:
 def _heading(victim: dict[str, Any], protocol: dict[str, Any]) -> str:
     judge = protocol["judges"][0]
     return (
-        f"{victim.get('name', 'unnamed victim')}, {protocol['private']['count']} private pictures of "
+        f"{victim.get('name', 'unnamed victim')}, {protocol['private']['count']} private images of "
         f"{protocol['private']['size']} px, judged by {judge['name']} ({judge['family']})"
     )
 

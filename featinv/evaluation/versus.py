@@ -1,4 +1,4 @@
-"""One attack held against another, picture by picture: better, worse or undecided for each family of metrics."""
+"""One attack held against another, image by image: better, worse or undecided for each family of metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64
 
 from featinv.errors import BadInput
 from featinv.evaluation import significance
-from featinv.evaluation.attack_score import WRONG_VECTOR
+from featinv.evaluation.attack_score import MISMATCHED_FEATURES
 from featinv.evaluation.columns import Columns
 from featinv.evaluation.intervals import Interval, bootstrap_all, hierarchical
 
@@ -212,9 +212,11 @@ def _together(columns: Columns, differences: dict[str, Difference], alpha: float
 
 def _beyond_prior(columns: Columns, group: Group, metrics: Sequence[str], attacks: int, alpha: float) -> bool:
     """Whether right vectors serve it better than wrong ones, in any metric (Bonferroni over metrics and attacks)."""
-    known = [m for m in metrics if all(columns.has(row, m, WRONG_VECTOR) for row in group)]
+    known = [m for m in metrics if all(columns.has(row, m, MISMATCHED_FEATURES) for row in group)]
     found = [
-        _tests([_better_high(columns, group, m, ""), _better_high(columns, group, m, WRONG_VECTOR)], columns)[0, 1]
+        _tests([_better_high(columns, group, m, ""), _better_high(columns, group, m, MISMATCHED_FEATURES)], columns)[
+            0, 1
+        ]
         for m in known
     ]
     return bool(found) and float(min(found)) * len(known) * max(attacks, 1) < alpha

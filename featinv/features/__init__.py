@@ -1,4 +1,4 @@
-"""Pictures to (features, images) pairs: extraction, the on-disk store, bare vectors from elsewhere."""
+"""Images to (features, images) pairs: extraction, the on-disk store, bare vectors from elsewhere."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""victim x pictures -> pairs, in memory or in a store on disk."""
+"""victim x images -> pairs, in memory or in a store on disk."""
 
 from pathlib import Path
 
@@ -27,26 +27,26 @@ def extract(
     batch_size: int = 256,
     block: int = 4096,
 ) -> Pairs:
-    """Encode and defend every picture; `flips` does so for the mirrored pictures too.
+    """Encode and defend every image; `flips` does so for the mirrored images too.
 
-    With `to`, into a store: shards of `block` pictures that are memory-mapped, not loaded. A second call finishes what
+    With `to`, into a store: shards of `block` images that are memory-mapped, not loaded. A second call finishes what
     a killed one left, or opens what is finished; the processes of `accelerate launch` share the blocks and write the
     same files as one would. Without `to`, in memory, whole in every process, with the same numbers bit by bit.
 
     Each block is defended at once, its draws seeded by (seed, view, number of the block). Raises BadInput when the
-    folder holds something else, the disk is full, features are not finite (naming the first picture), and an encoder
+    folder holds something else, the disk is full, features are not finite (naming the first image), and an encoder
     that is no function of the image (`featinv.encoders.check_function`).
     """
     if block < 1:
-        raise BadInput(f"block: expected at least 1 picture, got {block}; 4096 is the default")
+        raise BadInput(f"block: expected at least 1 image, got {block}; 4096 is the default")
     if to is None or not (Path(to) / MANIFEST).exists():  # a finished store is opened without encoding
         _check_encoder(victim, images)
     views = 2 if flips else 1
     if to is None:
-        return Pairs(_in_memory(victim, images, views, seed, batch_size, block), images, card=victim.card)
-    manifest = make_manifest(victim.card, images, views=views, block=block, seed=seed)
+        return Pairs(_in_memory(victim, images, views, seed, batch_size, block), images, metadata=victim.metadata)
+    manifest = make_manifest(victim.metadata, images, views=views, block=block, seed=seed)
     fill(Path(to), manifest, victim, images, batch_size)
-    return Pairs(ShardRows(Path(to), layout_of(manifest)), images, card=manifest["victim"])
+    return Pairs(ShardRows(Path(to), layout_of(manifest)), images, metadata=manifest["victim"])
 
 
 def _check_encoder(victim: Publisher, images: ImageSet) -> None:

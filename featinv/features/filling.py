@@ -48,7 +48,7 @@ def must_be_complete(folder: Path, layout: Layout) -> None:
     for shard in layout.shards():
         if not layout.intact(folder, shard):
             raise BadInput(
-                f"{folder / shard.name}: expected features of pictures {shard.start} to {shard.stop - 1}, "
+                f"{folder / shard.name}: expected features of images {shard.start} to {shard.stop - 1}, "
                 "found a missing or damaged file; run the same extraction again, it writes only what is missing"
             )
 
@@ -84,7 +84,7 @@ def _finish(folder: Path, images: ImageSet) -> None:
 def _write_share(folder: Path, layout: Layout, seed: int, victim: Publisher, images: ImageSet, batch_size: int) -> None:
     shards = list(layout.shards(rank(), world_size()))
     missing = [shard for shard in shards if not layout.intact(folder, shard)]
-    total, left = _pictures(shards), _pictures(missing)
+    total, left = _images(shards), _images(missing)
     processes = f" (process 1 of {world_size()})" if world_size() > 1 else ""
     with progress_bar(total, f"features of {victim.name}{processes}", initial=total - left) as bar:
         for shard in missing:
@@ -101,7 +101,7 @@ def _write_share(folder: Path, layout: Layout, seed: int, victim: Publisher, ima
             write_shard(folder / shard.name, features)
 
 
-def _pictures(shards: list[Shard]) -> int:
+def _images(shards: list[Shard]) -> int:
     return sum(shard.stop - shard.start for shard in shards)
 
 

@@ -1,4 +1,4 @@
-"""Which picture lies in which shard of a store, and whether a shard is intact."""
+"""Which image lies in which shard of a store, and whether a shard is intact."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ DTYPE = np.dtype("<f4")
 @final
 @dataclass(frozen=True)
 class Shard:
-    """The features of pictures `start` to `stop` (exclusive) in one view: one .npy file."""
+    """The features of images `start` to `stop` (exclusive) in one view: one .npy file."""
 
     view: int
     block: int
@@ -32,7 +32,7 @@ class Shard:
 @final
 @dataclass(frozen=True)
 class Layout:
-    """Fixed blocks of `block` pictures (the last may be shorter), a shard for each block and view."""
+    """Fixed blocks of `block` images (the last may be shorter), a shard for each block and view."""
 
     count: int
     block: int

@@ -1,4 +1,4 @@
-"""Pairs without a store: pictures are encoded anew, mirrored or not, whenever they are asked for."""
+"""Pairs without a store: images are encoded anew, mirrored or not, whenever they are asked for."""
 
 from typing import final
 
@@ -10,7 +10,7 @@ from featinv.features.pairs import Pairs
 from featinv.features.rows import Publisher
 
 BATCH = 256
-"""Pictures encoded at once, however many are asked for."""
+"""Images encoded at once, however many are asked for."""
 
 
 @final
@@ -27,15 +27,15 @@ class LiveRows:
 
     @torch.no_grad()
     def gather(self, indices: np.ndarray, flip: np.ndarray | None) -> np.ndarray:
-        """Encode the pictures at `indices`, mirrored where `flip` says so, and defend them."""
+        """Encode the images at `indices`, mirrored where `flip` says so, and defend them."""
         made = np.empty((len(indices), *self.feature_shape), dtype=np.float32)
         for start in range(0, len(indices), BATCH):
             part = slice(start, start + BATCH)
-            pictures = self.images.batch(indices[part])
+            images = self.images.batch(indices[part])
             if flip is not None:
                 chosen = torch.from_numpy(flip[part])
-                pictures[chosen] = pictures[chosen].flip(-1)
-            made[part] = self.victim(pictures.to(self.victim.device)).cpu().numpy()
+                images[chosen] = images[chosen].flip(-1)
+            made[part] = self.victim(images.to(self.victim.device)).cpu().numpy()
         return made
 
 
@@ -45,4 +45,4 @@ def live(victim: Publisher, images: ImageSet) -> Pairs:
     Noise of the defence comes from torch's global generator and differs at every visit. Nothing is checked for
     finiteness on the way; training stops on a loss that is not finite.
     """
-    return Pairs(LiveRows(victim, images), images, card=victim.card)
+    return Pairs(LiveRows(victim, images), images, metadata=victim.metadata)

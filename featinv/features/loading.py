@@ -12,7 +12,7 @@ from featinv.features.filling import IDS, must_be_complete
 from featinv.features.manifest import MANIFEST, UNFINISHED, layout_of, read_manifest
 from featinv.features.numbered_files import read_id_list, read_numbered
 from featinv.features.parquet_files import read_parquet
-from featinv.features.rows import unknown_card
+from featinv.features.rows import unknown_metadata
 from featinv.features.shard_rows import ShardRows
 from featinv.features.tensor_files import read_safetensors, read_torch
 from featinv.features.vectors import Vectors
@@ -90,13 +90,13 @@ def _of_store(folder: Path, limit: int) -> Vectors:
     layout = layout_of(manifest)
     must_be_complete(folder, layout)
     ids = read_id_list(folder / IDS)
-    card = {**unknown_card(str(folder), layout.feature_shape, None), **manifest["victim"]}
+    metadata = {**unknown_metadata(str(folder), layout.feature_shape, None), **manifest["victim"]}
     notes = (f"a feature store; ids from {IDS!r}",)
     if layout.blocks == 1:
-        return Vectors(read_npy(folder / next(layout.shards()).name), str(folder), ids, card, notes)
+        return Vectors(read_npy(folder / next(layout.shards()).name), str(folder), ids, metadata, notes)
     within(folder, 4 * layout.count * int(np.prod(layout.feature_shape)), limit)
     rows = ShardRows(folder, layout).gather(np.arange(layout.count), None)
-    return Vectors(rows, str(folder), ids, card, notes)
+    return Vectors(rows, str(folder), ids, metadata, notes)
 
 
 def _has_no_columns(path: Path, column: str | None, id_column: str | None) -> None:

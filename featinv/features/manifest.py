@@ -17,17 +17,17 @@ MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
 """The manifest to be, written first: a store that was interrupted knows whose features it holds."""
 
-_PICTURES = {
-    "count": "count of pictures",
-    "image_size": "picture size",
-    "ids_sha256": "picture ids",
+_IMAGES = {
+    "count": "count of images",
+    "image_size": "image size",
+    "ids_sha256": "image ids",
     "pixels_fingerprint": "pixels",
 }
 _SETTINGS = {"views": "views (flips)", "block": "block", "seed": "seed"}
 
 
-def describe_pictures(images: ImageSet) -> dict[str, Any]:
-    """Return what tells one set of pictures from another: count, size, and sha256 of the ids and of the pixels."""
+def describe_images(images: ImageSet) -> dict[str, Any]:
+    """Return what tells one set of images from another: count, size, and sha256 of the ids and of the pixels."""
     digest = hashlib.sha256()
     for name in images.ids:
         digest.update(name.encode("utf-8", "surrogateescape") + b"\n")
@@ -40,7 +40,7 @@ def describe_pictures(images: ImageSet) -> dict[str, Any]:
 
 
 def make_manifest(victim: Mapping[str, Any], images: ImageSet, *, views: int, block: int, seed: int) -> dict[str, Any]:
-    """Return the manifest of the store that this victim, these pictures and settings make; nothing of it varies."""
+    """Return the manifest of the store that this victim, these images and settings make; nothing of it varies."""
     return {
         "schema": SCHEMA,
         "featinv": __version__,
@@ -50,7 +50,7 @@ def make_manifest(victim: Mapping[str, Any], images: ImageSet, *, views: int, bl
         "views": views,
         "block": block,
         "seed": seed,
-        **describe_pictures(images),
+        **describe_images(images),
     }
 
 
@@ -83,9 +83,9 @@ def must_be_of(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]
             f"{folder}: holds features of another victim: expected {difference[0]} {difference[2]}, "
             f"got {difference[1]}; give another folder, or remove this one"
         )
-    for key, words in {**_PICTURES, **_SETTINGS}.items():
+    for key, words in {**_IMAGES, **_SETTINGS}.items():
         if key in wanted and found.get(key) != wanted[key]:
-            what = "of other pictures" if key in _PICTURES else "extracted with other settings"
+            what = "of other images" if key in _IMAGES else "extracted with other settings"
             raise BadInput(
                 f"{folder}: holds features {what}: expected {words} {_short(wanted[key])}, "
                 f"got {_short(found.get(key))}; give another folder, or remove this one"

@@ -11,38 +11,41 @@ from torch import Tensor
 
 from featinv.data import ImageSet
 from featinv.errors import BadInput
-from featinv.features.rows import ArrayRows, Rows, unknown_card
+from featinv.features.rows import ArrayRows, Rows, unknown_metadata
 from featinv.types import Features
 
 
 @final
 class Pairs:
-    """N public pictures and the features that the victim makes of them, gathered row by row, never copied as a whole.
+    """N public images and the features that the victim makes of them, gathered row by row, never copied as a whole.
 
-    `features` is an array (N, D) or (N, C, h, w) float32, or `Rows` of a store or a live victim. `card` describes the
-    victim (all unknown without one). With `views` 2 the features of the mirrored pictures are there too, so that
+    `features` is an array (N, D) or (N, C, h, w) float32, or `Rows` of a store or a live victim. `metadata` describes
+    the victim (all unknown without one). With `views` 2 the features of the mirrored images are there too, so that
     mirroring can reach both sides of a pair. Raises BadInput where the counts differ.
     """
 
-    def __init__(self, features: np.ndarray | Rows, images: ImageSet, *, card: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, features: np.ndarray | Rows, images: ImageSet, *, metadata: Mapping[str, Any] | None = None
+    ) -> None:
         rows: Rows = ArrayRows(features) if isinstance(features, np.ndarray) else features
         if rows.count != len(images):
             raise BadInput(
-                f"pairs: expected one vector for each of the {len(images)} pictures, got {rows.count}; "
-                "give the pictures that the vectors were made of, in the same order"
+                f"pairs: expected one vector for each of the {len(images)} images, got {rows.count}; "
+                "give the images that the vectors were made of, in the same order"
             )
         self.rows = rows
         self.images = images
-        self.card = dict(unknown_card("memory", rows.feature_shape, images.size) if card is None else card)
+        self.metadata = dict(
+            unknown_metadata("memory", rows.feature_shape, images.size) if metadata is None else metadata
+        )
         self._chosen: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __repr__(self) -> str:
-        return (
-            f"Pairs({len(self)} of {self.feature_shape} with pictures of {self.image_size} px from {self.card['name']})"
-        )
+        images = f"images of {self.image_size} px from {self.metadata['name']}"
+        return f"Pairs({len(self)} of {self.feature_shape} with {images})"
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -51,46 +54,46 @@ class Pairs:
 
     @property
     def views(self) -> int:
-        """2 where mirrored pictures have features of their own, else 1."""
+        """2 where mirrored images have features of their own, else 1."""
         return self.rows.views
 
     @property
     def image_size(self) -> int:
-        """Pixels a side of the pictures (the encoder may resize them)."""
+        """Pixels a side of the images (the encoder may resize them)."""
         return self.images.size
 
     @property
     def labels(self) -> np.ndarray | None:
-        """(N,) int64, or None where the pictures have none."""
+        """(N,) int64, or None where the images have none."""
         return self.images.labels
 
     def batch(
         self, indices: npt.ArrayLike, flip: npt.ArrayLike | None = None
     ) -> tuple[Features, Float[Tensor, "B 3 S S"]]:
-        """Gather features (B, *F) and pictures (B, 3, S, S) in [0, 1] at `indices`, in that order, on the CPU.
+        """Gather features (B, *F) and images (B, 3, S, S) in [0, 1] at `indices`, in that order, on the CPU.
 
-        `flip` is one bool a row: mirror this picture, and take the features of the mirrored one. Raises BadInput where
+        `flip` is one bool a row: mirror this image, and take the features of the mirrored one. Raises BadInput where
         `flip` asks for a second view that is not there, or an index is not one of 0..N-1.
         """
         rows = self._indices(indices)
-        pictures = self.images.batch(rows)
+        images = self.images.batch(rows)
         mirrored = self._mirrored(flip, len(rows))
         if mirrored is not None:
             chosen = torch.from_numpy(mirrored)
-            pictures[chosen] = pictures[chosen].flip(-1)
-        return torch.from_numpy(self._gather(rows, mirrored)), pictures
+            images[chosen] = images[chosen].flip(-1)
+        return torch.from_numpy(self._gather(rows, mirrored)), images
 
     def features(self, indices: npt.ArrayLike) -> np.ndarray:
-        """Gather the features at `indices` as float32 (B, *F), without decoding pictures."""
+        """Gather the features at `indices` as float32 (B, *F), without decoding images."""
         return self._gather(self._indices(indices), None)
 
     def take(self, indices: npt.ArrayLike) -> "Pairs":
-        """Choose pairs by distinct indices, in that order; copies neither features nor pictures."""
+        """Choose pairs by distinct indices, in that order; copies neither features nor images."""
         rows = self._indices(indices)
         taken = Pairs.__new__(Pairs)
         taken.rows = self.rows
         taken.images = self.images.take(rows)
-        taken.card = dict(self.card)
+        taken.metadata = dict(self.metadata)
         taken._chosen = rows if self._chosen is None else self._chosen[rows]
         return taken
 
@@ -128,7 +131,5 @@ class Pairs:
         if not mirrored.any():
             return None
         if self.views < 2:
-            raise BadInput(
-                "flip: there are no features of mirrored pictures; extract with flips=True, or use live pairs"
-            )
+            raise BadInput("flip: there are no features of mirrored images; extract with flips=True, or use live pairs")
         return mirrored

@@ -22,7 +22,7 @@ class Publisher(Protocol):
     def name(self) -> str: ...
 
     @property
-    def card(self) -> dict[str, Any]: ...
+    def metadata(self) -> dict[str, Any]: ...
 
     @property
     def device(self) -> torch.device: ...
@@ -45,7 +45,7 @@ class Publisher(Protocol):
 
 @runtime_checkable
 class Rows(Protocol):
-    """N feature rows in one view, or in two: of the pictures as they are (0) and of the mirrored pictures (1)."""
+    """N feature rows in one view, or in two: of the images as they are (0) and of the mirrored images (1)."""
 
     count: int
     feature_shape: tuple[int, ...]
@@ -83,8 +83,8 @@ class ArrayRows:
         return rows
 
 
-def unknown_card(source: str, feature_shape: tuple[int, ...], image_size: int | None) -> dict[str, Any]:
-    """Return the victim card of vectors whose victim is not known: every fingerprint is None."""
+def unknown_metadata(source: str, feature_shape: tuple[int, ...], image_size: int | None) -> dict[str, Any]:
+    """Return the victim metadata of vectors whose victim is not known: every fingerprint is None."""
     unknown = ("encoder", "family", "layer", "trained_on", "encoder_fingerprint", "defence", "fingerprint")
     return {
         "name": f"vectors of {source}",

@@ -9,7 +9,7 @@ from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.features.matching import match_ids
 from featinv.features.pairs import Pairs
-from featinv.features.rows import ArrayRows, unknown_card
+from featinv.features.rows import ArrayRows, unknown_metadata
 
 BLOCK_BYTES = 16 * 2**20
 
@@ -17,17 +17,17 @@ BLOCK_BYTES = 16 * 2**20
 @final
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """N feature vectors, float32 (N, D) or (N, C, h, w), finite, perhaps memory-mapped, without their pictures.
+    """N feature vectors, float32 (N, D) or (N, C, h, w), finite, perhaps memory-mapped, without their images.
 
-    `source` is the file they come from, `ids` name their pictures where the file does, `card` describes the victim that
-    made them (all unknown for bare vectors), `notes` say what was chosen by rule where the file held more. Raises
+    `source` is the file they come from, `ids` name their images where the file does, `metadata` describes the victim
+    that made them (all unknown for bare vectors), `notes` say what was chosen by rule where the file held more. Raises
     BadInput that names `source` and the first row that is not finite.
     """
 
     features: np.ndarray
     source: str
     ids: list[str] | None = None
-    card: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -48,8 +48,8 @@ class Vectors:
             raise BadInput(
                 f"{self.source}: expected finite features, got NaN or infinity in row {row}{named}; leave such rows out"
             )
-        if not self.card:
-            object.__setattr__(self, "card", unknown_card(self.source, tuple(features.shape[1:]), None))
+        if not self.metadata:
+            object.__setattr__(self, "metadata", unknown_metadata(self.source, tuple(features.shape[1:]), None))
 
     def __len__(self) -> int:
         return len(self.features)
@@ -74,7 +74,7 @@ def pair(vectors: Vectors, images: ImageSet) -> Pairs:
     features = vectors.features
     if vectors.ids is not None and list(vectors.ids) != list(images.ids):
         features = features[match_ids(vectors, images.ids)]
-    return Pairs(ArrayRows(features), images, card=vectors.card)
+    return Pairs(ArrayRows(features), images, metadata=vectors.metadata)
 
 
 def first_row_not_finite(features: np.ndarray) -> int | None:

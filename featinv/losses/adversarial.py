@@ -18,11 +18,11 @@ Half: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 @final
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """The two halves of an adversarial game: (real logits, fake logits) -> (B,), each made small by its own player.
+    """The two halves of an adversarial loss: (real logits, fake logits) -> (B,), one a network that minimises it.
 
-    `on_discriminator(real, fake)` and `on_generator(real, fake)` work logit by logit. Where a picture has many logits,
+    `on_discriminator(real, fake)` and `on_generator(real, fake)` work logit by logit. Where an image has many logits,
     (B, h, w) or (B, N), their values are averaged, after the function and not before it. Numbers are float32, but
-    float64 for float64 logits. Row i of `real` is the original of row i of `fake`. A game that is not `relativistic`
+    float64 for float64 logits. Row i of `real` is the original of row i of `fake`. A loss that is not `relativistic`
     does not look at the real logits in the decoder's half: give None and save a pass.
     """
 
@@ -38,20 +38,20 @@ class AdversarialLoss:
     """whether the decoder's half compares each reconstruction with its own original"""
 
     def __post_init__(self) -> None:
-        # `help` and `featinv list losses` describe this game, not the class that all games share.
+        # `help` and `featinv list losses` describe this loss, not the class that all adversarial losses share.
         object.__setattr__(self, "__doc__", f"{self.summary} ({self.source})")
 
     def __repr__(self) -> str:
         return self.name
 
     def discriminator(self, real: Logits, fake: Logits) -> PerImage:
-        """Return what the discriminator makes small, one number a picture."""
+        """Return what the discriminator makes small, one number an image."""
         return self._per_image(self.on_discriminator, real, fake)
 
     def generator(self, real: Logits | None, fake: Logits) -> PerImage:
-        """Return what the decoder makes small, one number a picture; `real` is needed by a relativistic game only.
+        """Return what the decoder makes small, one number an image; `real` is needed by a relativistic loss only.
 
-        Raises BadInput when a relativistic game gets no real logits.
+        Raises BadInput when a relativistic loss gets no real logits.
         """
         if self.relativistic and real is None:
             raise BadInput(f"{self.name}: expected the logits of the originals in the decoder's half too, got none")
@@ -71,7 +71,7 @@ class AdversarialLoss:
 
 non_saturating = AdversarialLoss(
     name="non_saturating",
-    source="arXiv:1406.2661, equation 1 and the other loss of section 3; the game of DCGAN",
+    source="arXiv:1406.2661, equation 1 and the other loss of section 3; the loss of DCGAN",
     summary="Binary cross-entropy: D softplus(-r) + softplus(f), a sum without 1/2; decoder softplus(-f)",
     on_discriminator=lambda real, fake: F.softplus(-real) + F.softplus(fake),
     on_generator=lambda real, fake: F.softplus(-fake),

@@ -17,7 +17,7 @@ from featinv.types import Features, Images, PerImage
 class LeCam(Penalty):
     """relu(r - F)^2 + relu(R - f)^2, R and F the moving averages of the logits r of originals and f of reconstructions.
 
-    For few pictures, where a discriminator learns them by heart: it may not grow surer than it was on average. Due from
+    For few images, where a discriminator learns them by heart: it may not grow surer than it was on average. Due from
     step `start` on; the first call starts the averages. They are kept over all processes, and move once a call, so once
     a micro-batch. Costs one more pass of originals and reconstructions; a batch norm or torch.compile do no harm.
 

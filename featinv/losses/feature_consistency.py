@@ -19,9 +19,9 @@ class FeatureConsistency(ThroughEncoder):
     """||E(a(reconstruction)) - E(original)||^2 / ||E(original)||^2, the mean over `views` small random changes a.
 
     Without the changes a decoder learns texture that the encoder alone recognises; what survives them is rather a
-    picture. A change is a shift by up to `shift` whole pixels each way (edges are repeated), brightness by up to
+    image. A change is a shift by up to `shift` whole pixels each way (edges are repeated), brightness by up to
     `colour` and contrast by up to that share, and noise of deviation `noise`, all on [0, 1] and clipped to it; drawn
-    anew for every picture from torch's global generator of its device. `views=0`, or no strength at all, compares the
+    anew for every image from torch's global generator of its device. `views=0`, or no strength at all, compares the
     reconstruction as it is, in one pass.
 
     E is the encoder without the victim's defence: it is the original that the vector is of. Raises BadInput for what is
@@ -61,7 +61,7 @@ class FeatureConsistency(ThroughEncoder):
         return f"{super().extra_repr()}, views={self.views}, {strengths}"
 
     def _views(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (views * B, 3, H, W): all changes of all pictures, change by change."""
+        """(B, 3, H, W) -> (views * B, 3, H, W): all changes of all images, change by change."""
         if not self.views or not (self.shift or self.colour or self.noise):
             return images
         return torch.cat([_changed(images, self.shift, self.colour, self.noise) for _ in range(self.views)])
@@ -79,7 +79,7 @@ def _changed(images: Tensor, shift: int, colour: int | float, noise: int | float
 
 
 def _shifted(images: Tensor, shift: int, axis: int) -> Tensor:
-    """Move each picture along an axis by -shift to shift whole pixels, its edge repeated."""
+    """Move each image along an axis by -shift to shift whole pixels, its edge repeated."""
     size = images.shape[axis]
     steps = torch.randint(-shift, shift + 1, (len(images), 1), device=images.device)
     places = (torch.arange(size, device=images.device) + steps).clamp(0, size - 1)

@@ -1,4 +1,4 @@
-"""Distances between the maps that a frozen network makes of two pictures."""
+"""Distances between the maps that a frozen network makes of two images."""
 
 import math
 from abc import ABC, abstractmethod
@@ -53,7 +53,7 @@ class FeatureMaps(ThroughEncoder, ABC):
 
     @abstractmethod
     def distance(self, ours: Maps, theirs: Maps, layer: str) -> PerImage:
-        """Return how far the maps of one layer are apart, one number a picture."""
+        """Return how far the maps of one layer are apart, one number an image."""
 
     def stretched_to(self, images: Images) -> tuple[int, int] | None:
         """Return the height and width that the network sees; None for the encoder's own."""

@@ -13,7 +13,7 @@ from featinv.errors import BadInput
 PUBLISHED = "IMAGENET1K_V1"
 
 _SMALLEST = 64
-"""Pictures below this side are enlarged to it: of 32 pixels, the last maps of these networks have one or two."""
+"""Images below this side are enlarged to it: of 32 pixels, the last maps of these networks have one or two."""
 
 
 class Convolutions(NamedTuple):
@@ -53,6 +53,6 @@ def convolutions(name: str, weights: str | os.PathLike[str], *, download: bool, 
 
 
 def side_of(height: int, width: int) -> tuple[int, int]:
-    """Return the size at which pictures are shown to these networks: their own, but at least 64 pixels a side."""
+    """Return the size at which images are shown to these networks: their own, but at least 64 pixels a side."""
     scale = max(1.0, _SMALLEST / min(height, width))
     return round(scale * height), round(scale * width)

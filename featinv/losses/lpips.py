@@ -29,7 +29,7 @@ class LPIPS(FeatureMaps):
 
     Train with `vgg`, score with `alex`, as its authors advise. The channel weights come with torchmetrics; the ImageNet
     weights of the network do not: they are read from torch's cache, or from the file `weights`, a torchvision state
-    dict, and downloaded only with `download=True`. Pictures are given in [0, 1] as always and seen at their own size,
+    dict, and downloaded only with `download=True`. Images are given in [0, 1] as always and seen at their own size,
     but those below 64 pixels, where the last maps would be a point, are enlarged to 64.
 
     Raises BadInput at once where weights are missing, for another `net`, and for pixels outside [0, 1]. Source:

@@ -22,7 +22,7 @@ class Term(NamedTuple):
 
 
 class Loss(nn.Module):
-    """(reconstruction, original) -> (B,): abstract; a subclass writes `forward` and returns one number a picture.
+    """(reconstruction, original) -> (B,): abstract; a subclass writes `forward` and returns one number an image.
 
     Losses add up: `BCE() + 0.5 * L1()` is an `Objective`, itself a loss. A single loss answers everything that an
     objective answers (`terms`, `named`, `weigh`), so that nobody who takes an objective needs to ask which it is.
@@ -31,7 +31,7 @@ class Loss(nn.Module):
     _range_checked = False
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
-        """Return one number a picture, smaller for a better reconstruction: float32, float64 for float64 pictures."""
+        """Return one number an image, smaller for a better reconstruction: float32, float64 for float64 images."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(reconstruction, original) -> (B,)")
 
     @property

@@ -21,12 +21,12 @@ class Penalty(nn.Module, ABC):
     because their penalty is a step of its own, and ours is not). Which step it is, the caller knows. What a penalty
     remembers, if anything, are buffers, so its `state_dict` belongs into checkpoints.
 
-    Those that differentiate do so with respect to the pictures they are given: give those that the discriminator sees,
+    Those that differentiate do so with respect to the images they are given: give those that the discriminator sees,
     augmented or not. Pixels are in [0, 1], where gradients are twice those of the papers' [-1, 1], so that a published
-    weight of a squared gradient means a quarter of it here. D(x) is the mean of a picture's logits, if it has several.
+    weight of a squared gradient means a quarter of it here. D(x) is the mean of an image's logits, if it has several.
 
     Raises BadInput for a negative or NaN weight, for `every` below 1, and, where it is of `second_order`, for a
-    discriminator with a batch norm (its slope at one picture would be that of the whole batch) and for one that
+    discriminator with a batch norm (its slope at one image would be that of the whole batch) and for one that
     torch.compile holds (no second derivatives).
     """
 
@@ -52,7 +52,7 @@ class Penalty(nn.Module, ABC):
     def forward(
         self, discriminator: nn.Module, real: Images, fake: Images, features: Features | None = None
     ) -> PerImage:
-        """Return the weighted penalty, one number a picture, to be added to what the discriminator makes small."""
+        """Return the weighted penalty, one number an image, to be added to what the discriminator makes small."""
         self.check(discriminator)
         return self.weight * self.every * self.measure(discriminator, real, fake, features)
 
@@ -84,7 +84,7 @@ class Penalty(nn.Module, ABC):
 class GradientPenalty(Penalty):
     """(||grad D(x)|| - 1)^2 between an original and its reconstruction: keeps a Wasserstein critic near 1-Lipschitz.
 
-    x = u * original + (1 - u) * reconstruction, u uniform in [0, 1], a draw a picture from torch's global generator.
+    x = u * original + (1 - u) * reconstruction, u uniform in [0, 1], a draw an image from torch's global generator.
     The slope of 1 is for [0, 1] pixels, so half of the papers'; that scales the critic and nothing else.
     Source: arXiv:1704.00028, equation 3 and algorithm 1 (weight 10, five steps of the critic for one of the generator).
     """
@@ -121,7 +121,7 @@ class R2(Penalty):
 
 
 def image_gradient(discriminator: nn.Module, images: Images, features: Features | None) -> Images:
-    """Return the gradient of each picture's (mean) logit with respect to its pixels, itself differentiable."""
+    """Return the gradient of each image's (mean) logit with respect to its pixels, itself differentiable."""
     pixels = images.detach().requires_grad_()
     logits = discriminator(pixels, features)
     total = logits.reshape(len(logits), -1).mean(1).sum()

@@ -1,4 +1,4 @@
-"""How different two pictures look to an encoder."""
+"""How different two images look to an encoder."""
 
 from collections.abc import Sequence
 from typing import final

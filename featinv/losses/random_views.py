@@ -21,11 +21,11 @@ class RandomViews(Loss):
     A decoder that must please a network in all of them cannot do it by texture. A change is a shift by up to `shift`
     (a share of the side; edges are repeated), brightness by up to `colour` and contrast and saturation by up to that
     share, a low-pass with probability `blur`, and noise of a deviation of up to `noise` on the reconstruction only;
-    clipped to [0, 1]; drawn anew for every picture from torch's global generator of its device. With no strength at all
+    clipped to [0, 1]; drawn anew for every image from torch's global generator of its device. With no strength at all
     it is the loss itself.
 
     Raises BadInput for no view, and for strengths outside [0, 1]. Source: E-LPIPS,
-    arXiv:1906.03973, section 3, which draws its transformations in the same way for both pictures; which ones, and the
+    arXiv:1906.03973, section 3, which draws its transformations in the same way for both images; which ones, and the
     noise on one side, are ours.
     """
 
@@ -66,7 +66,7 @@ class RandomViews(Loss):
         )
 
     def _changed(self, made: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        # Side by side along the channels both get the draws of one picture.
+        # Side by side along the channels both get the draws of one image.
         both = torch.stack([made, target], dim=1)
         if steps := round(self.shift * made.shape[-1]):
             both = _shifted(_shifted(both, steps, 3), steps, 4)
@@ -82,7 +82,7 @@ class RandomViews(Loss):
 
 
 def low_pass(images: Tensor) -> Tensor:
-    """Return pictures (B, 3, H, W) after two passes of a box filter of about a tenth of their side, edges repeated."""
+    """Return images (B, 3, H, W) after two passes of a box filter of about a tenth of their side, edges repeated."""
     half = max(1, round((images.shape[-1] / _BOX - 1) / 2))
     for _ in range(2):
         images = F.avg_pool2d(F.pad(images, (half, half, half, half), mode="replicate"), 2 * half + 1, stride=1)
@@ -99,7 +99,7 @@ def _recoloured(both: Tensor, colour: int | float) -> Tensor:
 
 
 def _shifted(both: Tensor, most: int, axis: int) -> Tensor:
-    """Move each picture and its original along an axis by the same -most to most pixels, their edges repeated."""
+    """Move each image and its original along an axis by the same -most to most pixels, their edges repeated."""
     size = both.shape[axis]
     steps = torch.randint(-most, most + 1, (len(both), 1), device=both.device)
     places = (torch.arange(size, device=both.device) + steps).clamp(0, size - 1)
@@ -108,6 +108,6 @@ def _shifted(both: Tensor, most: int, axis: int) -> Tensor:
 
 
 def _uniform(images: Tensor) -> Tensor:
-    """(B, 1, ...) uniform numbers from 0 to 1, one a picture."""
+    """(B, 1, ...) uniform numbers from 0 to 1, one an image."""
     shape = (len(images), *(1 for _ in images.shape[1:]))
     return torch.rand(shape, dtype=images.dtype, device=images.device)

@@ -18,7 +18,7 @@ _FLOOR = 1e-4
 class SSIM(Loss):
     """1 - SSIM, of `featinv.metrics.ssim`: 0 for a perfect copy, at most 2.
 
-    Raises BadInput for pixels outside [0, 1] and for pictures below 11 pixels. Source: Wang et al. 2004, "Image quality
+    Raises BadInput for pixels outside [0, 1] and for images below 11 pixels. Source: Wang et al. 2004, "Image quality
     assessment: from error visibility to structural similarity", equation 13.
     """
 
@@ -34,12 +34,12 @@ class SSIM(Loss):
 class MSSSIM(Loss):
     """1 - multi-scale SSIM: contrast and structure at every scale, luminance at the coarsest; each halves the sides.
 
-    0 for a perfect copy, at most 1. Windows are those of `featinv.metrics.ssim`, wholly inside the picture. The
+    0 for a perfect copy, at most 1. Windows are those of `featinv.metrics.ssim`, wholly inside the image. The
     coarsest scale must have 11 pixels a side: five scales, as in the source, need 176, four 88, three 44, two 22. With
     fewer than five the first exponents are kept and scaled to sum to 1, which is ours. A scale's similarity counts as
     at least 1e-4, so that slopes stay finite.
 
-    Raises BadInput for pixels outside [0, 1], for another number of scales, and for pictures that are too small, saying
+    Raises BadInput for pixels outside [0, 1], for another number of scales, and for images that are too small, saying
     how many scales they have. Source: Wang et al. 2003, "Multi-scale structural similarity for image quality
     assessment", equation 7.
     """
@@ -71,4 +71,4 @@ def _check_side(loss: Loss, images: Tensor, scales: int) -> None:
     fitting = [count for count in range(1, len(SHARES) + 1) if side >> (count - 1) >= WINDOW]
     fix = f"give scales={fitting[-1]}" if fitting else "use L1 or MSE"
     least = WINDOW << (scales - 1)
-    raise BadInput(f"{type(loss).__name__}: expected pictures of at least {least} pixels a side, got {side}; {fix}")
+    raise BadInput(f"{type(loss).__name__}: expected images of at least {least} pixels a side, got {side}; {fix}")

@@ -1,4 +1,4 @@
-"""What losses have in common that look at pictures through a frozen network."""
+"""What losses have in common that look at images through a frozen network."""
 
 from collections.abc import Callable
 

@@ -18,7 +18,7 @@ class VGGFeatures(FeatureMaps):
 
     `layers` have the names of the source, `relu1_1` to `relu5_3` (`relu5_4` in `vgg19`), or `conv1_1` and so on;
     `shares` are their weights, 1 / number of layers by default. The ImageNet weights are read from torch's cache or
-    from the file `weights`, a torchvision state dict, and downloaded only with `download=True`. Pictures below 64
+    from the file `weights`, a torchvision state dict, and downloaded only with `download=True`. Images below 64
     pixels are enlarged to 64.
 
     Raises BadInput at once where weights are missing, for a layer that does not exist, for shares that are no weights,

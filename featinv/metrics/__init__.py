@@ -1,6 +1,6 @@
 """Metrics: (images, images) -> (B,), one number an image; whoever calls reduces. `Metric` describes one.
 
-Nothing here keeps a picture or a running sum. torchmetrics (which imports torchvision) loads with the first metric.
+Nothing here keeps an image or a running sum. torchmetrics (which imports torchvision) loads with the first metric.
 """
 
 import lazy_loader

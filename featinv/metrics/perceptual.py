@@ -13,19 +13,19 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from torchvision import models
 
 from featinv.errors import BadInput
-from featinv.metrics.value_range import Pictures, checked_pair
+from featinv.metrics.value_range import ImageTensor, checked_pair
 from featinv.types import Images, PerImage
 
 SMALLEST = 64
-"""Pictures below this side are enlarged to it: of 32 pixels the last maps of these networks have one or two."""
+"""Images below this side are enlarged to it: of 32 pixels the last maps of these networks have one or two."""
 NETWORKS = {"lpips": "alexnet", "dists": "vgg16"}
 """The torchvision classifier that each needs."""
 
 
-def lpips(reconstruction: Pictures, original: Pictures) -> PerImage:
-    """LPIPS of each picture, version 0.1 with AlexNet: 0 for a perfect copy (arXiv:1801.03924, equation 1).
+def lpips(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
+    """LPIPS of each image, version 0.1 with AlexNet: 0 for a perfect copy (arXiv:1801.03924, equation 1).
 
-    Pictures are given in [0, 1] and shown to the network in [-1, 1], as it was trained; those below 64 pixels a side
+    Images are given in [0, 1] and shown to the network in [-1, 1], as it was trained; those below 64 pixels a side
     are enlarged to 64 (bilinear). Everything runs on the CPU; the ImageNet weights are those in torch's cache.
 
     Raises BadInput where these are missing, on different shapes, and on values that are not in [0, 1].
@@ -36,10 +36,10 @@ def lpips(reconstruction: Pictures, original: Pictures) -> PerImage:
     return torch.as_tensor(distance).reshape(len(ours))
 
 
-def dists(reconstruction: Pictures, original: Pictures) -> PerImage:
-    """DISTS of each picture: structure and texture in the maps of VGG-16, 0 for a perfect copy (arXiv:2004.07728).
+def dists(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
+    """DISTS of each image: structure and texture in the maps of VGG-16, 0 for a perfect copy (arXiv:2004.07728).
 
-    Sizes, weights and errors as for `lpips`. The authors shrink pictures to 256 pixels first; here they stay as large.
+    Sizes, weights and errors as for `lpips`. The authors shrink images to 256 pixels first; here they stay as large.
     """
     ours, theirs = map(_large_enough, checked_pair(reconstruction, original))
     with torch.no_grad():

@@ -4,7 +4,7 @@ import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.functional.regression import mean_squared_error
 
-from featinv.metrics.value_range import Pictures, checked_pair, rounded
+from featinv.metrics.value_range import ImageTensor, checked_pair, rounded
 from featinv.types import PerImage
 
 CELLS = 8
@@ -13,19 +13,19 @@ CAP = 100.0
 """dB given to a perfect copy, whose PSNR would be infinite and spoil every mean."""
 
 
-def mse(reconstruction: Pictures, original: Pictures) -> PerImage:
-    """Mean squared error of each picture over its pixels and channels, on [0, 1].
+def mse(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
+    """Mean squared error of each image over its pixels and channels, on [0, 1].
 
     Raises BadInput on different shapes and on values that are not in [0, 1].
     """
     reconstruction, original = checked_pair(reconstruction, original)
-    # torchmetrics has no per-image form; with one output a picture it does the same sum.
+    # torchmetrics has no per-image form; with one output an image it does the same sum.
     columns = mean_squared_error(reconstruction.flatten(1).T, original.flatten(1).T, num_outputs=len(original))
     return torch.as_tensor(columns).reshape(-1)
 
 
-def psnr(reconstruction: Pictures, original: Pictures) -> PerImage:
-    """Peak signal-to-noise ratio of each picture in dB, after clipping and 8-bit rounding, at most 100 dB.
+def psnr(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
+    """Peak signal-to-noise ratio of each image in dB, after clipping and 8-bit rounding, at most 100 dB.
 
     The number to report is the mean of these; the PSNR of the mean error is another number (0.6 dB lower on CIFAR-10).
     Raises BadInput on different shapes and on values that are not in [0, 1].
@@ -37,11 +37,11 @@ def psnr(reconstruction: Pictures, original: Pictures) -> PerImage:
     return decibel.clamp(max=CAP)
 
 
-def low_pass_psnr(reconstruction: Pictures, original: Pictures) -> PerImage:
+def low_pass_psnr(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
     """PSNR of the mean colours in an 8 x 8 grid of cells, in dB, at most 100: colour and layout without any detail.
 
-    Cells that do not divide the size share pixels (adaptive means); a picture of up to 8 pixels is compared as it is.
-    After clipping and 8-bit rounding of the pictures; the means are not rounded again. Raises BadInput as `psnr` does.
+    Cells that do not divide the size share pixels (adaptive means); an image of up to 8 pixels is compared as it is.
+    After clipping and 8-bit rounding of the images; the means are not rounded again. Raises BadInput as `psnr` does.
     """
     reconstruction, original = checked_pair(reconstruction, original)
     grid = (min(CELLS, original.shape[2]), min(CELLS, original.shape[3]))

@@ -4,7 +4,7 @@ import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from featinv.errors import BadInput
-from featinv.metrics.value_range import Pictures, checked_pair
+from featinv.metrics.value_range import ImageTensor, checked_pair
 from featinv.types import Images, PerImage
 
 WINDOW = 11
@@ -16,15 +16,15 @@ _PIXELS = 2**16
 """Pixels that are filtered at once: torchmetrics makes some twenty copies of them, which should fit the cache."""
 
 
-def ssim(reconstruction: Pictures, original: Pictures) -> PerImage:
-    """SSIM of each picture, 1 for a perfect copy: 11x11 Gaussian window of sigma 1.5, K1 0.01, K2 0.03, mean over RGB.
+def ssim(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
+    """SSIM of each image, 1 for a perfect copy: 11x11 Gaussian window of sigma 1.5, K1 0.01, K2 0.03, mean over RGB.
 
-    Averaged over the windows that lie wholly inside the picture, as in Wang et al. 2004 and scikit-image
+    Averaged over the windows that lie wholly inside the image, as in Wang et al. 2004 and scikit-image
     (`gaussian_weights=True, sigma=1.5, use_sample_covariance=False`). torchmetrics' own average also counts the 5
-    border pixels, whose windows it fills by reflection; at 32 px that is over half of the picture, and the mean image
+    border pixels, whose windows it fills by reflection; at 32 px that is over half of the image, and the mean image
     of CIFAR-10 gets .187 there and .132 here.
 
-    Raises BadInput on different shapes, on values that are not in [0, 1], and on pictures smaller than the window.
+    Raises BadInput on different shapes, on values that are not in [0, 1], and on images smaller than the window.
     """
     reconstruction, original = checked_pair(reconstruction, original)
     if min(original.shape[2:]) < WINDOW:
@@ -36,15 +36,15 @@ def ssim(reconstruction: Pictures, original: Pictures) -> PerImage:
     return torch.cat([window_ssim(*block) for block in blocks])
 
 
-def ms_ssim(reconstruction: Pictures, original: Pictures) -> PerImage:
-    """Multi-scale SSIM of each picture, 1 for a perfect copy: five scales, each half as large as the one before.
+def ms_ssim(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
+    """Multi-scale SSIM of each image, 1 for a perfect copy: five scales, each half as large as the one before.
 
-    Contrast and structure at every scale, luminance at the coarsest, all over windows wholly inside the picture and
+    Contrast and structure at every scale, luminance at the coarsest, all over windows wholly inside the image and
     averaged over RGB; a negative similarity of a scale counts as 0 (its root is no number, and torchmetrics gives NaN
     by default). torchmetrics' own luminance also counts windows filled by reflection, as in `ssim`. Source: Wang et al.
     2003, "Multi-scale structural similarity for image quality assessment", equation 7.
 
-    Raises BadInput on different shapes, values outside [0, 1], and pictures below 176 pixels a side.
+    Raises BadInput on different shapes, values outside [0, 1], and images below 176 pixels a side.
     """
     reconstruction, original = checked_pair(reconstruction, original)
     if min(original.shape[2:]) < SMALLEST:
@@ -81,7 +81,7 @@ def similarity_by_scale(reconstruction: Images, original: Images, scales: int) -
 
 
 def window_ssim(reconstruction: Images, original: Images) -> PerImage:
-    """Return the SSIM of each picture over the windows inside it, unchecked: NaN gives NaN, float64 stays float64."""
+    """Return the SSIM of each image over the windows inside it, unchecked: NaN gives NaN, float64 stays float64."""
     _, everywhere = structural_similarity_index_measure(
         # On a CPU the grouped convolution is twice as fast in this order.
         reconstruction.contiguous(memory_format=torch.channels_last),

@@ -1,4 +1,4 @@
-"""What every metric asks of its pictures before it looks at them."""
+"""What every metric asks of its images before it looks at them."""
 
 from typing import TypeAlias
 
@@ -9,20 +9,20 @@ from torch import Tensor
 from featinv.errors import BadInput
 from featinv.types import Images
 
-Pictures: TypeAlias = Float[Tensor, "..."]
+ImageTensor: TypeAlias = Float[Tensor, "..."]
 """Meant to be (B, 3, H, W); whether they are is for a metric to say, in its own words."""
 
 SLACK = 1e-3
-"""How far beyond [0, 1] a picture may stray (the overshoot of an interpolation); it is clipped, more is refused."""
+"""How far beyond [0, 1] an image may stray (the overshoot of an interpolation); it is clipped, more is refused."""
 
 
 def checked_pair(
-    reconstruction: Pictures, original: Pictures
+    reconstruction: ImageTensor, original: ImageTensor
 ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"]]:
     """Return both batches clipped to [0, 1] in float32.
 
     Raises BadInput when their shapes differ (nothing is broadcast), when they are not (B, 3, H, W), when a number is
-    not finite, or when a value lies beyond [0, 1]: a picture in [-1, 1] or [0, 255] is a mistake to show, not to clip.
+    not finite, or when a value lies beyond [0, 1]: an image in [-1, 1] or [0, 255] is a mistake to show, not to clip.
     """
     if reconstruction.shape != original.shape:
         raise BadInput(
@@ -33,11 +33,11 @@ def checked_pair(
 
 
 def rounded(images: Images) -> Images:
-    """Return the pictures as an 8-bit file would hold them: clipped to [0, 1] and rounded to multiples of 1/255."""
+    """Return the images as an 8-bit file would hold them: clipped to [0, 1] and rounded to multiples of 1/255."""
     return images.clamp(0, 1).mul(255).round().div(255)
 
 
-def _checked(images: Pictures) -> Float[Tensor, "B 3 H W"]:
+def _checked(images: ImageTensor) -> Float[Tensor, "B 3 H W"]:
     if images.ndim != 4 or images.shape[1] != 3 or images.shape[0] == 0:
         raise BadInput(f"images: expected (B, 3, H, W) with B > 0, got {tuple(images.shape)}")
     low, high = (float(bound) for bound in torch.aminmax(images.detach()))

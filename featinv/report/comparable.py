@@ -14,8 +14,8 @@ _SHORT = 16
 def comparable(runs: Sequence[Run]) -> tuple[Run, ...]:
     """Return the runs under different names.
 
-    Raises BadInput that names the difference where victims, private pictures, galleries or first judges differ: rates
-    among other candidates, or of other pictures, say nothing about each other.
+    Raises BadInput that names the difference where victims, private images, galleries or first judges differ: rates
+    among other candidates, or of other images, say nothing about each other.
     """
     if not runs:
         raise BadInput("report: expected at least one run, got none; name the folder of a finished comparison")
@@ -32,7 +32,7 @@ def comparable(runs: Sequence[Run]) -> tuple[Run, ...]:
 
 _FACTS = (
     "their victims are",
-    "their private pictures are",
+    "their private images are",
     "their galleries are",
     "their first judges are",
 )

@@ -31,7 +31,7 @@ def _criteria_table(run: Run, *, named: bool) -> Table:
             continue
         best = max(tested, key=lambda one: (one.shown, -one.p, one.value.low))
         chance = "" if best.value.chance is None else _short(best.value.chance)
-        smallest = level.smallest.get(name)
+        effect = level.minimum_detectable_effect.get(name)
         rows.append(
             (
                 f"{name} {word}",
@@ -41,7 +41,7 @@ def _criteria_table(run: Run, *, named: bool) -> Table:
                 _short(best.threshold),
                 chance,
                 f"{'shown' if best.shown else 'not shown'}, {chance_of(best.p_corrected)}",
-                "" if smallest is None else _short(smallest),
+                "" if effect is None else _short(effect),
             )
         )
     head = ("", "row", "hardest view", "value, %", "must exceed, %", "chance, %", "criterion", "could be shown from, %")

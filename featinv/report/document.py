@@ -22,9 +22,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture as a data URI, with the words that stand for it, and the numbers that it draws.
+    """An image as a data URI, with the words that stand for it, and the numbers that it draws.
 
-    `private` marks pictures of people's own; `wide` ones take the whole width; `repeats` says that the numbers stand in
+    `private` marks images of people's own; `wide` ones take the whole width; `repeats` says that the numbers stand in
     a table of the same section.
     """
 

@@ -61,7 +61,7 @@ def as_svg(figure: Figure) -> str:
 
 
 def as_png(image: Image.Image) -> str:
-    """Return a picture as a data URI."""
+    """Return an image as a data URI."""
     out = io.BytesIO()
     image.save(out, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"

@@ -29,7 +29,7 @@ class Entry:
 
     @property
     def links(self) -> bool:
-        """Whether the row matches vectors with pictures at hand and reconstructs nothing."""
+        """Whether the row matches vectors with images at hand and reconstructs nothing."""
         return self.row.role == LINKAGE
 
     @property
@@ -38,7 +38,7 @@ class Entry:
         return self.run.histories.get(self.row.name, [])
 
     def values(self, metric: str) -> np.ndarray | None:
-        """Return the numbers per picture, where they are at hand."""
+        """Return the numbers per image, where they are at hand."""
         return self.run.board.per_image.get(f"{self.row.name}/{metric}")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from featinv import files
 from featinv.evaluation import Scoreboard, load_scoreboard
-from featinv.report.shown_pictures import Exhibit, read_exhibit
+from featinv.report.shown_images import Exhibit, read_exhibit
 
 Rows = list[dict[str, float]]
 _ATTACK_LIMIT = 64 * 2**20
@@ -14,7 +14,7 @@ _ATTACK_LIMIT = 64 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A scoreboard with what else its folder holds: how attacks learnt, how they were made, pictures, and the record.
+    """A scoreboard with what else its folder holds: how attacks learnt, how they were made, images, and the record.
 
     `histories` and `makings` map rows to the rows of a training and to words; `record` is `run.json`.
     """

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from featinv.evaluation import rate
-from featinv.evaluation.attack_score import WRONG_VECTOR
+from featinv.evaluation.attack_score import MISMATCHED_FEATURES
 from featinv.report.document import Figure, Table
 from featinv.report.drawing import CONTROL, DASHES, INK, LINES, as_svg, drawn, shortened
 from featinv.report.entries import Entry
@@ -13,9 +13,9 @@ from featinv.report.entries import Entry
 _MOST = len(LINES)
 _AT = (1, 5, 10, 50, 100, 500)
 EXPLANATION = (
-    "Each reconstruction is shown to the judge, which sorts all private pictures by how alike they are. The curve says "
-    "how many originals stand among the first k. A vector that tells nothing gives the dotted line; the direct match "
-    "links the vectors themselves to pictures at hand, and reconstructs nothing."
+    "Each reconstruction is shown to the judge, which sorts all private images by how alike they are. The curve says "
+    "how many originals stand among the first k. A vector that tells nothing gives the dotted line; feature linkage "
+    "links the vectors themselves to images at hand, and reconstructs nothing."
 )
 
 
@@ -53,7 +53,7 @@ def identification_figure(listed: Sequence[Entry]) -> Figure | None:
 
 
 def _is_reference(entry: Entry) -> bool:
-    return entry.is_best_control or entry.links or entry.row.role == WRONG_VECTOR
+    return entry.is_best_control or entry.links or entry.row.role == MISMATCHED_FEATURES
 
 
 def _draw(shown: Sequence[tuple[Entry, np.ndarray]], others: Sequence[tuple[Entry, np.ndarray]], count: int) -> str:

@@ -1,4 +1,4 @@
-"""How the attacks learnt: validation on public pictures, and the terms of each loss."""
+"""How the attacks learnt: validation on public images, and the terms of each loss."""
 
 from collections.abc import Sequence
 
@@ -35,11 +35,11 @@ def _validation(trained: Sequence[Entry]) -> Figure:
     scaled = {label: (x / divisor, y) for label, (x, y) in lines.items()}
     return Figure(
         title="Validation PSNR while training",
-        image=_draw(scaled, f"training time, {unit}", "PSNR on public pictures, dB", logarithmic=False),
+        image=_draw(scaled, f"training time, {unit}", "PSNR on public images, dB", logarithmic=False),
         alternative="Validation PSNR over training time: "
         + "; ".join(f"{label} ends at {end} dB after {time} {unit}" for label, end, _, time in ends)
         + ".",
-        caption="Measured on public pictures held out of the training. A curve that still rises has not shown all "
+        caption="Measured on public images held out of the training. A curve that still rises has not shown all "
         "that its attack can do.",
         numbers=Table(("", "last, dB", "best, dB", f"time, {unit}"), tuple(ends)),
     )
@@ -47,7 +47,7 @@ def _validation(trained: Sequence[Entry]) -> Figure:
 
 def _losses(entry: Entry) -> Figure | None:
     keys = dict.fromkeys(key for row in entry.history for key in row if key.startswith(_LOSS))
-    lines = {key.removeprefix(_LOSS): _series(entry.history, key, "pictures") for key in keys}
+    lines = {key.removeprefix(_LOSS): _series(entry.history, key, "images") for key in keys}
     lines = {name: line for name, line in list(lines.items())[: len(LINES)] if line[0].size}
     if not lines:
         return None
@@ -55,7 +55,7 @@ def _losses(entry: Entry) -> Figure | None:
     ends = [(name, f"{y[0]:.4g}", f"{y[-1]:.4g}") for name, (_, y) in lines.items()]
     return Figure(
         title=f"Losses of {entry.label}",
-        image=_draw(lines, "pictures seen in training", "loss", logarithmic=positive),
+        image=_draw(lines, "images seen in training", "loss", logarithmic=positive),
         alternative=f"Training losses of {entry.label}: "
         + "; ".join(f"{name} from {begin} to {end}" for name, begin, end in ends)
         + ".",

@@ -28,13 +28,13 @@ def other_measures_section(listed: Sequence[Entry]) -> Section | None:
 
 def attributes_section(runs: Sequence[Run], listed: Sequence[Entry]) -> Section | None:
     """Return, for every attribute, how often it is read off the vector, off each leading attack, and off originals."""
-    cards = (run.board.protocol.get("attributes") for run in runs)
-    card = next((one for one in cards if one), None)  # the same victim and pictures: any run's will do
-    if card is None:
+    all_metadata = (run.board.protocol.get("attributes") for run in runs)
+    metadata = next((one for one in all_metadata if one), None)  # the same victim and images: any run's will do
+    if metadata is None:
         return None
     leading = [entry for entry in listed if entry.leads]
     rows = []
-    for name, known in card.items():
+    for name, known in metadata.items():
         made = [entry.row.metrics.get(f"{ATTRIBUTE}{name}") for entry in leading]
         prior = number(_point(known["prior"]), 100).partition(" ")[0]
         sources = [read_interval(known["vector"]), *made, read_interval(known["original"])]

@@ -1,4 +1,4 @@
-"""The protocol card: who saw what, and under which budget the numbers hold."""
+"""The protocol metadata: who saw what, and under which budget the numbers hold."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _SHORT = 16
 
 
 def protocol_section(runs: Sequence[Run], listed: Sequence[Entry]) -> Section:
-    """Return the card of each run, with every attack's budget."""
+    """Return the metadata of each run, with every attack's budget."""
     parts: list[Facts | Table] = []
     for run in runs:
         parts += [Facts(_facts(run)), _budgets([entry for entry in listed if entry.run is run])]
@@ -28,9 +28,9 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("Victim", _joined(victim, "name", "family", "trained_on", "defence")),
         ("Vectors", f"{_shape(victim.get('feature_shape'))}, layer {victim.get('layer', 'not stated')}"),
         ("Victim's fingerprint", _finger(victim.get("fingerprint"))),
-        ("Private pictures", f"{_pictures(protocol.get('private'))}; seen by scoring only"),
-        ("Public pictures", f"{_pictures(protocol.get('public'))}; all that the attacks learnt from"),
-        ("The same picture in both", _overlap(protocol.get("overlap"))),
+        ("Private images", f"{_images(protocol.get('private'))}; seen by scoring only"),
+        ("Public images", f"{_images(protocol.get('public'))}; all that the attacks learnt from"),
+        ("The same image in both", _overlap(protocol.get("overlap"))),
         *_intake(protocol.get("intake")),
         ("Judges", "; ".join(_judge(judge) for judge in protocol.get("judges", ())) + "; they only score"),
         ("Candidates", f"{protocol.get('gallery', 0):,}{_galleries(protocol)}"),
@@ -62,7 +62,7 @@ def _budgets(listed: Sequence[Entry]) -> Table:
                 _making(entry),
             )
         )
-    head = ("", "kind", "parameters", "time to fit", "time to reconstruct", "pictures seen", "what it is")
+    head = ("", "kind", "parameters", "time to fit", "time to reconstruct", "images seen", "what it is")
     return Table(head, tuple(rows), "Budget of each attack and control", words=frozenset({1, 6}))
 
 
@@ -71,7 +71,7 @@ def _role(role: str) -> str:
 
 
 def _seen(entry: Entry) -> str:
-    seen = [row["pictures"] for row in entry.history if "pictures" in row]
+    seen = [row["images"] for row in entry.history if "images" in row]
     return f"{seen[-1]:,.0f}" if seen else "-"
 
 
@@ -84,19 +84,19 @@ def _seconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:,.1f} s" if seconds >= 0.05 else "under 0.1 s"
 
 
-def _joined(card: dict[str, Any], *keys: str) -> str:
+def _joined(metadata: dict[str, Any], *keys: str) -> str:
     known = {"family": "family {}", "trained_on": "trained on {}", "defence": "defence {}"}
-    return ", ".join(known.get(key, "{}").format(card[key]) for key in keys if card.get(key)) or "not stated"
+    return ", ".join(known.get(key, "{}").format(metadata[key]) for key in keys if metadata.get(key)) or "not stated"
 
 
 def _shape(shape: Any) -> str:
     return " x ".join(map(str, shape)) + " numbers each" if isinstance(shape, list | tuple) else "size not stated"
 
 
-def _pictures(card: Any) -> str:
-    if not card:
+def _images(metadata: Any) -> str:
+    if not metadata:
         return "not stated"
-    return f"{card['count']:,} of {card['size']} px, fingerprint {_finger(card.get('fingerprint'))}"
+    return f"{metadata['count']:,} of {metadata['size']} px, fingerprint {_finger(metadata.get('fingerprint'))}"
 
 
 def _intake(intake: Any) -> list[tuple[str, str]]:
@@ -113,8 +113,12 @@ def _intake(intake: Any) -> list[tuple[str, str]]:
     return [("Image files not read", "; ".join(said) or "none: all were read, and no image is there twice")]
 
 
-def _overlap(card: Any) -> str:
-    return "not looked for" if not card else f"{card['exact'] or 'none'} equal, {card['near'] or 'none'} nearly equal"
+def _overlap(metadata: Any) -> str:
+    return (
+        "not looked for"
+        if not metadata
+        else f"{metadata['exact'] or 'none'} equal, {metadata['near'] or 'none'} nearly equal"
+    )
 
 
 def _judge(judge: dict[str, Any]) -> str:

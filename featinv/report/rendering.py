@@ -19,7 +19,7 @@ def as_html(document: Document) -> str:
 
 
 def as_markdown(document: Document) -> str:
-    """Return the same for a model card: figures are given as their numbers, and private pictures never."""
+    """Return the same for a model card: figures are given as their numbers, and private images never."""
     text = _environment(autoescape=False).get_template("report.md.j2").render(report=document, version=__version__)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 

@@ -10,10 +10,10 @@ from featinv.report.document import Document, Facts, Notes, Part, Section, Table
 from featinv.report.entries import Entry, catalogue_of, entries, shown_metrics
 from featinv.report.finished_run import Run
 from featinv.report.identification_figure import EXPLANATION, identification_figure
+from featinv.report.image_figures import image_figures
 from featinv.report.interval_figures import interval_figures
 from featinv.report.learning_figures import learning_figures
 from featinv.report.other_measures import attributes_section, other_measures_section
-from featinv.report.picture_figures import picture_figures
 from featinv.report.protocol_section import protocol_section
 from featinv.report.trade_off_figure import trade_off_figure
 from featinv.report.verdicts import verdict
@@ -21,10 +21,10 @@ from featinv.report.versus_section import TITLE, versus_section
 from featinv.report.words import AT_LEAST, CONTROLS, INTERVALS, PRIVATE
 
 
-def document(runs: Sequence[Run], *, pictures: bool = True) -> Document:
+def document(runs: Sequence[Run], *, show_images: bool = True) -> Document:
     """Return the whole report of runs that compare."""
     listed, several = entries(runs), len(runs) > 1
-    sheets = [figure for run in runs for figure in picture_figures(run, several=several)] if pictures else []
+    sheets = [figure for run in runs for figure in image_figures(run, several=several)] if show_images else []
     shown = sum(run.exhibit.count for run in runs if run.exhibit is not None)
     first = runs[0].board
     sections = [
@@ -34,17 +34,17 @@ def document(runs: Sequence[Run], *, pictures: bool = True) -> Document:
         _seen_otherwise(listed),
         attributes_section(runs, listed),
         other_measures_section(listed),
-        Section("Pictures", (), tuple(sheets)) if sheets else None,
+        Section("Images", (), tuple(sheets)) if sheets else None,
         _identification(listed),
         _trade_off(listed),
         _learning(listed),
         protocol_section(runs, listed),
-        _not_measured(runs, listed, pictures=pictures),
+        _not_measured(runs, listed, show_images=show_images),
     ]
     return Document(
         title="What these vectors give away",
         subtitle=f"{first.victim.get('name', 'unnamed victim')}; {first.protocol['private']['count']:,} private "
-        f"pictures; {'runs' if several else 'run'} {', '.join(run.name for run in runs)}",
+        f"images; {'runs' if several else 'run'} {', '.join(run.name for run in runs)}",
         verdicts=tuple(verdict(run) for run in runs),
         sections=tuple(section for section in sections if section is not None),
         warnings=(*_cautions(runs), *((PRIVATE.format(count=shown),) if sheets else ())),
@@ -96,8 +96,8 @@ def _seen_otherwise(listed: Sequence[Entry]) -> Section | None:
         "Found among ten, seen otherwise",
         (
             "The same identification on reconstructions that were softened, compressed or moved a little, by other "
-            "judges, among other candidates, and from wrong vectors. What an attack gains only in the plain view is "
-            "texture that one network sees, and no leak.",
+            "judges, among other candidates, and from mismatched features. What an attack gains only in the plain "
+            "view is texture that one network sees, and no leak.",
         ),
         (Table(("", *views), (*rows, ("chance", *chances)), "Originals found among ten, %", frozenset({len(listed)})),),
     )
@@ -122,7 +122,7 @@ def _learning(listed: Sequence[Entry]) -> Section | None:
     return Section("How the attacks learnt", (), tuple(figures)) if figures else None
 
 
-def _not_measured(runs: Sequence[Run], listed: Sequence[Entry], *, pictures: bool) -> Section:
+def _not_measured(runs: Sequence[Run], listed: Sequence[Entry], *, show_images: bool) -> Section:
     parts: list[Part] = []
     for run in runs:
         level, protocol = run.board.leak_level, run.board.protocol
@@ -130,7 +130,7 @@ def _not_measured(runs: Sequence[Run], listed: Sequence[Entry], *, pictures: boo
         known = catalogue_of([run])
         titles = {key: found.title if (found := known.get(key)) else key for key in reasons}
         facts = [(titles[key], str(reason)) for key, reason in reasons.items()]
-        facts += _absent(run, pictures=pictures)
+        facts += _absent(run, show_images=show_images)
         lines = [f"{entry.label}: {note}." for entry in listed if entry.run is run for note in entry.row.notes]
         if protocol.get("warning"):
             lines.append(f"{protocol['warning']}.")
@@ -145,19 +145,19 @@ def _not_measured(runs: Sequence[Run], listed: Sequence[Entry], *, pictures: boo
     return Section("What was not measured, and why", (), tuple(parts))
 
 
-def _absent(run: Run, *, pictures: bool) -> list[tuple[str, str]]:
+def _absent(run: Run, *, show_images: bool) -> list[tuple[str, str]]:
     absent = []
     if run.board.leak_level is None:
         absent.append(("Level", "not assessed: the scoreboard was written by an earlier version"))
     if not run.board.per_image:
         absent += [
-            (what, "the numbers of every picture (per_image.npz) are not at hand")
+            (what, "the numbers of every image (per_image.npz) are not at hand")
             for what in ("Re-identification curve", TITLE)
         ]
-    if not pictures:
-        absent.append(("Pictures", "left out as asked"))
+    if not show_images:
+        absent.append(("Images", "left out as asked"))
     elif run.exhibit is None:
-        absent.append(("Pictures", "the run's folder has none (report_pictures.npz)"))
+        absent.append(("Images", "the run's folder has none (report_images.npz)"))
     if not run.histories:
         absent.append(("Learning curves", "the run's folder has no trained attacks"))
     return absent

@@ -1,4 +1,4 @@
-"""Fidelity against perception: pictures that are close are not those that look real, and neither is what identifies."""
+"""Fidelity against perception: images that are close are not those that look real, and neither is what identifies."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ def _figure(shown: Sequence[Entry], up: Metric) -> Figure:
         image=_draw(shown, across, up),
         alternative=f"Scatter of {across.heading} and {up.heading}, a point a row: "
         f"{'; '.join(f'{name} at {x} and {y}' for name, x, y in rows)}.",
-        caption=f"{key}. An attack that averages all likely pictures lies to the right, one that invents detail lies "
+        caption=f"{key}. An attack that averages all likely images lies to the right, one that invents detail lies "
         f"towards what looks alike; neither alone shows what leaks.{instead}",
         numbers=Table(("", across.heading, up.heading), rows),
         wide=True,

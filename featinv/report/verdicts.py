@@ -1,7 +1,7 @@
 """The verdict at the top: the level, the sentence to quote, and what stands beside it."""
 
 from featinv.evaluation import AttackScore, Interval
-from featinv.evaluation.attack_score import WRONG_VECTOR
+from featinv.evaluation.attack_score import MISMATCHED_FEATURES
 from featinv.evaluation.leak_level import LEVELS, NOT_SHOWN, LeakLevel
 from featinv.evaluation.positive_controls import check_power, read_checks
 from featinv.report.document import Confirmation, Step, Verdict
@@ -42,12 +42,12 @@ def beside_the_control(run: Run) -> str:
         return ""
     told = (
         f"From what {leader.name!r} makes of a vector, a judge finds the original among the first ten of "
-        f"{run.board.protocol.get('gallery', found.n):,} candidates for {_percent(found)} of pictures"
+        f"{run.board.protocol.get('gallery', found.n):,} candidates for {_percent(found)} of images"
     )
     against = control.metrics.get("reid_top10") if control else None
     if control is None or against is None:
         return f"{told}."
-    what = "other pictures' vectors" if control.role == WRONG_VECTOR else "no trained attack"
+    what = "other images' vectors" if control.role == MISMATCHED_FEATURES else "no trained attack"
     beside = f"The best control, {control.name!r} ({what}), does so for {_percent(against)}."
     return f"{told}. {beside} {_added(leader)}".strip()
 

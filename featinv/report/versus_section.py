@@ -1,4 +1,4 @@
-"""The leading attack held against every control and every other attack, picture by picture."""
+"""The leading attack held against every control and every other attack, image by image."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ from featinv.report.leading import leading_attack
 
 TITLE = "Attack against attack"
 _LEAD = (
-    "Each line holds the leading attack against another row, on the same private pictures. "
+    "Each line holds the leading attack against another row, on the same private images. "
     "Better or worse: the two differ by more than chance in that kind of evidence; p is how likely chance alone would "
     "be to make such a difference, corrected for all pairs of attacks (Holm). Undecided: they may be equally good.",
     "Stronger needs two kinds of evidence that agree and none against. Pixels alone may be a better guess at the "
-    "average picture, and what a judge finds alone may be texture: neither shows that an attack gets more out of a "
+    "average image, and what a judge finds alone may be texture: neither shows that an attack gets more out of a "
     "vector.",
 )
 _HEADINGS = {"pixel": "pixels", "perceptual": "to the eye", "identification": "finds the original"}
@@ -25,7 +25,7 @@ _AFTER_FAMILIES = 2
 
 
 def versus_section(runs: Sequence[Run], listed: Sequence[Entry]) -> Section | None:
-    """Return a table a run, of its leading attack; None where there is no attack, or no numbers of every picture."""
+    """Return a table a run, of its leading attack; None where there is no attack, or no numbers of every image."""
     tables = [table for run in runs if (table := _table(run, listed, several=len(runs) > 1)) is not None]
     return Section(TITLE, _LEAD, tuple(tables)) if tables else None
 
@@ -38,7 +38,7 @@ def _table(run: Run, listed: Sequence[Entry], *, several: bool) -> Table | None:
     try:
         found = {entry: run.board.versus(leader.name, entry.row.name) for entry in others}
     except BadInput:
-        return None  # the numbers of every picture are those of an older version, or of some rows only
+        return None  # the numbers of every image are those of an older version, or of some rows only
     families = [name for name in FAMILIES if any(one.families[name].side != "not measured" for one in found.values())]
     rows = tuple((f"against {entry.label}", *_cells(one, families)) for entry, one in found.items())
     first_attack = next((place for place, entry in enumerate(found) if entry.is_attack), len(rows))

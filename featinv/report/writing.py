@@ -16,25 +16,25 @@ Source = Path | str | Scoreboard | Run
 
 
 def write(
-    runs: Source | Sequence[Source], path: Path | str | None = None, *, kind: Kind = "html", pictures: bool = True
+    runs: Source | Sequence[Source], path: Path | str | None = None, *, kind: Kind = "html", show_images: bool = True
 ) -> Path:
     """Write the report of one run or of several, and return its path.
 
-    A run is the folder of a finished comparison, its scoreboard.json, or a scoreboard at hand (which knows no pictures
+    A run is the folder of a finished comparison, its scoreboard.json, or a scoreboard at hand (which knows no images
     and no learning curves). `kind` is "html", one file that opens anywhere, or "markdown", the same for a model card:
-    numbers, no picture. `path` names the file, and by .html or .md its kind; or a folder, which gets a report.html or
-    report.md; none: the folder of the only run, or the current one. The page shows private pictures where the run's
-    folder has them, and says so at its top; `pictures=False` leaves them out.
+    numbers, no image. `path` names the file, and by .html or .md its kind; or a folder, which gets a report.html or
+    report.md; none: the folder of the only run, or the current one. The page shows private images where the run's
+    folder has them, and says so at its top; `show_images=False` leaves them out.
 
     Raises BadInput for a scoreboard that is missing, damaged or of another schema, for runs whose victims, private
-    pictures, galleries or first judges differ, for another suffix, and for a path that cannot be written.
+    images, galleries or first judges differ, for another suffix, and for a path that cannot be written.
     """
     from featinv.report.rendering import as_html, as_markdown
     from featinv.report.sections import document
 
     sources = [runs] if isinstance(runs, Path | str | Scoreboard | Run) else list(runs)
     target = _target(sources, path, kind)
-    report = document(comparable([read_run(source) for source in sources]), pictures=pictures)
+    report = document(comparable([read_run(source) for source in sources]), show_images=show_images)
     text = as_markdown(report) if target.suffix == ".md" else as_html(report)
     try:
         with files.atomic_file(target) as temporary:

@@ -1,8 +1,8 @@
 """The contracts of the plug-ins, as public checks: run on your own class what we run on ours.
 
-Every check takes an object, tries the laws of its arrow on small synthetic pictures, and raises AssertionError with a
-sentence that says which law is broken and what was seen. It needs no data, no network and no accelerator, and leaves
-the object and torch's random state as they were (`check_attack` fits the attack). docs/plug_ins.md lists the laws.
+Every check takes an object, tries the contracts of its arrow on small synthetic images, and raises AssertionError with
+a sentence that says which law is broken and what was seen. It needs no data, no network and no accelerator, and leaves
+the object and torch's random state as they were (`check_attack` fits the attack). docs/plug_ins.md lists the contracts.
 """
 
 import lazy_loader

@@ -1,11 +1,11 @@
-from .attack_laws import check_attack as check_attack
-from .decoder_laws import check_decoder as check_decoder
-from .defence_laws import check_defence as check_defence
-from .discriminator_laws import check_discriminator as check_discriminator
-from .encoder_laws import check_encoder as check_encoder
-from .judge_laws import check_judge as check_judge
-from .loss_laws import check_loss as check_loss
-from .metric_laws import check_metric as check_metric
+from .attack_contracts import check_attack as check_attack
+from .decoder_contracts import check_decoder as check_decoder
+from .defence_contracts import check_defence as check_defence
+from .discriminator_contracts import check_discriminator as check_discriminator
+from .encoder_contracts import check_encoder as check_encoder
+from .judge_contracts import check_judge as check_judge
+from .loss_contracts import check_loss as check_loss
+from .metric_contracts import check_metric as check_metric
 from .synthetic import synthetic_images as synthetic_images
 from .synthetic import synthetic_pairs as synthetic_pairs
 

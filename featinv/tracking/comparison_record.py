@@ -30,13 +30,13 @@ def comparison_record(
         )
         for metric in shown
     }
-    pictures = {"scoreboard/bars": bars(board.attacks, drawn)}
+    images = {"scoreboard/bars": bars(board.attacks, drawn)}
     if all(metric in shown for metric in TRADE_OFF):
         columns = ("attack", *TRADE_OFF)
         plots["plots/trade_off"] = Plot(
             "scatter", _pairs(board.attacks, columns), *TRADE_OFF, "likeness against re-identification"
         )
-        pictures["scoreboard/trade_off"] = trade_off(board.attacks, *(catalogue[name] for name in TRADE_OFF))
+        images["scoreboard/trade_off"] = trade_off(board.attacks, *(catalogue[name] for name in TRADE_OFF))
     return RunRecord(
         name=COMPARISON,
         job_type=COMPARISON,
@@ -44,7 +44,7 @@ def comparison_record(
         tags=(*tags, COMPARISON, str(board.victim.get("name", "unnamed victim"))),
         summary=_verdict(board),
         tables={"scoreboard/rows": table, "scoreboard/views": views_table(board.attacks)},
-        pictures=pictures,
+        images=images,
         plots=plots,
         references=references,
     )

@@ -25,7 +25,7 @@ def log(
 ) -> dict[str, str]:
     """Log a scoreboard to wandb: one run an attack and one for the comparison; returns the runs' ids by name.
 
-    `attacks` adds how each was made and its learning curves. The private pictures of `release` are shown only with
+    `attacks` adds how each was made and its learning curves. The private images of `release` are shown only with
     `log_private_images`. Online without a login it writes to `folder`/wandb and says so; a wandb that fails never stops
     the program. Raises BadInput for wrong arguments. `Study` has all the settings.
     """

@@ -1,4 +1,4 @@
-"""The same records for Accelerate's other trackers: the numbers, and pictures where they take them."""
+"""The same records for Accelerate's other trackers: the numbers, and images where they take them."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,7 +41,7 @@ def tell(name: str, record: RunRecord, *, study: str, folder: Path, keep_places:
         tracker.log(numbers, step=int(row[CURVE_STEP]))
     tracker.log({key: value for key, value in record.summary.items() if isinstance(value, int | float)})
     if hasattr(tracker, "log_images"):
-        for key, pixels in record.pictures.items():
+        for key, pixels in record.images.items():
             tracker.log_images({key: pixels[None]}, step=0)
     tracker.finish()
 

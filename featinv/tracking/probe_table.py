@@ -1,4 +1,4 @@
-"""The same few private pictures in every attack's run, so that wandb joins the attacks row by row."""
+"""The same few private images in every attack's run, so that wandb joins the attacks row by row."""
 
 from collections.abc import Mapping
 
@@ -30,9 +30,9 @@ def probe_table(
     attack: Attack | None = None,
     release: Release | None = None,
 ) -> RunTable:
-    """Return the numbers of the chosen pictures for one row of the board; with `attack` and `release` the pictures too.
+    """Return the numbers of the chosen images for one row of the board; with `attack` and `release` the images too.
 
-    `image_id` is the private set's fingerprint and the row number: no file name, and equal only for equal pictures.
+    `image_id` is the private set's fingerprint and the row number: no file name, and equal only for equal images.
     """
     mark = str(board.protocol["private"]["fingerprint"])[:8]
     columns: dict[str, list] = {"image_id": [f"{mark}-{row}" for row in chosen]}
@@ -48,9 +48,9 @@ def probe_table(
 
 
 def probe_tables(
-    board: Scoreboard, attacks: Mapping[str, Attack], release: Release | None, count: int, *, with_pictures: bool
+    board: Scoreboard, attacks: Mapping[str, Attack], release: Release | None, count: int, *, with_images: bool
 ) -> dict[str, RunTable]:
-    """Return one table an attack, all of the same pictures in the same order; none without numbers per picture."""
+    """Return one table an attack, all of the same images in the same order; none without numbers per image."""
     chosen = draw_probe(board, count)
     if not len(chosen) or not board.per_image:
         return {}
@@ -60,8 +60,8 @@ def probe_tables(
             board,
             name,
             chosen,
-            attack=attacks.get(name) if with_pictures else None,
-            release=release if with_pictures else None,
+            attack=attacks.get(name) if with_images else None,
+            release=release if with_images else None,
         )
         for name in known
     }

@@ -9,13 +9,13 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 Pixels = UInt8[ndarray, "H W 3"]
-CURVE_STEP = "pictures"
-"""What learning curves are drawn against: pictures seen, which compares batch sizes fairly."""
+CURVE_STEP = "images"
+"""What learning curves are drawn against: images seen, which compares batch sizes fairly."""
 
 
 @dataclass(frozen=True)
 class RunTable:
-    """Rows of numbers, words and 8-bit pictures under named columns."""
+    """Rows of numbers, words and 8-bit images under named columns."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -55,7 +55,7 @@ class RunRecord:
     curves: Sequence[Mapping[str, int | float]] = ()
     summary: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, RunTable] = field(default_factory=dict)
-    pictures: Mapping[str, Pixels] = field(default_factory=dict)
+    images: Mapping[str, Pixels] = field(default_factory=dict)
     plots: Mapping[str, Plot] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
 

@@ -65,8 +65,8 @@ class Study:
     ) -> dict[str, str]:
         """Log one run an attack and one for the comparison; returns their ids by name (none where nothing is logged).
 
-        `attacks` adds how each was made and learnt; with `release`, and when the settings ask for private pictures by
-        name, the pictures of the probe too. `features` is the folder of the attacker's feature store, and `folders`
+        `attacks` adds how each was made and learnt; with `release`, and when the settings ask for private images by
+        name, the images of the probe too. `features` is the folder of the attacker's feature store, and `folders`
         those of the saved attacks: they become artifacts.
         """
         runs = self.runs
@@ -74,9 +74,9 @@ class Study:
             return {}
         settings, size = self.settings, int(board.protocol["private"]["count"])
         if settings.probe > size:
-            say(f"tracking.probe: {settings.probe} pictures asked for, but the release has {size}; all are shown")
+            say(f"tracking.probe: {settings.probe} images asked for, but the release has {size}; all are shown")
         made = {} if attacks is None else dict(attacks)
-        probes = probe_tables(board, made, release, settings.probe, with_pictures=settings.log_private_images)
+        probes = probe_tables(board, made, release, settings.probe, with_images=settings.log_private_images)
         saved = {name: self._saved(name, Path(folder), board) for name, folder in (folders or {}).items()}
         store = None if features is None else self._store(board, Path(features))
         ids: dict[str, str] = {}

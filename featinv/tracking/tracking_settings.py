@@ -22,9 +22,9 @@ class TrackingSettings:
     tags: tuple[str, ...] = ()
     """tags of every run, beside those that we give"""
     probe: int = 16
-    """private pictures in the table that compares the attacks picture by picture, drawn by the scoreboard's seed"""
+    """private images in the table that compares the attacks image by image, drawn by the scoreboard's seed"""
     log_private_images: bool = False
-    """put the probe's private pictures and their reconstructions into the table (numbers only, when false)"""
+    """put the probe's private images and their reconstructions into the table (numbers only, when false)"""
     log_machine: bool = False
     """tell the host name, the program, git's state and absolute paths as well"""
     upload: bool = False
@@ -39,4 +39,4 @@ class TrackingSettings:
                 f"tracking.project: expected a name without '/', got {self.project!r}; the owner goes into entity"
             )
         if self.probe < 0:
-            raise BadInput(f"tracking.probe: expected a number of pictures, got {self.probe}; 0 makes no table")
+            raise BadInput(f"tracking.probe: expected a number of images, got {self.probe}; 0 makes no table")

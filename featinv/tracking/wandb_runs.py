@@ -49,7 +49,7 @@ def not_to_be_sent() -> str:
 
 @contextlib.contextmanager
 def kept_in(folder: Path) -> Iterator[None]:
-    """Keep what wandb stages (pictures of tables among it) under `folder` instead of the home folder."""
+    """Keep what wandb stages (images of tables among it) under `folder` instead of the home folder."""
     places = {"WANDB_DATA_DIR": folder / "data", "WANDB_CACHE_DIR": folder / "cache"}
     mine = {name: str(place.absolute()) for name, place in places.items() if name not in os.environ}
     os.environ.update(mine)
@@ -94,10 +94,10 @@ def write_row(run: wandb.Run, row: Mapping[str, int | float]) -> None:
 
 
 def write_results(run: wandb.Run, record: RunRecord, *, settings: TrackingSettings, mode: str) -> None:
-    """Add tables, pictures, plots, references and the summary of a run; its curves are written as they come."""
+    """Add tables, images, plots, references and the summary of a run; its curves are written as they come."""
     run.config.update(_told(record.config, settings), allow_val_change=True)
     shown: dict[str, Any] = {key: _table(table) for key, table in record.tables.items()}
-    shown |= {key: wandb.Image(pixels) for key, pixels in record.pictures.items()}
+    shown |= {key: wandb.Image(pixels) for key, pixels in record.images.items()}
     shown |= {key: _plot(plot) for key, plot in record.plots.items()}
     if shown:
         run.log(shown)
@@ -130,9 +130,9 @@ def _reserved(settings: TrackingSettings) -> wandb.Settings:
 
 
 def _table(table: RunTable) -> wandb.Table:
-    pictures = {"original", "reconstruction"} & set(table.columns)
+    images = {"original", "reconstruction"} & set(table.columns)
     rows = [
-        [wandb.Image(cell) if name in pictures else cell for name, cell in zip(table.columns, row, strict=True)]
+        [wandb.Image(cell) if name in images else cell for name, cell in zip(table.columns, row, strict=True)]
         for row in table.rows
     ]
     return wandb.Table(columns=list(table.columns), data=rows, allow_mixed_types=True)

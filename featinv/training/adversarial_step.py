@@ -73,45 +73,49 @@ class AdversarialStep:
         return [self] if self.ema is None else [self, self.ema]
 
     def __call__(self, batch: Batch, progress: Progress, /) -> dict[str, Tensor]:
-        speed = rate(self.settings, progress.fraction)
-        plays = progress.fraction >= self.adversary.start
-        learns = progress.fraction >= self.adversary.start - self.adversary.lead
+        lr_scale = rate(self.settings, progress.fraction)
+        adversary_active = progress.fraction >= self.adversary.adversarial_start
+        learns = progress.fraction >= self.adversary.adversarial_start - self.adversary.discriminator_warmup
         parts = micro_batches(batch, self.settings.accumulation)
 
-        if not plays or self.steps % self.adversary.decoder_every == 0:
-            shown, logged = self._decoder_half(parts, plays, speed)
+        if not adversary_active or self.steps % self.adversary.decoder_every == 0:
+            shown, logged = self._decoder_half(parts, adversary_active, lr_scale)
         else:
             with torch.no_grad():
                 shown, logged = [Shown(part, self._decoder.forward(part.features)) for part in parts], {}
         if learns:
-            logged |= self._discriminator(shown, self._discriminator_loss, self.adversary.lr * speed)
+            logged |= self._discriminator(shown, self._discriminator_loss, self.adversary.lr * lr_scale)
             logged |= self._diversity(shown)
             self.steps += 1
         return logged
 
-    def _decoder_half(self, parts: list[Batch], plays: bool, speed: float) -> tuple[list[Shown], Logged]:
+    def _decoder_half(self, parts: list[Batch], adversary_active: bool, lr_scale: float) -> tuple[list[Shown], Logged]:
         shown: list[Shown] = []
 
         def loss(part: Batch) -> tuple[Tensor, Logged]:
             made = self._decoder.forward(part.features)
             shown.append(Shown(part, made.detach()))
             regression, logged = weighed(self.objective, made, part)
-            return self._against_the_adversary(regression, logged, made, part) if plays else (regression, logged)
+            return (
+                self._against_the_adversary(regression, logged, made, part)
+                if adversary_active
+                else (regression, logged)
+            )
 
         with frozen(self.discriminator):
-            logged = self._decoder(parts, loss, self.settings.lr * speed)
+            logged = self._decoder(parts, loss, self.settings.lr * lr_scale)
         return shown, logged
 
     def _against_the_adversary(
         self, regression: Tensor, logged: Logged, made: Images, part: Batch
     ) -> tuple[Tensor, Logged]:
         """Add the adversarial term; the discriminator is called unwrapped, because DDP need not hear of this pass."""
-        game = self.adversary.loss
-        shown, originals = self._augment(made), self._augment(part.images) if game.relativistic else None
+        adversarial_loss = self.adversary.loss
+        shown, originals = self._augment(made), self._augment(part.images) if adversarial_loss.relativistic else None
         with self._accelerator.autocast():
             fake = self.discriminator(shown, part.features)
             real = None if originals is None else self.discriminator(originals, part.features)
-        term = game.generator(real, fake).sum() / part.total
+        term = adversarial_loss.generator(real, fake).sum() / part.total
         weight = self._weight(regression, term)
         loss = regression + weight * term
         logged |= {"train/loss": loss.detach(), "train/loss/adversarial": term.detach()}
@@ -129,10 +133,10 @@ class AdversarialStep:
     def _discriminator_loss(self, shown: Shown) -> tuple[Tensor, Logged]:
         part, made = shown
         judged = self._discriminator.forward(self._augment(part.images), self._augment(made), part.features, self.steps)
-        losses = {"discriminator": judged.game, **judged.penalties}
+        losses = {"discriminator": judged.adversarial_loss, **judged.penalties}
         shares = {f"train/loss/{name}": value.sum() / part.total for name, value in losses.items()}
         gap = (judged.real - judged.fake).detach().reshape(len(made), -1)
-        # How often an original looks more real than its own reconstruction: every game has that in common.
+        # How often an original looks more real than its own reconstruction: every adversarial_loss has that in common.
         accuracy = (1 + gap.sign()).mean(1).sum() / (2 * part.total)
         told = {"train/discriminator/accuracy": accuracy, "train/discriminator/margin": gap.mean(1).sum() / part.total}
         return torch.stack(list(shares.values())).sum(), {k: v.detach() for k, v in shares.items()} | told

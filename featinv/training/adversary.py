@@ -1,4 +1,4 @@
-"""The adversary of a decoder, as a value: who plays, for what, when, and how it learns."""
+"""The adversary of a decoder, as a value: who adversary_active, for what, when, and how it learns."""
 
 import math
 from collections.abc import Sequence
@@ -14,15 +14,16 @@ from featinv.training.words import as_built
 
 @final
 class Adversary:
-    """A discriminator and the rules of its game with a decoder, beside whose objective the adversarial term stands.
+    """A discriminator and its adversarial loss, which is added to the objective of a decoder.
 
     `weight` is that of the adversarial term; where `adaptive`, it multiplies the ratio of gradients of VQGAN
     (`featinv.losses.adaptive_weight`). `penalties` are added to the discriminator's loss, in full precision; `augment`
-    changes all that the discriminator sees. The decoder hears of the adversary from the share `start` of the budget on,
-    and the discriminator begins to learn the share `lead` before that. From `start` on the decoder takes its step in
-    every `decoder_every`-th step of the discriminator only (n_critic of arXiv:1701.07875). The discriminator learns by
-    Adam (`betas`, `eps`; AdamW with a `weight_decay`) at `lr` times the schedule of the decoder's training, its
-    gradient clipped to the norm `clip`: two learning rates are the two time scales of arXiv:1706.08500.
+    changes all that the discriminator sees. The adversarial term is added from the share `adversarial_start` of the
+    budget on, and the discriminator begins to learn the share `discriminator_warmup` before that. From
+    `adversarial_start` on the decoder takes its step in every `decoder_every`-th step of the discriminator only
+    (n_critic of arXiv:1701.07875). The discriminator learns by Adam (`betas`, `eps`; AdamW with a `weight_decay`) at
+    `lr` times the schedule of the decoder's training, its gradient clipped to the norm `clip`: two learning rates are
+    the two time scales of arXiv:1706.08500.
 
     Raises BadInput for numbers that cannot be used, naming them.
     """
@@ -36,8 +37,8 @@ class Adversary:
         adaptive: bool = False,
         penalties: Sequence[Penalty] = (),
         augment: nn.Module | None = None,
-        start: int | float = 0.1,
-        lead: int | float = 0.05,
+        adversarial_start: int | float = 0.1,
+        discriminator_warmup: int | float = 0.05,
         decoder_every: int = 1,
         lr: int | float = 2e-4,
         betas: tuple[int | float, int | float] = (0.5, 0.99),
@@ -51,8 +52,8 @@ class Adversary:
         self.adaptive = adaptive
         self.penalties = tuple(penalties)
         self.augment = augment
-        self.start = start
-        self.lead = lead
+        self.adversarial_start = adversarial_start
+        self.discriminator_warmup = discriminator_warmup
         self.decoder_every = decoder_every
         self.lr = lr
         self.betas = tuple(betas)
@@ -71,12 +72,12 @@ class Adversary:
         return frozenset(getattr(self.discriminator, "fingerprints", frozenset()))
 
     def check(self, image_size: int, feature_shape: Sequence[int]) -> None:
-        """Raise BadInput unless it can play against a decoder of such vectors and pictures; call before training."""
+        """Raise BadInput unless it can play against a decoder of such vectors and images; call before training."""
         discriminator = self.discriminator
         name = type(discriminator).__name__
         if discriminator.image_size != image_size:
             raise BadInput(
-                f"adversary: expected a discriminator of pictures of {image_size} pixels, as the decoder makes, got "
+                f"adversary: expected a discriminator of images of {image_size} pixels, as the decoder makes, got "
                 f"{name} for {discriminator.image_size}; build it with image_size={image_size}"
             )
         wanted = getattr(discriminator, "feature_shape", None)
@@ -106,7 +107,7 @@ class Adversary:
         for name in ("lr", "eps", "clip"):
             value = getattr(self, name)
             _demand(name, value, value is None or (math.isfinite(value) and value > 0), "a finite number above 0")
-        for name in ("start", "lead"):
+        for name in ("adversarial_start", "discriminator_warmup"):
             value = getattr(self, name)
             _demand(name, value, 0 <= value < 1, "a share of the budget, in [0, 1)")
         whole = isinstance(self.decoder_every, int) and self.decoder_every >= 1

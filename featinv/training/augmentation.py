@@ -1,4 +1,4 @@
-"""Augmentation of classifier training, every picture of a batch on its own, by plain tensor operations."""
+"""Augmentation of classifier training, every image of a batch on its own, by plain tensor operations."""
 
 import torch
 from torch import Tensor
@@ -10,9 +10,9 @@ from .classifier_settings import ClassifierTraining
 
 
 def augment(images: Images, settings: ClassifierTraining, generator: torch.Generator) -> Images:
-    """Return shifted, mirrored, recoloured, blurred and partly covered pictures (B, 3, H, W) in [0, 1].
+    """Return shifted, mirrored, recoloured, blurred and partly covered images (B, 3, H, W) in [0, 1].
 
-    All randomness comes from `generator` (on the CPU), whatever device the pictures are on.
+    All randomness comes from `generator` (on the CPU), whatever device the images are on.
     """
     count, side = len(images), images.shape[-1]
 

@@ -1,4 +1,4 @@
-"""Which pictures a step sees: a function of seed and step number, so that resuming is knowing the number."""
+"""Which images a step sees: a function of seed and step number, so that resuming is knowing the number."""
 
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ MOST_BY_SHARE = 2000
 
 
 class Batch(NamedTuple):
-    """This process's share of a batch; `total` pictures are in the shares of all processes together."""
+    """This process's share of a batch; `total` images are in the shares of all processes together."""
 
     features: Features
     images: Images
@@ -30,7 +30,7 @@ class Batches:
 
     Every epoch is a new permutation of all pairs; what does not fill its last batch is left out of that epoch. With
     fewer pairs than `batch_size` a batch is all of them. Nothing is remembered between steps, and any number of
-    processes sees the same global batches. Raises BadInput when a process would be left without a picture.
+    processes sees the same global batches. Raises BadInput when a process would be left without an image.
     """
 
     def __init__(self, pairs: Any, *, batch_size: int, seed: int, flips: bool = False) -> None:
@@ -41,12 +41,12 @@ class Batches:
         self._rank, self._world = processes.rank(), processes.world_size()
         if self.size < self._world:
             raise BadInput(
-                f"training.batch_size: expected at least one picture for each of {self._world} processes, got "
+                f"training.batch_size: expected at least one image for each of {self._world} processes, got "
                 f"{self.size}; start fewer processes"
             )
         if flips and getattr(pairs, "views", 1) < 2:
             raise BadInput(
-                "training.flips: expected pairs that hold mirrored pictures too, got pairs without; "
+                "training.flips: expected pairs that hold mirrored images too, got pairs without; "
                 "extract them with flips, or set flips to false"
             )
         self._epoch, self._order = -1, np.empty(0, np.int64)

@@ -21,7 +21,7 @@ from featinv.training.settings import Training
 from featinv.training.step import Step
 
 VALIDATIONS = 20
-"""over the budget, unless the settings say every how many pictures"""
+"""over the budget, unless the settings say every how many images"""
 WARM_STEPS = 12
 """steps before the speed is believed"""
 
@@ -43,7 +43,7 @@ class Validation:
 
     def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
         every = self.settings.validate_every
-        if not (progress.done or progress.every(pictures=every, parts=None if every else VALIDATIONS)):
+        if not (progress.done or progress.every(images=every, parts=None if every else VALIDATIONS)):
             return
         self.history.look(progress)
         score = validate(self.step.network, self.held_out, self.device)
@@ -89,7 +89,7 @@ class ListenerCallback:
 
 
 class Bar:
-    """The progress bar: pictures, loss, PSNR of the last validation, time left; says once how long it will take."""
+    """The progress bar: images, loss, PSNR of the last validation, time left; says once how long it will take."""
 
     def __init__(self, bar: tqdm, history: History, progress: Progress) -> None:
         self.bar, self.history = bar, history
@@ -101,13 +101,13 @@ class Bar:
     def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
         taken = progress.step - self._first
         if self._warm is None and taken >= 2:  # the first steps allocate, plan and compile
-            self._warm = (progress.seconds, progress.fraction, progress.pictures)
+            self._warm = (progress.seconds, progress.fraction, progress.images)
         left = self._seconds_left(progress)
         if not self._told and taken >= WARM_STEPS and self._warm is not None and left is not None:
             self._told = True
-            speed = (progress.pictures - self._warm[2]) / max(progress.seconds - self._warm[0], 1e-9)
+            speed = (progress.images - self._warm[2]) / max(progress.seconds - self._warm[0], 1e-9)
             if not self.bar.disable:
-                say(f"{self.bar.desc}: about {in_words(left)} to go ({speed:,.0f} pictures/s)")
+                say(f"{self.bar.desc}: about {in_words(left)} to go ({speed:,.0f} images/s)")
         shown = {"loss": f"{self.history.means['train/loss']:.4f}"} if "train/loss" in self.history.means else {}
         if self.history.rows and "val/psnr" in self.history.rows[-1]:
             self._psnr = f"{self.history.rows[-1]['val/psnr']:.2f}"
@@ -116,7 +116,7 @@ class Bar:
         if left is not None:
             shown["left"] = in_words(left)
         self.bar.set_postfix(shown, refresh=False)
-        self.bar.update(progress.pictures - self.bar.n)
+        self.bar.update(progress.images - self.bar.n)
 
     def _seconds_left(self, progress: Progress) -> float | None:
         if self._warm is None or progress.fraction <= self._warm[1]:

@@ -31,21 +31,21 @@ class Checkpoints:
         self,
         folder: Path | str,
         *,
-        every_pictures: int | None = None,
+        every_images: int | None = None,
         every_seconds: int | float | None = 300,
         keep: int = 2,
     ) -> None:
         self.folder = Path(folder)
-        self.every_pictures = every_pictures
+        self.every_images = every_images
         self.every_seconds = every_seconds
         self.keep = keep
-        for name, value in (("every_pictures", every_pictures), ("every_seconds", every_seconds), ("keep", keep)):
+        for name, value in (("every_images", every_images), ("every_seconds", every_seconds), ("keep", keep)):
             if value is not None and value <= 0:
                 raise BadInput(f"checkpoints.{name}: expected a number above 0, got {value}")
 
     def due(self, progress: Progress) -> bool:
         """Say whether the last step crossed a time at which a state is to be saved."""
-        return progress.every(pictures=self.every_pictures, seconds=self.every_seconds)
+        return progress.every(images=self.every_images, seconds=self.every_seconds)
 
     def latest(self) -> Path | None:
         """Return the newest complete state, or None."""

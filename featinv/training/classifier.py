@@ -27,17 +27,17 @@ def train_classifier(
     *,
     targets: Mapping[str, npt.ArrayLike] | None = None,
 ) -> list[dict[str, float]]:
-    """Train one of `featinv.encoders.networks` in place; returns a row an epoch (pictures, seconds, loss, accuracies).
+    """Train one of `featinv.encoders.networks` in place; returns a row an epoch (images, seconds, loss, accuracies).
 
     `targets` gives each of the network's heads its classes, (N,) whole numbers; None is {"label": images.labels}. The
     loss is the first head's cross-entropy, mixed with the mean one of all others. "accuracy" is that of the first
-    head, on held-out pictures; each head also has its own "accuracy/HEAD". Under several processes the main one trains
+    head, on held-out images; each head also has its own "accuracy/HEAD". Under several processes the main one trains
     and the others receive its weights. Raises BadInput for labels that do not fit the heads, Diverged when the loss is
     not finite.
     """
     if targets is None:
         if images.labels is None:
-            raise BadInput("images: expected pictures with labels, got none; put them into one folder a class")
+            raise BadInput("images: expected images with labels, got none; put them into one folder a class")
         targets = {"label": images.labels}
     run = _Run(network, images, targets, settings)
     history: list[dict[str, float]] = []
@@ -62,7 +62,7 @@ class _Run:
         self.labels = head_labels(network, images, targets)
         self.held, self.rows = held_out_rows(len(images), settings)
         if len(self.rows) < 2:
-            raise BadInput(f"images: expected at least 2 pictures to train on, got {len(self.rows)}; give more")
+            raise BadInput(f"images: expected at least 2 images to train on, got {len(self.rows)}; give more")
         self.side = settings.side(images.size)
         self.device = device()
         self.bf16 = resolve_bf16(settings.mixed_precision, self.device)
@@ -90,9 +90,9 @@ class _Run:
         return [{"params": kernels}, {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
 
     def _loss(self, rows: np.ndarray) -> torch.Tensor:
-        pictures = resized(self.images.batch(rows).to(self.device), self.side)
-        pictures = augment(pictures, self.settings, self.generator)
-        logits = head_logits(self.network, pictures, bf16=self.bf16)
+        images = resized(self.images.batch(rows).to(self.device), self.side)
+        images = augment(images, self.settings, self.generator)
+        logits = head_logits(self.network, images, bf16=self.bf16)
         labels = self.labels[rows].to(self.device)
         smoothing = self.settings.label_smoothing
         losses = [F.cross_entropy(part, labels[:, head], label_smoothing=smoothing) for head, part in enumerate(logits)]

@@ -21,7 +21,7 @@ PIXEL_STD = (0.25, 0.25, 0.25)
 
 @torch.no_grad()
 def label_accuracy(judge: Judge, images: ImageSet, *, batch_size: int = 256) -> float:
-    """Return the share of the pictures whose label the judge gives; raises BadInput where labels or classes differ."""
+    """Return the share of the images whose label the judge gives; raises BadInput where labels or classes differ."""
     if images.labels is None or images.classes != judge.classes:
         raise BadInput(f"images: expected labels of the judge's classes {judge.classes}, got {images.classes}")
     right = 0
@@ -41,7 +41,7 @@ def head_accuracies(
     input_size: int,
     bf16: bool = False,
 ) -> dict[str, float]:
-    """Return the accuracy of every head of one of our networks on the pictures at `rows` (None: all), in eval mode."""
+    """Return the accuracy of every head of one of our networks on the images at `rows` (None: all), in eval mode."""
     labels = head_labels(network, images, targets)
     chosen = np.arange(len(images)) if rows is None else np.sort(np.asarray(rows))
     device = next(network.parameters()).device
@@ -56,23 +56,23 @@ def head_accuracies(
     return dict(zip(targets, (right / len(chosen)).tolist(), strict=True))
 
 
-def head_logits(network: nn.Module, pictures: Images, *, bf16: bool) -> tuple[Tensor, ...]:
-    """Return the logits of each head, (B, classes), float32, for pictures in [0, 1] of the network's size."""
-    x = ((pictures - PIXEL_MEAN[0]) / PIXEL_STD[0]).contiguous(memory_format=torch.channels_last)
+def head_logits(network: nn.Module, images: Images, *, bf16: bool) -> tuple[Tensor, ...]:
+    """Return the logits of each head, (B, classes), float32, for images in [0, 1] of the network's size."""
+    x = ((images - PIXEL_MEAN[0]) / PIXEL_STD[0]).contiguous(memory_format=torch.channels_last)
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bf16):
         out = network(x)
     return out.float().split(list(network.heads.values()), dim=1)  # type: ignore[operator]
 
 
-def resized(pictures: Images, size: int) -> Float[Tensor, "B 3 S S"]:
-    """Return the pictures stretched to size x size as judges do it, and as they are if they have that size."""
-    if pictures.shape[-2:] == (size, size):
-        return pictures
-    return F.interpolate(pictures, size=(size, size), mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+def resized(images: Images, size: int) -> Float[Tensor, "B 3 S S"]:
+    """Return the images stretched to size x size as judges do it, and as they are if they have that size."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
 
 
 def head_labels(network: nn.Module, images: ImageSet, targets: Mapping[str, npt.ArrayLike]) -> Tensor:
-    """Return the targets as one (N, heads) tensor; raises BadInput where they do not fit pictures or heads."""
+    """Return the targets as one (N, heads) tensor; raises BadInput where they do not fit images or heads."""
     heads: dict[str, int] = dict(network.heads)  # type: ignore[arg-type]
     if list(targets) != list(heads):
         raise BadInput(f"targets: expected the network's heads {list(heads)} in order, got {list(targets)}")

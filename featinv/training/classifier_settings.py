@@ -16,11 +16,11 @@ class ClassifierTraining:
     """
 
     epochs: int | float = 12
-    """budget: passes over the pictures"""
+    """budget: passes over the images"""
     minutes: int | float | None = None
     """bound on the wall time, if it comes before the budget of epochs; null: none"""
     batch_size: int = 128
-    """pictures per step"""
+    """images per step"""
     lr: int | float = 3e-3
     """learning rate after warm-up, then half a cosine down to 0"""
     warmup: int | float = 0.1
@@ -34,21 +34,21 @@ class ClassifierTraining:
     shift: int | float = 0.125
     """random crop: largest shift, as a share of the side (0.125: 4 of 32 pixels)"""
     flips: bool = True
-    """mirror every second picture; not for pictures whose labels say left and right"""
+    """mirror every second image; not for images whose labels say left and right"""
     colour: int | float = 0.3
     """largest relative change of brightness, contrast, saturation and, half of it, of each channel"""
     blur: int | float = 0.25
-    """share of the pictures that are blurred, so that a judge also reads soft reconstructions"""
+    """share of the images that are blurred, so that a judge also reads soft reconstructions"""
     cutout: int | float = 0.375
-    """side of the grey square painted over half of the pictures (arXiv:1708.04552), as a share of theirs; 0: none"""
+    """side of the grey square painted over half of the images (arXiv:1708.04552), as a share of theirs; 0: none"""
     input_size: int | None = None
-    """side in pixels that the network sees; null: that of the pictures, at most 64"""
+    """side in pixels that the network sees; null: that of the images, at most 64"""
     holdout: int | float = 0.05
-    """share of the pictures held out of training, on which accuracy is reported; 0: none"""
+    """share of the images held out of training, on which accuracy is reported; 0: none"""
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"
     """auto: bf16 where the device has it in hardware, else float32; bf16 is slower than float32 where it is emulated"""
     seed: int = 0
-    """of the weights, the order of the pictures, their augmentation and the held-out ones"""
+    """of the weights, the order of the images, their augmentation and the held-out ones"""
 
     def __post_init__(self) -> None:
         make_plain(self)
@@ -68,16 +68,16 @@ class ClassifierTraining:
             _demand(name, getattr(self, name), 0 <= getattr(self, name) < 1, "a number in [0, 1)")
         _demand("blur", self.blur, 0 <= self.blur <= 1, "a number in [0, 1]")
 
-    def side(self, pictures: int) -> int:
-        """Return the side in pixels that the network sees for pictures of this side."""
-        return self.input_size or min(pictures, 64)
+    def side(self, images: int) -> int:
+        """Return the side in pixels that the network sees for images of this side."""
+        return self.input_size or min(images, 64)
 
     def fraction(self, spent: float, seconds: float) -> float:
-        """Return which share of the budget is used up, by pictures or by time, whichever is more."""
+        """Return which share of the budget is used up, by images or by time, whichever is more."""
         return spent if self.minutes is None else max(spent, seconds / (60 * self.minutes))
 
     def without_flips(self) -> "ClassifierTraining":
-        """Return the same settings without mirrored pictures."""
+        """Return the same settings without mirrored images."""
         return replace(self, flips=False)
 
 

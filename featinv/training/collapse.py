@@ -16,7 +16,7 @@ STEPS_BETWEEN_LOOKS = 20
 WON = 0.99
 """accuracy from which the discriminator has won"""
 COLLAPSED = 0.05
-"""share of the originals' spread below which the reconstructions are one picture; a decoder that explains a hundredth
+"""share of the originals' spread below which the reconstructions are one image; a decoder that explains a hundredth
 of the variance of the pixels has twice that"""
 
 _ACCURACY, _DIVERSITY = "train/discriminator/accuracy", "train/diversity"
@@ -47,7 +47,7 @@ class CollapseWatch:
     def __call__(self, progress: Progress, values: dict[str, Tensor]) -> None:
         if progress.last_fraction >= self.start and _ACCURACY in values:
             accuracy = values[_ACCURACY].detach()
-            # A batch of one picture has no diversity, and nothing to complain of.
+            # A batch of one image has no diversity, and nothing to complain of.
             diversity = values.get(_DIVERSITY, torch.ones_like(accuracy) / processes.world_size()).detach()
             both = torch.stack([accuracy, diversity])
             self._sums = both if self._sums is None else self._sums + both
@@ -96,7 +96,7 @@ class CollapseWatch:
 _KEPT = "The newest training state from before, if any was written, is kept."
 _WORDS = {
     "won": "The discriminator has won: it tells originals from their reconstructions almost always",
-    "collapsed": "The reconstructions have collapsed: different vectors give almost the same picture",
+    "collapsed": "The reconstructions have collapsed: different vectors give almost the same image",
 }
 _TRY = {
     "won": "The decoder learns little from it now: try a smaller adversary.lr, an augmentation, a penalty (R1, LeCam), "

@@ -16,12 +16,12 @@ class Judged(NamedTuple):
 
     real: Logits
     fake: Logits
-    game: PerImage
+    adversarial_loss: PerImage
     penalties: dict[str, PerImage]
 
 
 class DiscriminatorHalf(nn.Module):
-    """originals, reconstructions, features, step -> Judged: the game and the penalties due, one number a picture.
+    """originals, reconstructions, features, step -> Judged: adversarial loss and penalties due, each (B,).
 
     One module around all passes of the discriminator, because DDP wants one call of forward for one backward (between
     two it would write over the buffers of a batch norm that backward needs), and because its state is then that of the

@@ -35,7 +35,7 @@ def run_epochs(
 ) -> list[Row]:
     """Take optimiser steps on `loss(rows of a batch)` until the budget is used up; returns a row an epoch.
 
-    A row has pictures, seconds and the mean loss, and what `measure` says after the epoch. `what` names the progress
+    A row has images, seconds and the mean loss, and what `measure` says after the epoch. `what` names the progress
     bar and the error. Raises Diverged when the loss is not finite.
     """
     batch_size = min(settings.batch_size, len(rows))
@@ -54,7 +54,7 @@ def run_epochs(
                 fraction = settings.fraction(seen / budget, time.monotonic() - start)
                 if fraction >= 1:
                     break
-            row = {"pictures": float(seen), "seconds": time.monotonic() - start, "loss": float(np.mean(losses))}
+            row = {"images": float(seen), "seconds": time.monotonic() - start, "loss": float(np.mean(losses))}
             measured = measure()
             history.append(row | measured)
             bar.set_postfix(
@@ -75,7 +75,7 @@ def _step(what: str, loss: torch.Tensor, optimiser: Optimizer, settings: Classif
 
 def _batches(rows: np.ndarray, batch_size: int, generator: torch.Generator) -> list[np.ndarray]:
     order = rows[torch.randperm(len(rows), generator=generator).numpy()]
-    # The last, smaller batch is dropped: batch normalisation on a handful of pictures does harm.
+    # The last, smaller batch is dropped: batch normalisation on a handful of images does harm.
     return [order[at : at + batch_size] for at in range(0, len(order) - batch_size + 1, batch_size)]
 
 

@@ -29,8 +29,8 @@ from featinv.training.settings import Training
 from featinv.training.snapshots import SnapshotCallback
 from featinv.training.step import RegressionStep, Step
 
-PICTURES_TO_KNOW = 16
-"""pictures by which a resumed training knows its pairs again"""
+IMAGES_TO_KNOW = 16
+"""images by which a resumed training knows its pairs again"""
 
 
 class Fitted(NamedTuple):
@@ -40,7 +40,7 @@ class Fitted(NamedTuple):
     history: list[dict[str, float]]
     seconds: float
     steps: int
-    pictures: int
+    images: int
     notices: list[str]
     precision: str
 
@@ -61,10 +61,10 @@ def fit_decoder(
 ) -> Fitted:
     """Train a decoder on public pairs to make the objective small, from the weights that it has; changes it in place.
 
-    With an adversary the decoder plays against its discriminator too, which is trained in place as well. Returns the
+    With an adversary its discriminator is trained in place as well. Returns the
     weights to keep, which are the average or the best, not those that `decoder` is left with; an adversarial training
     keeps its last. `identity` says in JSON what is trained: checkpoints of another identity, settings or pairs are
-    refused. `listener` hears each row of the history as it is closed; `snapshots` are numbers of pictures and what then
+    refused. `listener` gets each row of the history as it is closed; `snapshots` are numbers of images and what then
     gets a copy of the weights. Raises BadInput before the first step, and
     Diverged when a loss is not finite.
     """
@@ -74,7 +74,7 @@ def fit_decoder(
     if adversary is not None:
         adversary.check(int(pairs.image_size), tuple(pairs.feature_shape))
         named["adversary"] = repr(adversary)
-        watch = CollapseWatch(adversary.start, say if progress else silent)
+        watch = CollapseWatch(adversary.adversarial_start, say if progress else silent)
 
     def make_step(accelerator: Accelerator) -> Step:
         if adversary is None:
@@ -134,9 +134,7 @@ def fit_steps(
             callbacks.append(ListenerCallback(history, listener))
         with contextlib.ExitStack() as stack:
             if progress:
-                bar = stack.enter_context(
-                    processes.progress_bar(settings.pictures, "training", initial=so_far.pictures)
-                )
+                bar = stack.enter_context(processes.progress_bar(settings.images, "training", initial=so_far.images))
                 callbacks.append(Bar(bar, history, so_far))
             run(step, batches, so_far, settings, callbacks, accelerator.device)
 
@@ -145,13 +143,13 @@ def fit_steps(
         check_finite(weights, so_far)
         notices = [] if watch is None else watch.notices
         chosen = str(accelerator.mixed_precision)
-        return Fitted(weights, history.rows, so_far.seconds, so_far.step, so_far.pictures, notices, chosen)
+        return Fitted(weights, history.rows, so_far.seconds, so_far.step, so_far.images, notices, chosen)
 
 
 def _circumstances(pairs: Any, settings: Training) -> dict[str, Any]:
     """What, beside the network and its objective, decides the weights that come out."""
-    look = np.unique(np.linspace(0, len(pairs) - 1, PICTURES_TO_KNOW).astype(np.int64))
+    look = np.unique(np.linspace(0, len(pairs) - 1, IMAGES_TO_KNOW).astype(np.int64))
     pixels = (pairs.batch(look)[1].cpu() * 255).round().to(torch.uint8).numpy().tobytes()
     known = {"count": len(pairs), "feature_shape": list(pairs.feature_shape), "views": getattr(pairs, "views", 1)}
-    known |= {"victim": pairs.card.get("fingerprint"), "pictures": hashlib.sha256(pixels).hexdigest()}
+    known |= {"victim": pairs.metadata.get("fingerprint"), "images": hashlib.sha256(pixels).hexdigest()}
     return {"training": describe(settings)["args"], "pairs": known, "processes": processes.world_size()}

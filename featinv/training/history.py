@@ -21,7 +21,7 @@ STEPS_BETWEEN_LOOKS = 20
 class History:
     """Watches the values that steps return; keeps their means as rows, and stops a training that is not finite.
 
-    A row is {"step", "pictures", "seconds", "lr", "train/loss", "train/loss/<term>", ...}, with "val/psnr" where a
+    A row is {"step", "images", "seconds", "lr", "train/loss", "train/loss/<term>", ...}, with "val/psnr" where a
     validation took place. Call it after every step. Raises Diverged that names the term, the step and what to try.
     """
 
@@ -67,7 +67,7 @@ class History:
             self.rows[-1].update(extra)
             return
         self.look(progress)
-        row = {"step": progress.step, "pictures": progress.pictures, "seconds": round(progress.seconds, 3)}
+        row = {"step": progress.step, "images": progress.images, "seconds": round(progress.seconds, 3)}
         row["lr"] = self.settings.lr * rate(self.settings, progress.last_fraction)
         self.rows.append(row | self.means | extra)
         self._sums = {}
@@ -81,7 +81,7 @@ class History:
         when = f"step {first}" if first == progress.step else f"steps {first} to {progress.step}"
         named = max(bad, key=lambda name: name.count("/"))  # a single term says more than the total
         raise Diverged(
-            f"{named} became {self.means[named]} in {when} ({progress.pictures} pictures); nothing saved before is "
+            f"{named} became {self.means[named]} in {when} ({progress.images} images); nothing saved before is "
             f"lost. Try a smaller training.lr (now {self.settings.lr:g}), a smaller training.clip (now "
             f"{self.settings.clip}), or mixed_precision 'no', and resume or start again."
         )

@@ -1,4 +1,4 @@
-"""From labelled public pictures to a judge."""
+"""From labelled public images to a judge."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,11 +27,11 @@ def train_judge(
     trained_on: str = "",
     also: Mapping[str, npt.ArrayLike] | None = None,
 ) -> tuple[Judge, list[dict[str, float]]]:
-    """Train a judge without residual connections on labelled PUBLIC pictures; returns its history too.
+    """Train a judge without residual connections on labelled PUBLIC images; returns its history too.
 
     `make` gives the network for {head: classes}: a `SmallVGG`, or for a second judge of yet another family a
     `SmallMixer`. `also` gives further factors, (N,) whole numbers each, that its features must predict beside the
-    label. `trained_on` is the pictures' source unless given. Raises BadInput for pictures without labels or class
+    label. `trained_on` is the images' source unless given. Raises BadInput for images without labels or class
     names, and for another kind of network.
     """
     if images.labels is None or len(images.classes) < 2:

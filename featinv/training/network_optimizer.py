@@ -99,7 +99,7 @@ def decoder_optimizer(decoder: nn.Module, settings: Training, accelerator: Accel
 
 
 def micro_batches(batch: Batch, count: int) -> list[Batch]:
-    """Cut a process's share into `count` parts, or fewer if a process has fewer pictures; as many in every process."""
+    """Cut a process's share into `count` parts, or fewer if a process has fewer images; as many in every process."""
     count = min(count, batch.total // processes.world_size())
     features, images = torch.tensor_split(batch.features, count), torch.tensor_split(batch.images, count)
     return [Batch(one, other, batch.total) for one, other in zip(features, images, strict=True)]

@@ -11,17 +11,17 @@ STEPS_BETWEEN_CLOCKS = 10
 
 
 class Progress:
-    """Steps, pictures and seconds so far, and which fraction of the budget they are.
+    """Steps, images and seconds so far, and which fraction of the budget they are.
 
-    `fraction` is the larger of pictures/budget and elapsed/minutes, so that a bound in minutes shortens the schedule
+    `fraction` is the larger of images/budget and elapsed/minutes, so that a bound in minutes shortens the schedule
     too. Equal in all processes at equal steps. Seconds include validation, and what ran before a resume.
     """
 
     def __init__(self, settings: Training) -> None:
-        self.budget = settings.pictures
+        self.budget = settings.images
         self.limit = None if settings.minutes is None else 60.0 * settings.minutes
         self.step = 0
-        self.pictures = 0
+        self.images = 0
         self.seconds = 0.0
         self._before = (0, 0.0, 0.0)
         self._started = time.monotonic()
@@ -30,7 +30,7 @@ class Progress:
     def fraction(self) -> float:
         """What part of the budget is used up, in [0, 1]."""
         elapsed = 0.0 if self.limit is None else self.seconds / self.limit
-        return min(1.0, max(self.pictures / self.budget, elapsed))
+        return min(1.0, max(self.images / self.budget, elapsed))
 
     @property
     def last_fraction(self) -> float:
@@ -38,8 +38,8 @@ class Progress:
         return self._before[1]
 
     @property
-    def last_pictures(self) -> int:
-        """`pictures` before the last step."""
+    def last_images(self) -> int:
+        """`images` before the last step."""
         return self._before[0]
 
     @property
@@ -47,34 +47,32 @@ class Progress:
         """Say whether the budget is used up."""
         return self.fraction >= 1.0
 
-    def advance(self, pictures: int) -> None:
-        """Count one step of so many pictures (over all processes)."""
-        self._before = (self.pictures, self.fraction, self.seconds)
+    def advance(self, images: int) -> None:
+        """Count one step of so many images (over all processes)."""
+        self._before = (self.images, self.fraction, self.seconds)
         self.step += 1
-        self.pictures += pictures
+        self.images += images
         if processes.world_size() == 1:
             self.seconds = time.monotonic() - self._started
-        elif self.step % STEPS_BETWEEN_CLOCKS == 0 or self.pictures >= self.budget:
+        elif self.step % STEPS_BETWEEN_CLOCKS == 0 or self.images >= self.budget:
             self.seconds = float(processes.broadcast(time.monotonic() - self._started))
 
-    def every(
-        self, *, pictures: int | None = None, parts: int | None = None, seconds: int | float | None = None
-    ) -> bool:
-        """Say whether the last step crossed a multiple of so many pictures, of 1/parts of the budget, or of seconds.
+    def every(self, *, images: int | None = None, parts: int | None = None, seconds: int | float | None = None) -> bool:
+        """Say whether the last step crossed a multiple of so many images, of 1/parts of the budget, or of seconds.
 
         Remembers nothing, so that a resumed training answers as an uninterrupted one.
         """
         before = self._before
-        due = pictures is not None and self.pictures // pictures > before[0] // pictures
+        due = images is not None and self.images // images > before[0] // images
         due = due or (parts is not None and int(self.fraction * parts + 1e-9) > int(before[1] * parts + 1e-9))
         return due or (seconds is not None and self.seconds // seconds > before[2] // seconds)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training needs."""
-        return {"step": self.step, "pictures": self.pictures, "seconds": self.seconds}
+        return {"step": self.step, "images": self.images, "seconds": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there; the time between is not counted."""
-        self.step, self.pictures, self.seconds = int(state["step"]), int(state["pictures"]), float(state["seconds"])
-        self._before = (self.pictures, self.fraction, self.seconds)
+        self.step, self.images, self.seconds = int(state["step"]), int(state["images"]), float(state["seconds"])
+        self._before = (self.images, self.fraction, self.seconds)
         self._started = time.monotonic() - self.seconds

@@ -12,7 +12,7 @@ from featinv.errors import Diverged
 from featinv.metrics import psnr
 from featinv.training.progress import Progress
 
-PICTURES_AT_ONCE = 256
+IMAGES_AT_ONCE = 256
 
 
 class Selection:
@@ -49,7 +49,7 @@ def check_finite(weights: dict[str, Tensor], progress: Progress) -> None:
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise Diverged(
-                f"the weight {name} was not finite after step {progress.step} ({progress.pictures} pictures); nothing "
+                f"the weight {name} was not finite after step {progress.step} ({progress.images} images); nothing "
                 "saved before is lost. Try a smaller training.lr, or training.clip, and resume or start again."
             )
 
@@ -61,7 +61,7 @@ def validate(network: nn.Module, pairs: Any, device: torch.device) -> float:
     network.eval()
     mine = np.arange(processes.rank(), len(pairs), processes.world_size())
     total = torch.zeros((), dtype=torch.float64)
-    step = PICTURES_AT_ONCE
+    step = IMAGES_AT_ONCE
     if device.type == "cpu":  # not measured: a compiled network takes no hooks
         step = block_rows(FACTOR * 4 * 3 * pairs.image_size**2, most=step)
     for start in range(0, len(mine), step):

@@ -10,18 +10,18 @@ from featinv.plain_numbers import check_seed, make_plain
 
 @dataclass(frozen=True)
 class Training:
-    """Optimiser, budget and safeguards of one training; everything is counted in training pictures seen.
+    """Optimiser, budget and safeguards of one training; everything is counted in training images seen.
 
     Two runs with equal settings, decoder and pairs give the same weights at equal threads. Raises BadInput for a value
     that cannot be used, naming the field.
     """
 
-    pictures: int = 500_000
-    """budget: training pictures seen, repeats counted"""
+    images: int = 500_000
+    """budget: training images seen, repeats counted"""
     minutes: int | float | None = None
-    """bound on the wall time of the whole fit, if it comes before the budget of pictures; null: none"""
+    """bound on the wall time of the whole fit, if it comes before the budget of images; null: none"""
     batch_size: int = 128
-    """pictures per step, over all processes together: 1 and 2 processes take the same steps"""
+    """images per step, over all processes together: 1 and 2 processes take the same steps"""
     accumulation: int = 1
     """micro-batches into which each process cuts its share of a batch, to save memory; changes nothing else"""
     optimiser: Literal["adamw", "adadelta"] = "adamw"
@@ -50,22 +50,22 @@ class Training:
     compile: bool = False
     """torch.compile the decoder: slow to start, faster afterwards"""
     flips: bool = False
-    """show a mirrored picture with its own features in every second draw; the pairs must have been made with flips"""
+    """show a mirrored image with its own features in every second draw; the pairs must have been made with flips"""
     standardise: bool = True
     """standardise the features with the mean and deviation of the public ones"""
     holdout: int | float = 0.02
     """public pairs held out of training for validation: a share below 1 (2,000 pairs at most), or a number; 0: none"""
     validate_every: int | None = None
-    """pictures between two validations; null: twenty validations over the budget"""
+    """images between two validations; null: twenty validations over the budget"""
     keep: Literal["best", "last"] | None = None
     """which weights to keep: those with the best PSNR on the held-out public pairs, or the last; null: the last with an
     adversary (the best PSNR would be that of the time before it began) or without held-out pairs, else the best"""
     seed: int = 0
-    """of the order of the pictures, the flips, dropout and the held-out pairs"""
+    """of the order of the images, the flips, dropout and the held-out pairs"""
 
     def __post_init__(self) -> None:
         make_plain(self)
-        for name in ("pictures", "batch_size", "accumulation", "validate_every"):
+        for name in ("images", "batch_size", "accumulation", "validate_every"):
             _at_least_one(name, getattr(self, name))
         for name in ("minutes", "lr", "clip", "eps"):
             _positive(name, getattr(self, name))
@@ -92,13 +92,13 @@ class Training:
         return self.keep or ("last" if adversarial or self.holdout == 0 else "best")
 
     @classmethod
-    def paper(cls, pictures: int = 740_000, batch_size: int = 30) -> "Training":
+    def paper(cls, images: int = 740_000, batch_size: int = 30) -> "Training":
         """Return the settings of Listik's notebook: Adadelta with the old Keras defaults, no schedule, raw features.
 
-        The author trained 74 epochs of 10,000 pictures in batches of 30 (or of 128) and kept the last weights.
+        The author trained 74 epochs of 10,000 images in batches of 30 (or of 128) and kept the last weights.
         """
         return cls(
-            pictures=pictures,
+            images=images,
             batch_size=batch_size,
             optimiser="adadelta",
             lr=1.0,

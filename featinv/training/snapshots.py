@@ -13,7 +13,7 @@ from featinv.training.step import Step
 
 @final
 class Snapshots:
-    """Calls `take(attack, pictures)` once for each number in `at`, as soon as so many training pictures have been seen.
+    """Calls `take(attack, images)` once for each number in `at`, as soon as so many training images have been seen.
 
     `attack` is a fitted copy with the weights of that moment (the averaged ones where there is an average). A training
     that resumes from a checkpoint does not repeat those of before it. Raises BadInput for a number below 1.
@@ -23,7 +23,7 @@ class Snapshots:
         self.at = tuple(sorted(set(at)))
         self.take = take
         if self.at and self.at[0] < 1:
-            raise BadInput(f"snapshots: expected numbers of pictures of at least 1, got {self.at[0]}")
+            raise BadInput(f"snapshots: expected numbers of images of at least 1, got {self.at[0]}")
 
 
 class SnapshotCallback:
@@ -33,6 +33,6 @@ class SnapshotCallback:
         self.step, self.at, self.take = step, at, take
 
     def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
-        for pictures in self.at:
-            if progress.last_pictures < pictures <= progress.pictures:
-                self.take(copied_weights(self.step.network), pictures)
+        for images in self.at:
+            if progress.last_images < images <= progress.images:
+                self.take(copied_weights(self.step.network), images)

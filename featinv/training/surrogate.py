@@ -22,7 +22,7 @@ from .epochs import held_out_rows, run_epochs
 MOST_NUMBERS = 8192
 """numbers a vector may have; the last layer of the surrogate has that many rows"""
 NOISE = 0.06
-"""largest deviation of the noise on the changed pictures, in pixels of [0, 1]; drawn for each picture"""
+"""largest deviation of the noise on the changed images, in pixels of [0, 1]; drawn for each image"""
 PAIRS_TO_MEASURE = 20_000
 
 
@@ -34,17 +34,17 @@ def train_surrogate(
     widths: Sequence[int] = (32, 64, 128),
     blocks: Sequence[int] = (1, 1, 1),
 ) -> tuple[Encoder, list[dict[str, float]]]:
-    """Distil a residual network from public pairs: changed pictures get the vectors of the unchanged ones.
+    """Distil a residual network from public pairs: changed images get the vectors of the unchanged ones.
 
     Changes are shifts, blur, noise, other colours and a grey patch. Returns it as an encoder, cut at its pooled layer
-    (`norm`, standardised, so that what all pictures share does not weigh in a distance), and its history.
+    (`norm`, standardised, so that what all images share does not weigh in a distance), and its history.
 
-    It needs the pairs only, neither labels nor the victim's weights. What it sees in a picture survives those changes,
-    so a loss through it teaches a decoder pictures, where a loss through the victim's own layers teaches it texture
+    It needs the pairs only, neither labels nor the victim's weights. What it sees in an image survives those changes,
+    so a loss through it teaches a decoder images, where a loss through the victim's own layers teaches it texture
     that only the victim's family sees (docs/results/). Like everything inside a loss it may not judge.
 
     The loss is the squared error of the standardised vectors, (D,) numbers each; a row of the history is an epoch, with
-    "explained", the share of their variance explained on held-out public pairs. Mirrored pictures come with their own
+    "explained", the share of their variance explained on held-out public pairs. Mirrored images come with their own
     vectors where the pairs have two views. Under several processes the main one trains, the others get its weights.
     Raises BadInput for vectors of over 8,192 numbers, Diverged when the loss is not finite. Source: distillation,
     arXiv:1503.02531, with changed inputs for the pupil alone.
@@ -66,7 +66,7 @@ def train_surrogate(
         network.eval(),
         name=name,
         family="surrogate",
-        trained_on=f"{len(pairs)} public pairs of {pairs.card.get('name', 'a victim')}",
+        trained_on=f"{len(pairs)} public pairs of {pairs.metadata.get('name', 'a victim')}",
         layer="norm",
         input_size=side,
         mean=PIXEL_MEAN,
@@ -107,24 +107,24 @@ class _Distillation:
         return history
 
     def _loss(self, rows: np.ndarray) -> Tensor:
-        vectors, pictures = self.pairs.batch(rows, self._mirrored(len(rows)))
-        pictures = self._changed(resized(pictures.to(self.device), self.side))
-        return (self._predict(pictures) - self._standardised(vectors)).square().mean()
+        vectors, images = self.pairs.batch(rows, self._mirrored(len(rows)))
+        images = self._changed(resized(images.to(self.device), self.side))
+        return (self._predict(images) - self._standardised(vectors)).square().mean()
 
     def _mirrored(self, count: int) -> np.ndarray | None:
-        """A mirrored picture has another vector, so the pairs mirror, not the augmentation."""
+        """A mirrored image has another vector, so the pairs mirror, not the augmentation."""
         if not self.settings.flips or getattr(self.pairs, "views", 1) < 2:
             return None
         return (torch.rand(count, generator=self.generator) < 0.5).numpy()
 
-    def _changed(self, pictures: Tensor) -> Tensor:
-        changed = augment(pictures, self.settings.without_flips(), self.generator)
-        strength = torch.rand(len(pictures), 1, 1, 1, generator=self.generator).to(pictures.device)
-        noise = torch.randn(pictures.shape, generator=self.generator).to(pictures.device)
+    def _changed(self, images: Tensor) -> Tensor:
+        changed = augment(images, self.settings.without_flips(), self.generator)
+        strength = torch.rand(len(images), 1, 1, 1, generator=self.generator).to(images.device)
+        noise = torch.randn(images.shape, generator=self.generator).to(images.device)
         return changed + NOISE * strength * noise
 
-    def _predict(self, pictures: Tensor) -> Tensor:
-        x = ((pictures - PIXEL_MEAN[0]) / PIXEL_STD[0]).contiguous(memory_format=torch.channels_last)
+    def _predict(self, images: Tensor) -> Tensor:
+        x = ((images - PIXEL_MEAN[0]) / PIXEL_STD[0]).contiguous(memory_format=torch.channels_last)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             return self.network(x).float()
 
@@ -133,14 +133,14 @@ class _Distillation:
 
     @torch.no_grad()
     def _explained(self) -> dict[str, float]:
-        """1 - squared error over variance, on held-out pairs, unchanged pictures, all numbers of the vectors alike."""
+        """1 - squared error over variance, on held-out pairs, unchanged images, all numbers of the vectors alike."""
         if len(self.held) == 0:
             return {}
         self.network.eval()
         error = torch.zeros((), device=self.device)
         for block in np.array_split(self.held, math.ceil(len(self.held) / 512)):
-            vectors, pictures = self.pairs.batch(block)
-            made = self._predict(resized(pictures.to(self.device), self.side))
+            vectors, images = self.pairs.batch(block)
+            made = self._predict(resized(images.to(self.device), self.side))
             error += (made - self._standardised(vectors)).square().sum() / made.shape[1]
         self.network.train()
         return {"explained": 1 - float(error) / len(self.held)}

@@ -7,12 +7,12 @@ from featinv.errors import BadInput
 
 
 def features_must_match(expected: Mapping[str, Any], given: Mapping[str, Any], *, same_defence: bool = True) -> None:
-    """Raise BadInput unless features described by the card `given` are of the kind that the card `expected` describes.
+    """Raise BadInput unless the features that `given` describes are of the kind that `expected` describes.
 
     Shapes must always agree. Fingerprints must agree where both are known (bare vectors have none): those of the
     victims, or with `same_defence=False`, for an attacker who does not know the defence, only encoder and layer.
     """
-    shapes = [tuple(card.get("feature_shape") or ()) for card in (expected, given)]
+    shapes = [tuple(metadata.get("feature_shape") or ()) for metadata in (expected, given)]
     if shapes[0] != shapes[1]:
         raise BadInput(
             f"features: expected shape (N, {_listed(shapes[0])}) as made by {_title(expected)}, "
@@ -32,8 +32,8 @@ def features_must_match(expected: Mapping[str, Any], given: Mapping[str, Any], *
 _WORDS = {"encoder_fingerprint": "the encoder", "layer": "the layer", "fingerprint": "encoder, input size and defence"}
 
 
-def _title(card: Mapping[str, Any]) -> str:
-    return str(card.get("name") or "an unnamed victim")
+def _title(metadata: Mapping[str, Any]) -> str:
+    return str(metadata.get("name") or "an unnamed victim")
 
 
 def _listed(shape: tuple[int, ...]) -> str:

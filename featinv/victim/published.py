@@ -11,7 +11,7 @@ from featinv.plain_numbers import check_seed
 from featinv.victim.victim import Victim
 
 BLOCK = 4096
-"""Pictures that are defended at once."""
+"""Images that are defended at once."""
 
 VIEW = 2
 """The stream of the defence's draws: pairs use 0 and 1, and a release must never repeat the noise of the attacker's
@@ -25,11 +25,11 @@ class Release:
     """N published vectors and where they came from; `truth` and `victim` are for scoring only and may be unknown.
 
     Raises BadInput unless `features` is finite float32 of shape (N, D) or (N, C, h, w) with one vector for each
-    picture.
+    image.
     """
 
     features: np.ndarray
-    card: dict[str, Any]
+    metadata: dict[str, Any]
     truth: ImageSet | None = None
     victim: Victim | None = None
 
@@ -42,7 +42,7 @@ class Release:
             )
         if self.truth is not None and len(self.truth) != len(features):
             raise BadInput(
-                f"release: expected one vector for each of the {len(self.truth)} private pictures, got {len(features)}"
+                f"release: expected one vector for each of the {len(self.truth)} private images, got {len(features)}"
             )
         if not np.isfinite(features).all():
             raise BadInput("release: expected finite features, got NaN or infinity; leave such vectors out")
@@ -57,10 +57,10 @@ class Release:
 
 
 def release(victim: Victim, private: ImageSet, *, seed: SupportsIndex = 0, batch_size: int = 256) -> Release:
-    """Publish the vectors of the `private` pictures, once: the same (victim, pictures, seed) gives the same vectors.
+    """Publish the vectors of the `private` images, once: the same (victim, images, seed) gives the same vectors.
 
-    The card is the victim's with `seed`, `count` and the fingerprint of the private pictures beside it. Raises BadInput
-    that names the first picture whose features are not finite, and for a seed outside 0 to 2**63 - 1.
+    The metadata is the victim's with `seed`, `count` and the fingerprint of the private images beside it. Raises
+    BadInput that names the first image whose features are not finite, and for a seed outside 0 to 2**63 - 1.
     """
     seed = check_seed("release: seed", seed)
     features = np.empty((len(private), *victim.feature_shape), dtype=np.float32)
@@ -69,5 +69,5 @@ def release(victim: Victim, private: ImageSet, *, seed: SupportsIndex = 0, batch
         features[block] = victim.publish(
             private, block, seed=seed, block_number=number, view=VIEW, batch_size=batch_size
         )
-    card = {**victim.card, "seed": seed, "count": len(private), "private_fingerprint": private.fingerprint}
-    return Release(features, card, private, victim)
+    metadata = {**victim.metadata, "seed": seed, "count": len(private), "private_fingerprint": private.fingerprint}
+    return Release(features, metadata, private, victim)

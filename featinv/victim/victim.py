@@ -52,7 +52,7 @@ class Victim(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie, and hence where pictures are encoded."""
+        """Where the weights lie, and hence where images are encoded."""
         tensors = itertools.chain(self.parameters(), self.buffers())
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
@@ -66,7 +66,7 @@ class Victim(nn.Module):
         return digest.hexdigest()
 
     @property
-    def card(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """A JSON-able description that goes into every manifest, attack and scoreboard."""
         return {
             "name": self.name,
@@ -93,12 +93,12 @@ class Victim(nn.Module):
         batch_size: int = 256,
         progress: Callable[[int], object] | None = None,
     ) -> np.ndarray:
-        """Encode the pictures at the indices `block` and defend them at once, as float32 (n, *feature_shape).
+        """Encode the images at the indices `block` and defend them at once, as float32 (n, *feature_shape).
 
         The defence sees the whole block on the CPU, its draws seeded by (seed, view, block_number): they depend neither
-        on `batch_size` nor on the device nor on how blocks are shared among processes. `flip` mirrors the pictures
+        on `batch_size` nor on the device nor on how blocks are shared among processes. `flip` mirrors the images
         first; on a CPU batches are smaller where the encoder's activations are large; `progress` is called with the
-        number of pictures done. Raises BadInput that names the first picture whose features are not finite.
+        number of images done. Raises BadInput that names the first image whose features are not finite.
         """
         rows = np.asarray(block)
         encoded = self._encode_all(images, rows, flip, batch_size, progress)
@@ -111,7 +111,7 @@ class Victim(nn.Module):
             first = images.ids[int(rows[np.argmin(finite)])]
             raise BadInput(
                 f"{first}: expected finite features from {self.name}, got NaN or infinity "
-                f"(in {int((~finite).sum())} of {len(rows)} pictures); leave such pictures out, or mend the encoder"
+                f"(in {int((~finite).sum())} of {len(rows)} images); leave such images out, or mend the encoder"
             )
         return released
 
@@ -142,8 +142,8 @@ class Victim(nn.Module):
         encoded = torch.empty((len(rows), *self.encoder.feature_shape), pin_memory=cuda)
         for start in range(0, len(rows), batch_size):
             part = rows[start : start + batch_size]
-            pictures = images.batch(part).to(device, non_blocking=True)
-            features = self._encode(pictures.flip(-1) if flip else pictures)
+            batch = images.batch(part).to(device, non_blocking=True)
+            features = self._encode(batch.flip(-1) if flip else batch)
             encoded[start : start + len(part)].copy_(features, non_blocking=cuda)
             if progress is not None:
                 progress(len(part))

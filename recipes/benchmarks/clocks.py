@@ -1,4 +1,4 @@
-"""What the benchmarks share: runs that take turns, made-up pictures on disk, and the most anonymous memory."""
+"""What the benchmarks share: runs that take turns, synthetic images on disk, and the most anonymous memory."""
 
 import contextlib
 import subprocess
@@ -31,8 +31,8 @@ def in_turns(
     return seconds
 
 
-def picture_file(file: Path, count: int, size: int) -> Path:
-    """Write an .npy of pictures of noise, a block at a time, and return it."""
+def image_file(file: Path, count: int, size: int) -> Path:
+    """Write an .npy of images of noise, a block at a time, and return it."""
     import numpy as np
 
     pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(count, size, size, 3))

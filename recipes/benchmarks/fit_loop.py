@@ -4,7 +4,7 @@
     python recipes/benchmarks/fit_loop.py --decoder Listik --rounds 5
 
 Both run in one process, in turns, on data already in memory; the bare loop has its pixels as float32 and does the same
-clipping and averaging. Prints pictures/s of both and their ratio (goal: at least 0.97), median and range of the rounds.
+clipping and averaging. Prints images/s of both and their ratio (goal: at least 0.97), median and range of the rounds.
 Validation and checkpoints are not in it: they cost what the settings ask for.
 """
 
@@ -37,11 +37,11 @@ class Config:
     width: int = 64
     """numbers in a feature vector"""
     size: int = 32
-    """side of the pictures in pixels"""
+    """side of the images in pixels"""
     pairs: int = 2000
     """pairs in memory"""
     batch_size: int = 128
-    """pictures per step"""
+    """images per step"""
     steps: int = 20
     """steps a round"""
     rounds: int = 7
@@ -88,7 +88,7 @@ def our_loop(decoder: "nn.Module", pairs: "fi.Pairs", config: Config, accelerato
 
     clip, ema = (1.0, 0.999) if config.averaging else (None, None)
     settings = Training(
-        pictures=config.steps * config.batch_size,
+        images=config.steps * config.batch_size,
         batch_size=config.batch_size,
         clip=clip,
         ema=ema,
@@ -100,7 +100,7 @@ def our_loop(decoder: "nn.Module", pairs: "fi.Pairs", config: Config, accelerato
 
     def run() -> None:
         progress, history = Progress(settings), History(settings)
-        with fi.processes.progress_bar(settings.pictures, "fit loop") as bar:
+        with fi.processes.progress_bar(settings.images, "fit loop") as bar:
             callbacks: list[Callback] = [history, Bar(bar, history, progress)]
             fit_loop(step, batches, progress, settings, callbacks, accelerator.device)
 
@@ -131,7 +131,7 @@ def main(config: Config) -> None:
     report = {
         "decoder": config.decoder.name,
         "clock": config.clock,
-        "pictures_per_second": {name: round(statistics.median(values), 1) for name, values in speeds.items()},
+        "images_per_second": {name: round(statistics.median(values), 1) for name, values in speeds.items()},
         "ratio": {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios), "goal": 0.97},
         "machine": {"device": str(device), "threads": torch.get_num_threads(), "cpu": platform.machine()},
         "torch": torch.__version__,

@@ -83,7 +83,7 @@ def audited(seed: int, config: Config) -> list[str]:
             paths |= {side: f"{folder}/{side}.npz", flag: f"{folder}/{side}.npy"}
             np.savez(paths[side], images=images.uint8(rows), labels=images.factors["shape"][rows])
             np.save(paths[flag], features[rows])
-        settings = fi.audit.AuditSettings(f"{folder}/audit", **paths, size=32, named="none", pictures=False)
+        settings = fi.audit.AuditSettings(f"{folder}/audit", **paths, size=32, named="none", show_images=False)
         board = fi.audit.run_audit(settings, suite=suite).board
     try:
         return ["passes" if fi.audit.gate(board, "L2") else "leaks more"]

@@ -3,10 +3,10 @@
     python recipes/benchmarks/panel.py
 
 The pixel metrics of the panel (MSE, PSNR, SSIM, low-pass PSNR), read back from its store of reconstructions, against
-torchmetrics called directly on the same pictures in memory; rounds take turns, CPU time of one thread. Then the whole
-of scoring one attack (treatments, ranks in every view and gallery, wrong vectors) with a judge that costs nothing, and
-its most anonymous memory at two numbers of pictures. Goals: a ratio of at most 1.1, and memory that grows by no more
-than the judge's features and the ranks. Linux only (it reads /proc).
+torchmetrics called directly on the same images in memory; rounds take turns, CPU time of one thread. Then the whole
+of scoring one attack (treatments, ranks in every view and gallery, mismatched features) with a judge that costs
+nothing, and its most anonymous memory at two numbers of images. Goals: a ratio of at most 1.1, and memory that grows by
+no more than the judge's features and the ranks. Linux only (it reads /proc).
 """
 
 import tempfile
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clocks import anonymous_memory, in_a_fresh_process, in_turns, picture_file
+from clocks import anonymous_memory, image_file, in_a_fresh_process, in_turns
 
 import featinv as fi
 
@@ -33,15 +33,15 @@ class Config:
     out: str = ""
     """not used: the figures are printed"""
     sizes: tuple[int, ...] = (32, 256)
-    """sides of the pictures in pixels"""
+    """sides of the images in pixels"""
     counts: tuple[int, ...] = (10_000, 1_000)
-    """pictures of each size; a quarter of them is the smaller number at which memory is measured"""
+    """images of each size; a quarter of them is the smaller number at which memory is measured"""
     rounds: int = 3
     """rounds of each, taking turns; the median counts"""
     batch_size: int = 256
-    """pictures a batch"""
+    """images a batch"""
     probe: tuple[int, ...] = ()
-    """internal: size and number of pictures of which this process measures the memory"""
+    """internal: size and number of images of which this process measures the memory"""
 
 
 class Pooling:
@@ -68,26 +68,26 @@ def main(config: Config) -> None:
         few = count // 4
         low, high = (in_a_fresh_process(__file__, "--probe", f"[{size},{number}]") for number in (few, count))
         print(
-            f"| scoring, {size} px | {low:.1f} MB anonymous at {few:,} pictures, {high:.1f} MB at {count:,} | "
-            f"{high / low:.3f}, {1024**2 * (high - low) / (count - few):.0f} bytes a picture |",
+            f"| scoring, {size} px | {low:.1f} MB anonymous at {few:,} images, {high:.1f} MB at {count:,} | "
+            f"{high / low:.3f}, {1024**2 * (high - low) / (count - few):.0f} bytes an image |",
             flush=True,
         )
 
 
 def speed(size: int, count: int, config: Config) -> None:
-    """Print pictures per second of both, their ratio, and of scoring as a whole."""
+    """Print images per second of both, their ratio, and of scoring as a whole."""
     import statistics
 
     import numpy as np
 
-    from featinv.evaluation.picture_store import PictureStore
+    from featinv.evaluation.image_store import ImageStore
     from featinv.evaluation.treatments import as_uint8
 
     with tempfile.TemporaryDirectory() as folder:
-        truth = fi.data.arrays(picture_file(Path(folder) / "pictures.npy", count, size))
+        truth = fi.data.arrays(image_file(Path(folder) / "images.npy", count, size))
         panel = prepared(truth, config)
         made = np.concatenate([as_uint8(made_up(truth, rows)) for rows in blocks(count, panel.batch_size)])
-        with PictureStore(size) as store:
+        with ImageStore(size) as store:
             result = panel.run("made up", lambda rows: made_up(truth, rows), store)
             runs = {
                 "torchmetrics": lambda: directly(truth, made, panel.batch_size),
@@ -96,15 +96,15 @@ def speed(size: int, count: int, config: Config) -> None:
             seconds = in_turns(runs, config.rounds)
     ratios = [ours / theirs for ours, theirs in zip(seconds["ours"], seconds["torchmetrics"], strict=True)]
     for name, taken in seconds.items():
-        print(f"| {name}, {size} px | {count / statistics.median(taken):.0f} pictures per CPU second |")
+        print(f"| {name}, {size} px | {count / statistics.median(taken):.0f} images per CPU second |")
     print(f"| ratio of times, {size} px | {statistics.median(ratios):.3f} ({min(ratios):.2f} to {max(ratios):.2f}) |")
     started = time.process_time()
     score(truth, config)
-    print(f"| all of scoring, {size} px | {count / (time.process_time() - started):.0f} pictures per CPU second |")
+    print(f"| all of scoring, {size} px | {count / (time.process_time() - started):.0f} images per CPU second |")
 
 
 def directly(truth: "fi.data.ImageSet", made: "np.ndarray", batch_size: int) -> None:
-    """The same four numbers of every picture, by torchmetrics' functions as they are."""
+    """The same four numbers of every image, by torchmetrics' functions as they are."""
     import torch
     from torchmetrics.functional.image import peak_signal_noise_ratio as psnr
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
@@ -124,19 +124,19 @@ def directly(truth: "fi.data.ImageSet", made: "np.ndarray", batch_size: int) -> 
 def memory(size: int, count: int, config: Config) -> float:
     """Return the most anonymous memory (MB) while `count` reconstructions are scored."""
     with tempfile.TemporaryDirectory() as folder:
-        truth = fi.data.arrays(picture_file(Path(folder) / "pictures.npy", count, size))
+        truth = fi.data.arrays(image_file(Path(folder) / "images.npy", count, size))
         with anonymous_memory() as seen:
             score(truth, config)
     return float(seen.peak)
 
 
 def score(truth: "fi.data.ImageSet", config: Config) -> None:
-    """Everything that is measured of one attack, with right and with wrong vectors."""
+    """Everything that is measured of one attack, with right and with mismatched features."""
+    from featinv.evaluation.image_store import ImageStore
     from featinv.evaluation.measuring import derangement
-    from featinv.evaluation.picture_store import PictureStore
 
     panel = prepared(truth, config)
-    with PictureStore(truth.size) as store:
+    with ImageStore(truth.size) as store:
         result = panel.run("made up", lambda rows: made_up(truth, rows), store)
         panel.score(result)
         panel.score(result, order=derangement(len(truth), 0))

@@ -3,8 +3,8 @@
     python recipes/benchmarks/scenes_card.py
 
 Prints the tables in Markdown: PSNR of a principal-component code and of ridge regression at the width of the encoder's
-features, re-identification of the nearest neighbour in galleries of several sizes, equal and nearly equal pictures,
-milliseconds a picture on one thread, and for each factor its values and how often the most common one comes.
+features, re-identification of the nearest neighbour in galleries of several sizes, equal and nearly equal images,
+milliseconds an image on one thread, and for each factor its values and how often the most common one comes.
 """
 
 import time
@@ -22,21 +22,21 @@ class Config:
     """Which scenes are measured, with which encoder and judge."""
 
     size: int = 32
-    """side of the pictures in pixels"""
+    """side of the images in pixels"""
     public: int = 4000
-    """pictures that attacks and codes are fitted on"""
+    """images that attacks and codes are fitted on"""
     private: int = 5000
-    """pictures that are scored; the whole gallery"""
+    """images that are scored; the whole gallery"""
     galleries: tuple[int, ...] = (100, 500, 1000)
     """smaller galleries, beside the whole one"""
     seed: int = 0
-    """of the public pictures; the private ones have the next"""
+    """of the public images; the private ones have the next"""
     judge: str = "scenes-vgg"
     """a packaged judge, or a .safetensors file"""
     weights: str | None = None
     """a file of weights for the encoder in place of the packaged tiny's, as recipes/train_tiny.py writes it"""
     speed: int = 200
-    """pictures a size for the milliseconds"""
+    """images a size for the milliseconds"""
 
 
 def main(config: Config) -> None:
@@ -49,7 +49,7 @@ def main(config: Config) -> None:
     print_board(config, victim, public, private)
     width = victim.feature_shape[0]
     print(f"| principal components of the pixels, {width} numbers | {component_code(public, private, width):.2f} | | |")
-    print(f"\nPublic against private: {shared}. Within the private: {equal_pictures(private)} equal pictures.")
+    print(f"\nPublic against private: {shared}. Within the private: {equal_images(private)} equal images.")
     print_speed(config)
     print_factors(public)
 
@@ -88,7 +88,7 @@ def print_board(config: Config, victim: fi.Victim, public: fi.data.ImageSet, pri
 
 
 def component_code(public: fi.data.ImageSet, private: fi.data.ImageSet, width: int) -> float:
-    """Mean PSNR of the private pictures written as `width` principal components of the public ones."""
+    """Mean PSNR of the private images written as `width` principal components of the public ones."""
     import torch
 
     mean, basis = components(public, width)
@@ -117,16 +117,16 @@ def components(images: fi.data.ImageSet, width: int) -> tuple["Tensor", "Tensor"
     return mean.float(), torch.linalg.eigh(gram).eigenvectors[:, -width:].float()
 
 
-def equal_pictures(images: fi.data.ImageSet) -> int:
-    """How many pictures have an equal one before them."""
+def equal_images(images: fi.data.ImageSet) -> int:
+    """How many images have an equal one before them."""
     seen: set[bytes] = set()
     for start, stop in images.blocks():
-        seen.update(picture.tobytes() for picture in images.uint8(range(start, stop)))
+        seen.update(image.tobytes() for image in images.uint8(range(start, stop)))
     return len(images) - len(seen)
 
 
 def print_speed(config: Config) -> None:
-    print("\n| side | ms a picture (CPU time of one thread) |\n|---|---|")
+    print("\n| side | ms an image (CPU time of one thread) |\n|---|---|")
     for size in (32, 64, 128, 256):
         count = max(1, config.speed * 32 // size)
         fi.data.scenes(1, size=size)

@@ -2,7 +2,7 @@
 
     python recipes/benchmarks/tracking.py
 
-The demo with few pictures and short trainings, which tells wandb as much as the demo does (as many attacks, as many
+The demo with few images and short trainings, which tells wandb as much as the demo does (as many attacks, as many
 rows of learning curves), offline and disabled in turns; the difference is what tracking costs. Goal: at most 2 % of the
 CPU time of the demo as it is, which is run once. Linux only (it waits for processes that others left behind).
 """
@@ -54,14 +54,14 @@ def main(config: Config) -> None:
 
 
 def small(folder: Path, steps: int) -> Path:
-    """Write the demo's configuration with few pictures and short trainings, and return its file."""
+    """Write the demo's configuration with few images and short trainings, and return its file."""
     import yaml
 
     settings = yaml.safe_load((RECIPES / "configs" / "demo.yaml").read_text(encoding="utf-8"))
-    settings["pictures"] |= {"public": 400, "private": 200}
+    settings["images"] |= {"public": 400, "private": 200}
     for attack in settings["attacks"].values():
         if "training" in attack:
-            attack["training"] |= {"batch_size": 8, "pictures": 8 * steps, "minutes": None}
+            attack["training"] |= {"batch_size": 8, "images": 8 * steps, "minutes": None}
     file = folder / "small.yaml"
     file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return file

@@ -16,7 +16,7 @@ class Scale:
 
     public: int
     private: int
-    pictures: int
+    images: int
     sizes: tuple[int, ...]
     time: str
 
@@ -37,7 +37,7 @@ class Config:
     scale: Literal["smoke", "cpu"] = "cpu"
     """smoke shows that it runs, cpu is meant for 2 cores"""
     data: str | None = None
-    """folder of pictures (or .npz/.npy); null: made-up scenes"""
+    """folder of images (or .npz/.npy); null: synthetic scenes"""
     weights: str | None = None
     """folder of weights, `{weights}` in the parts below"""
     judge_folder: str | None = None
@@ -49,31 +49,31 @@ class Config:
     layers: tuple[str, ...] = ("stem", "stages.1", "stages.3", "linear")
     """other layers, compared with the pooled one at the smallest size: maps before it, logits after it"""
     sizes: tuple[int, ...] | None = None
-    """sides of the pictures in pixels: 32, 64, 128, 256"""
+    """sides of the images in pixels: 32, 64, 128, 256"""
     smaller: Literal["refuse", "skip", "upscale"] = "refuse"
-    """what to do with a picture smaller than a size"""
+    """what to do with an image smaller than a size"""
     public: int | None = None
-    """how many pictures the attacker has"""
+    """how many images the attacker has"""
     private: int | None = None
-    """how many pictures are attacked"""
-    pictures: int | None = None
-    """the budget of each decoder: training pictures seen, repeats counted"""
+    """how many images are attacked"""
+    images: int | None = None
+    """the budget of each decoder: training images seen, repeats counted"""
     judges: dict[str, JudgeSettings] = field(default_factory=lambda: {"scenes-vgg": JudgeSettings()})
     """who scores; the first one counts, of another family than the encoder"""
     seed: int = 0
-    """draws pictures, releases and galleries"""
+    """draws images, releases and galleries"""
 
 
 def settle(config: Config) -> Scale:
     """Return the scale with the caller's own numbers in it, sizes in rising order."""
-    every = {name: getattr(config, name) for name in ("public", "private", "pictures", "sizes")}
+    every = {name: getattr(config, name) for name in ("public", "private", "images", "sizes")}
     own = {name: value for name, value in every.items() if value is not None}
     if own or config.data:
         own["time"] = ""  # known for the scale's own numbers only
     scale = replace(SCALES[config.scale], **own)
     if not scale.sizes or set(scale.sizes) - set(SIZES):
         raise fi.BadInput(f"--sizes: expected some of {', '.join(map(str, SIZES))}, got {list(scale.sizes)}")
-    for name, least in (("public", 2), ("private", 10), ("pictures", 1)):
+    for name, least in (("public", 2), ("private", 10), ("images", 1)):
         if (value := getattr(scale, name)) < least:
             raise fi.BadInput(f"--{name}: expected at least {least}, got {value}")
     return replace(scale, sizes=tuple(sorted(set(scale.sizes))))
@@ -82,7 +82,7 @@ def settle(config: Config) -> Scale:
 def command_of(config: Config) -> str:
     """Return the command of this run; folders are the reader's own, and everything else stands in run.json."""
     plain = Config()
-    changed = ("pooled", "layers", "sizes", "public", "private", "pictures", "seed")
+    changed = ("pooled", "layers", "sizes", "public", "private", "images", "seed")
     flags = [
         f"--{name} {_flat(getattr(config, name))}" for name in changed if getattr(config, name) != getattr(plain, name)
     ]

@@ -15,23 +15,23 @@ ANY_SHAPE = "upsampling"
 HEAD = ("px", "layer", "attack", "parameters", "PSNR dB", "agreement %", "top-10 %", "fit s", "PSNR minus", "fit time")
 NOTES = """\
 - Rows in italics are controls. PSNR of different sizes does not compare: look at each size's own controls.
-- Last two columns: PSNR minus that of the row that is named, picture by picture, and the time to fit as a multiple of
+- Last two columns: PSNR minus that of the row that is named, image by image, and the time to fit as a multiple of
   its time (of this machine, as busy as it was).
 - The paper's decoder is `listik 3x3`, trained with Adadelta on raw vectors. Layers are compared with `upsampling` and
   AdamW on standardised features: it takes any shape, where Listik takes only vectors that 16 divides.
-- One training each: the intervals (95 %) are over pictures, not over trainings.
+- One training each: the intervals (95 %) are over images, not over trainings.
 - At least this much leaks under this budget; a longer training may order the rows otherwise."""
 
 
 class Case(NamedTuple):
-    """One release: pictures of a size, through the encoder cut at a layer."""
+    """One release: images of a size, through the encoder cut at a layer."""
 
     size: int
     layer: str
 
 
 def rows_of(boards: "Mapping[Case, Scoreboard]", pooled: str) -> list[dict[str, Any]]:
-    """One row an attack or control of each release, the mean image once a size, linkage (no pictures) not at all."""
+    """One row an attack or control of each release, the mean image once a size, linkage (no images) not at all."""
     rows = []
     for case, board in boards.items():
         for row in board.attacks:
@@ -60,7 +60,7 @@ def written(
     protocol = next(iter(boards.values())).protocol
     judge, chance = protocol["judges"][0], rows[0]["metrics"]["reid_top10"]["chance"]
     heading = (
-        f"`{command}` (all settings: run.json): {protocol['private']['count']} private pictures, {budget}; judged by "
+        f"`{command}` (all settings: run.json): {protocol['private']['count']} private images, {budget}; judged by "
         f"{judge['name']} (family {judge['family']}, trained on {judge['trained_on']}). "
         f"Top-10 by chance: {100 * chance:.1f} %."
     )

@@ -1,4 +1,4 @@
-"""The ablations that the paper only mentions, each against its own row: filters, mixing layer, picture size, layer.
+"""The ablations that the paper only mentions, each against its own row: filters, mixing layer, image size, layer.
 
     accelerate launch recipes/paper/ablations.py --scale smoke --out runs/ablations-smoke
     accelerate launch recipes/paper/ablations.py --scale cpu --out runs/ablations
@@ -8,7 +8,7 @@
 
 The paper's decoder is trained as the paper says (`Training.paper`). Layers are compared with `Upsampling` and AdamW on
 standardised features, because `Listik` takes only vectors that 16 divides; its row at the pooled layer is the one that
-the other layers compare with. Every decoder sees equally many training pictures. Leaves in --out: table.md, table.json,
+the other layers compare with. Every decoder sees equally many training images. Leaves in --out: table.md, table.json,
 run.json, and a folder a release (scoreboard.json, per_image.npz, one folder an attack). Called again after a kill it
 goes on where it was; called again after its end it shows the table.
 """
@@ -22,14 +22,14 @@ from ablation_settings import Config, Scale, command_of, settle
 from ablation_table import ANY_SHAPE, PAPER, Case, rows_of, written
 
 import featinv as fi
-from featinv.assembly import PictureSettings, RunFolder, VictimSettings
+from featinv.assembly import ImageSettings, RunFolder, VictimSettings
 from featinv.training.settings import Training
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet, Overlap
     from featinv.types import Attack
 
-    Pictures = tuple[ImageSet, ImageSet, Overlap]
+    Images = tuple[ImageSet, ImageSet, Overlap]
 
 LISTIK: dict[str, dict[str, Any]] = {PAPER: {}, "listik 4x4": {"kernel": 4}, "listik 3x3 + mixing": {"mix": True}}
 
@@ -46,10 +46,10 @@ def main(config: Config) -> None:
         trained = sum(
             isinstance(one, fi.attacks.DecoderAttack) for several in attacks.values() for one in several.values()
         )
-        print(f"{trained} decoders, {scale.pictures} training pictures each. {scale.time}", flush=True)
-    # Pictures too small for a size are said before anything is trained, too.
-    pictures = {size: pictures_of(size, config, scale, run) for size in scale.sizes}
-    confirm_inputs(run, config, victims, pictures)
+        print(f"{trained} decoders, {scale.images} training images each. {scale.time}", flush=True)
+    # Images too small for a size are said before anything is trained, too.
+    images = {size: images_of(size, config, scale, run) for size in scale.sizes}
+    confirm_inputs(run, config, victims, images)
     if run.finished:
         if fi.processes.is_main():
             print(f"{run.path}: this configuration has run already; remove the folder to run it again.")
@@ -57,28 +57,28 @@ def main(config: Config) -> None:
         return
     boards = {}
     for case in cases:
-        board = board_of(case, attacks.pop(case), victims[case.layer], pictures[case.size], config, run)
+        board = board_of(case, attacks.pop(case), victims[case.layer], images[case.size], config, run)
         if board is not None:
             boards[case] = board
     if fi.processes.is_main():
         rows = rows_of(boards, config.pooled)
         command = command_of(config)
         fi.files.write_json(run.path / "table.json", {"schema": 1, "command": command, "rows": rows})
-        print(written(run.path / "table.md", rows, boards, f"{scale.pictures} training pictures each", command))
+        print(written(run.path / "table.md", rows, boards, f"{scale.images} training images each", command))
     run.complete()
 
 
 def confirm_inputs(
-    run: RunFolder, config: Config, victims: "dict[str, fi.Victim]", pictures: "dict[int, Pictures]"
+    run: RunFolder, config: Config, victims: "dict[str, fi.Victim]", images: "dict[int, Images]"
 ) -> None:
     """Raise BadInput where images, victims or judges differ from those that the run began with."""
     inputs: dict[str, Any] = {"the version of featinv": fi.__version__}
     inputs |= {f"the victim at {layer}": victim.fingerprint for layer, victim in victims.items()}
     inputs |= {f"the images of {size} px": [public.fingerprint, private.fingerprint]
-               for size, (public, private, _) in pictures.items()}  # fmt: skip
+               for size, (public, private, _) in images.items()}  # fmt: skip
     run.must_be_of(inputs)
     if not run.finished:  # judges that are missing are trained now
-        fi.assembly.build_judges(config.judges, next(iter(pictures.values()))[0], folders(config))
+        fi.assembly.build_judges(config.judges, next(iter(images.values()))[0], folders(config))
     run.must_be_of(fi.assembly.judges_of(fi.assembly.judge_fingerprints(config.judges, folders(config))))
 
 
@@ -98,7 +98,7 @@ def attacks_on(case: Case, shape: tuple[int, ...], config: Config, scale: Scale)
         "mean image": fi.attacks.MeanImage(),
         "nearest neighbour": fi.attacks.NearestNeighbour(),
     }
-    paper, ours = Training.paper(pictures=scale.pictures), Training(pictures=scale.pictures, batch_size=30)
+    paper, ours = Training.paper(images=scale.images), Training(images=scale.images, batch_size=30)
     if case.layer == config.pooled:
         for name, options in LISTIK.items():
             with fi.processes.seeded(paper.seed):
@@ -111,23 +111,23 @@ def attacks_on(case: Case, shape: tuple[int, ...], config: Config, scale: Scale)
     return attacks
 
 
-def pictures_of(size: int, config: Config, scale: Scale, run: RunFolder) -> "Pictures":
-    """Public pictures, private ones, and which of them nearly coincide."""
+def images_of(size: int, config: Config, scale: Scale, run: RunFolder) -> "Images":
+    """Public images, private ones, and which of them nearly coincide."""
     source = config.data or "scenes"
-    settings = PictureSettings(source, size, scale.public, scale.private, config.smaller, seed=config.seed)
+    settings = ImageSettings(source, size, scale.public, scale.private, config.smaller, seed=config.seed)
     # Of a finished run the files themselves are compared, not what was cached of them.
-    return fi.assembly.load_pictures(settings, cache=None if run.finished else run.path / "pictures")
+    return fi.assembly.load_images(settings, cache=None if run.finished else run.path / "images")
 
 
 def board_of(
-    case: Case, attacks: "dict[str, Attack]", victim: "fi.Victim", pictures: "Pictures", config: Config, run: RunFolder
+    case: Case, attacks: "dict[str, Attack]", victim: "fi.Victim", images: "Images", config: Config, run: RunFolder
 ) -> "fi.Scoreboard | None":
     """Fit and score one release's attacks, or read what a run before this one left; None where others speak."""
     path = run.folder(f"{case.size} px {case.layer}")
     # The main process answers for all: another one may come to look only when this board has just been saved.
     if fi.processes.broadcast((path / "scoreboard.json").is_file()):
         return fi.load_scoreboard(path)
-    public, private, overlap = pictures
+    public, private, overlap = images
     judges = fi.assembly.build_judges(config.judges, public, folders(config))
     release = fi.release(victim, private, seed=config.seed)
     fi.evaluation.check_judges(judges, attacks, release, allow_sibling=False)
@@ -140,7 +140,7 @@ def board_of(
         fitted, release, judges, galleries=(), seed=config.seed, public=public, overlap=overlap, fit_seconds=seconds
     )
     board.save(path)
-    shutil.rmtree(path / "features")  # a map of a few thousand pictures is hundreds of megabytes
+    shutil.rmtree(path / "features")  # a map of a few thousand images is hundreds of megabytes
     return board
 
 

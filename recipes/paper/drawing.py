@@ -1,4 +1,4 @@
-"""Figures in the paper's manner: rows of pictures with their numbers under them, and curves with their intervals."""
+"""Figures in the paper's manner: rows of images with their numbers under them, and curves with their intervals."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ SIDES: dict[str, Literal["-", "--"]] = {"unseen": "-", "training": "--"}
 
 
 def sheet(rows: Mapping[str, Sequence[tuple[Tensor, str]]], path: Path, title: str) -> None:
-    """Draw named rows of (picture (3, S, S) in [0, 1], caption) to a PNG."""
+    """Draw named rows of (image (3, S, S) in [0, 1], caption) to a PNG."""
     columns = max(len(row) for row in rows.values())
     figure = Figure(figsize=(INCH * columns + 1.3, (INCH + 0.42) * len(rows) + 0.4), layout="constrained", dpi=120)
     figure.suptitle(title, fontsize=9)
@@ -37,8 +37,8 @@ def sheet(rows: Mapping[str, Sequence[tuple[Tensor, str]]], path: Path, title: s
     for line, (name, row) in zip(grid, rows.items(), strict=True):
         for axes in line:
             axes.set_axis_off()
-        for axes, (picture, caption) in zip(line, row, strict=False):
-            axes.imshow(as_uint8(picture[None])[0], interpolation="nearest")
+        for axes, (image, caption) in zip(line, row, strict=False):
+            axes.imshow(as_uint8(image[None])[0], interpolation="nearest")
             axes.text(0.5, -0.05, caption, transform=axes.transAxes, ha="center", va="top", fontsize=6.5)
         line[0].text(-0.08, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=7.5)
     save(figure, path)
@@ -64,7 +64,7 @@ def curves(
             axes.axhline(100 * chance, color="#8b949e", linestyle=":", linewidth=0.8)
             axes.annotate("chance", (0.01, 100 * chance), xycoords=("axes fraction", "data"), fontsize=6.5, va="bottom")
         axes.set_xscale("log")
-        axes.set_xlabel("training pictures" if against == "count" else "epochs (darker: more training pictures)")
+        axes.set_xlabel("training images" if against == "count" else "epochs (darker: more training images)")
         axes.set_ylabel(label)
         axes.grid(color="#d8dee4", linewidth=0.5)
     keys = [Line2D([], [], color=COLOURS.get(name, OTHER), label=name) for name in names]
@@ -79,7 +79,7 @@ def _lines(axes: Axes, name: str, found: Mapping[Any, list[dict[str, Any]]], met
     for number, line in enumerate(lines):
         for side, dash in SIDES.items():
             if side == "training" and name in ("mean image", "nearest neighbour"):
-                continue  # the neighbour of a training picture is itself, and the mean image has no sides
+                continue  # the neighbour of a training image is itself, and the mean image has no sides
             points = [one[side][metric] for one in line]
             scale = 1 if metric == "psnr" else 100
             x = np.array([one[against] for one in line])

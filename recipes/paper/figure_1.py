@@ -1,10 +1,10 @@
-"""Figure 1: one picture, and what the decoder makes of its vector after more and more epochs."""
+"""Figure 1: one image, and what the decoder makes of its vector after more and more epochs."""
 
 from typing import TYPE_CHECKING, Any
 
 import filmed
 from drawing import sheet
-from pictures import first
+from images import first
 
 import featinv as fi
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def draw(job: "Job") -> dict[str, Any]:
-    """Train on one picture by each optimiser, and draw a row for each."""
+    """Train on one image by each optimiser, and draw a row for each."""
     pairs = fi.extract(job.victim, first(job.photographs, 1, figure=1))
     truth = pairs.images.batch([0])[0]
     rows, numbers = {}, {}
@@ -27,10 +27,10 @@ def draw(job: "Job") -> dict[str, Any]:
         ]
         numbers[optimiser] = {"rows": seen, "seconds": attack.seconds, "parameters": attack.parameters}
     if fi.processes.is_main():
-        title = f"Figure 1: one picture ({pairs.images.ids[0]}), after so many epochs"
+        title = f"Figure 1: one image ({pairs.images.ids[0]}), after so many epochs"
         sheet(rows, job.out / "figure_1.png", title)
     floor = float(fi.losses.bce_floor(truth[None]).mean())
-    return {"picture": pairs.images.ids[0], "size": pairs.image_size, "floor": floor, "optimisers": numbers}
+    return {"image": pairs.images.ids[0], "size": pairs.image_size, "floor": floor, "optimisers": numbers}
 
 
 def _caption(row: dict[str, Any]) -> str:

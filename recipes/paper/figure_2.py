@@ -1,11 +1,11 @@
-"""Figure 2: two pictures, one decoder; the vector decides which of them comes back."""
+"""Figure 2: two images, one decoder; the vector decides which of them comes back."""
 
 from typing import TYPE_CHECKING, Any
 
 import filmed
 import torch
 from drawing import sheet
-from pictures import first
+from images import first
 from torch import Tensor
 
 import featinv as fi
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from work import Job
 
 
-def two_pictures(job: "Job") -> "tuple[fi.attacks.DecoderAttack, fi.Pairs, list[dict[str, Any]]]":
+def two_images(job: "Job") -> "tuple[fi.attacks.DecoderAttack, fi.Pairs, list[dict[str, Any]]]":
     """Train on the first two photographs, or load what was trained; figure 3 asks the same model."""
     pairs = fi.extract(job.victim, first(job.photographs, 2, figure=2))
     optimiser = job.scale.film_optimisers[-1]
@@ -26,8 +26,8 @@ def two_pictures(job: "Job") -> "tuple[fi.attacks.DecoderAttack, fi.Pairs, list[
 
 
 def draw(job: "Job") -> dict[str, Any]:
-    """Draw what each vector gives back, and count which picture it is nearer to."""
-    attack, pairs, rows = two_pictures(job)
+    """Draw what each vector gives back, and count which image it is nearer to."""
+    attack, pairs, rows = two_images(job)
     features, truth = pairs.batch([0, 1])
     own, swapped = attack.reconstruct(features), attack.reconstruct(features.flip(0))
     distances = torch.stack([mse(made.expand_as(truth), truth) for made in own[:, None]])
@@ -40,10 +40,10 @@ def draw(job: "Job") -> dict[str, Any]:
             "own vector": [(own[i], _nearer(distances[i], names)) for i in (0, 1)],
             "the other's": [(swapped[i], "vectors swapped") for i in (0, 1)],
         }
-        sheet(columns, job.out / "figure_2.png", "Figure 2: two pictures, by their vectors")
+        sheet(columns, job.out / "figure_2.png", "Figure 2: two images, by their vectors")
     labels = pairs.images.labels
     return {
-        "pictures": list(pairs.images.ids),
+        "images": list(pairs.images.ids),
         "same_class": None if labels is None else bool(labels[0] == labels[1]),
         "found": found,
         "mse": distances.tolist(),

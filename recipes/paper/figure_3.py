@@ -1,12 +1,12 @@
-"""Figure 3: the model of figure 2, fed with vectors that are no picture's; the author's way, and done properly."""
+"""Figure 3: the model of figure 2, fed with vectors that are no image's; the author's way, and done properly."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from drawing import sheet
-from figure_2 import two_pictures
-from pictures import first as first_few
+from figure_2 import two_images
+from images import first as first_few
 from torch import Tensor
 
 import featinv as fi
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 DRAWS = 4
 WORDS = {
     "N(0, 1)": "the paper's: half of its numbers are negative, where pooled features never are",
-    "matched": "normal, with the mean and deviation that pictures' vectors have, within their range",
-    "shuffled": "the first picture's own numbers, each in another place: the right values, no meaning",
-    "other pictures": "vectors of real pictures that the model never saw",
+    "matched": "normal, with the mean and deviation that images' vectors have, within their range",
+    "shuffled": "the first image's own numbers, each in another place: the right values, no meaning",
+    "other images": "vectors of real images that the model never saw",
 }
 
 
 def draw(job: "Job") -> dict[str, Any]:
-    """Feed the four kinds of vectors, and say how near the two training pictures what comes out is."""
-    attack, pairs, _ = two_pictures(job)
+    """Feed the four kinds of vectors, and say how near the two training images what comes out is."""
+    attack, pairs, _ = two_images(job)
     features, truth = pairs.batch([0, 1])
     vectors = strange_vectors(attack, pairs, job)
     rows: dict[str, list[tuple[Tensor, str]]] = {
-        "original": [(truth[i], f"picture {i + 1}") for i in (0, 1)],
+        "original": [(truth[i], f"image {i + 1}") for i in (0, 1)],
         "own vector": [(made, "reconstruction") for made in attack.reconstruct(features)],
     }
     numbers: dict[str, Any] = {}
@@ -38,9 +38,7 @@ def draw(job: "Job") -> dict[str, Any]:
         made = attack.reconstruct(asked)
         nearest = torch.stack([psnr(made, one.expand_as(made)) for one in truth]).amax(0)
         between = _share_of_the_way(made, attack.reconstruct(features))
-        rows[name] = [
-            (picture, f"{level:.1f} dB to\nthe nearer one") for picture, level in zip(made, nearest, strict=True)
-        ]
+        rows[name] = [(image, f"{level:.1f} dB to\nthe nearer one") for image, level in zip(made, nearest, strict=True)]
         numbers[name] = {
             "psnr_to_nearer": [float(level) for level in nearest],
             "share_of_variance_between": between,
@@ -48,12 +46,12 @@ def draw(job: "Job") -> dict[str, Any]:
             "words": WORDS[name],
         }
     if fi.processes.is_main():
-        sheet(rows, job.out / "figure_3.png", "Figure 3: the same model, vectors that belong to neither picture")
+        sheet(rows, job.out / "figure_3.png", "Figure 3: the same model, vectors that belong to neither image")
     return {"vectors": numbers, "optimiser": job.scale.film_optimisers[-1], "epochs": job.scale.pair_epochs}
 
 
 def strange_vectors(attack: "fi.attacks.DecoderAttack", pairs: "fi.Pairs", job: "Job") -> dict[str, Tensor]:
-    """Return four kinds of vectors (DRAWS, *F) that belong to neither picture, by seed."""
+    """Return four kinds of vectors (DRAWS, *F) that belong to neither image, by seed."""
     others = fi.extract(job.victim, fi.data.scenes(200, size=pairs.image_size, seed=7))
     real = job.photographs
     first_few(real, 3, figure=3)
@@ -66,7 +64,7 @@ def strange_vectors(attack: "fi.attacks.DecoderAttack", pairs: "fi.Pairs", job: 
     first = pairs.batch([0])[0].flatten()
     order = [torch.randperm(len(first), generator=torch.Generator().manual_seed(seed)) for seed in range(DRAWS)]
     shuffled = torch.stack([first[places] for places in order]).reshape(-1, *pairs.feature_shape)
-    return {**drawn, "shuffled": shuffled, "other pictures": unseen.batch(np.arange(len(unseen)))[0]}
+    return {**drawn, "shuffled": shuffled, "other images": unseen.batch(np.arange(len(unseen)))[0]}
 
 
 def _share_of_the_way(made: Tensor, ends: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Figure 4: training pictures and what models trained on more and more pictures make of their vectors."""
+"""Figure 4: training images and what models trained on more and more images make of their vectors."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +16,24 @@ SHOWN = 8
 
 
 def draw(job: "Job") -> dict[str, Any]:
-    """Draw training pictures above every model's reconstructions."""
+    """Draw training images above every model's reconstructions."""
     few = job.study.training.first(job.scale.counts[0])
-    return rows_and_curves(job, few.drawn(SHOWN), "figure_4.png", "Figure 4: training pictures")
+    return rows_and_curves(job, few.drawn(SHOWN), "figure_4.png", "Figure 4: training images")
 
 
 def rows_and_curves(job: "Job", asked: Side, file: str, title: str) -> dict[str, Any]:
     """Train what is missing; draw originals above the rows of the attacks, and the curves of all measures."""
     trained = job.trained
-    truth = asked.pictures.batch(range(len(asked.pictures)))
+    truth = asked.images.batch(range(len(asked.images)))
     found = measures(job.study)
-    rows = {"original": [(picture, "") for picture in truth]}
+    rows = {"original": [(image, "") for image in truth]}
     vectors = torch.from_numpy(asked.vectors)
     for (name, count), attack in trained.items():
         if name in job.scale.attacks:
             made = attack.reconstruct(vectors).cpu()
             levels = fi.metrics.psnr(made, truth)
-            rows[f"{name}\n{count:,} pictures"] = [
-                (picture, f"{level:.1f} dB") for picture, level in zip(made, levels, strict=True)
+            rows[f"{name}\n{count:,} images"] = [
+                (image, f"{level:.1f} dB") for image, level in zip(made, levels, strict=True)
             ]
     if fi.processes.is_main():
         sheet(rows, job.out / file, f"{title} ({job.victim.name}, {job.scale.size} px)")
@@ -43,5 +43,5 @@ def rows_and_curves(job: "Job", asked: Side, file: str, title: str) -> dict[str,
     return {
         "measures": {f"{name}, {count}": rows for (name, count), rows in found.items()},
         "seconds": {f"{name}, {count}": getattr(attack, "seconds", 0.0) for (name, count), attack in trained.items()},
-        "gallery": len(job.study.unseen.pictures),
+        "gallery": len(job.study.unseen.images),
     }

@@ -1,4 +1,4 @@
-"""Figure 5: unseen pictures and what the same models make of their vectors; with the scoreboard and its report."""
+"""Figure 5: unseen images and what the same models make of their vectors; with the scoreboard and its report."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def draw(job: "Job") -> dict[str, Any]:
-    """Draw unseen pictures above every model's reconstructions, and score all models as `featinv` does."""
-    numbers = rows_and_curves(job, job.study.unseen.drawn(SHOWN), "figure_5.png", "Figure 5: unseen pictures")
+    """Draw unseen images above every model's reconstructions, and score all models as `featinv` does."""
+    numbers = rows_and_curves(job, job.study.unseen.drawn(SHOWN), "figure_5.png", "Figure 5: unseen images")
     if fi.processes.is_main():
         numbers["verdict"] = _score(job)
     fi.processes.barrier()
@@ -28,7 +28,7 @@ def _score(job: "Job") -> dict[str, Any]:
     attacks, seconds = {}, {}
     for (name, count), attack in job.trained.items():
         if name not in CONTROLS or count == largest:
-            words = name if name in CONTROLS else f"{name}, {count} pictures"
+            words = name if name in CONTROLS else f"{name}, {count} images"
             attacks[words], seconds[words] = attack, found[name, count][-1]["seconds"]
     release = fi.release(job.victim, unseen, seed=0)
     board = fi.compare(
@@ -41,7 +41,7 @@ def _score(job: "Job") -> dict[str, Any]:
         fit_seconds=seconds,
     )
     board.save(job.out)
-    if shown := fi.report.choose_pictures(board, attacks, release, seed=0):
+    if shown := fi.report.choose_images(board, attacks, release, seed=0):
         shown.save(job.out)
     job.told.log(board, attacks, release, features=job.study.folder / "features")
     print(board)

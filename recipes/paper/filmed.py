@@ -1,4 +1,4 @@
-"""Training the paper's decoder on one or two pictures, looked at on the way."""
+"""Training the paper's decoder on one or two images, looked at on the way."""
 
 import shutil
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ ADAMW = {"optimiser": "adamw", "lr": 5e-4, "weight_decay": 0.0, "clip": 1.0, "sc
 """where the author's Adadelta is slow; the rate falls to 0 at the last epoch shown. Chosen on one photograph by eye"""
 
 
-def training(optimiser: str, epochs: int, pictures: int) -> "fi.Training":
-    """Return the author's settings with batches of all pictures, or the same with AdamW.
+def training(optimiser: str, epochs: int, images: int) -> "fi.Training":
+    """Return the author's settings with batches of all images, or the same with AdamW.
 
     Raises BadInput for another optimiser.
     """
-    author = fi.Training.paper(pictures=epochs * pictures, batch_size=pictures)
+    author = fi.Training.paper(images=epochs * images, batch_size=images)
     if optimiser not in ("adadelta", "adamw"):
         raise fi.BadInput(f"--film_optimisers: expected adadelta or adamw, got {optimiser!r}")
     return author if optimiser == "adadelta" else replace(author, **ADAMW)  # type: ignore[arg-type]
@@ -40,8 +40,8 @@ def film(
 ) -> "tuple[fi.attacks.DecoderAttack, list[dict[str, Any]]]":
     """Fit the decoder of the paper, and return it with what was seen at each epoch asked for; resumes.
 
-    A row is {"epoch", "bce", "excess", "psnr", "ssim"}: means over the pictures, BCE in nats a channel, its excess over
-    that of a perfect copy, PSNR in dB. The pictures themselves stand in `folder`, and `shown` reads them. `told` hears
+    A row is {"epoch", "bce", "excess", "psnr", "ssim"}: means over the images, BCE in nats a channel, its excess over
+    that of a perfect copy, PSNR in dB. The images themselves stand in `folder`, and `shown` reads them. `told` gets
     the learning curve, under the folder's name.
     """
     if fi.processes.broadcast((folder / "attack" / "attack.json").is_file()):
@@ -75,7 +75,7 @@ def film(
 
 
 def score(made: Tensor, truth: Tensor) -> dict[str, float]:
-    """Return BCE, its excess over the entropy of the pixels, PSNR and SSIM, as means over pictures."""
+    """Return BCE, its excess over the entropy of the pixels, PSNR and SSIM, as means over images."""
     bce = float(fi.losses.BCE()(made, truth).mean())
     floor = float(fi.losses.bce_floor(truth).mean())
     return {
@@ -89,8 +89,8 @@ def score(made: Tensor, truth: Tensor) -> dict[str, float]:
 def shown(folder: Path, epoch: int) -> Tensor:
     """Return the reconstructions (B, 3, S, S) of an epoch that was looked at, as 8 bits keep them."""
     with Image.open(_file(folder, epoch)) as strip:
-        pictures = torch.from_numpy(np.asarray(strip.convert("RGB")).copy()).permute(2, 0, 1).float() / 255
-    return torch.stack(pictures.split(pictures.shape[1], dim=2))
+        images = torch.from_numpy(np.asarray(strip.convert("RGB")).copy()).permute(2, 0, 1).float() / 255
+    return torch.stack(images.split(images.shape[1], dim=2))
 
 
 def _save(made: Tensor, path: Path) -> None:

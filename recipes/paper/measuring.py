@@ -1,4 +1,4 @@
-"""How good reconstructions of training pictures and of unseen ones are, by the same measure."""
+"""How good reconstructions of training images and of unseen ones are, by the same measure."""
 
 from dataclasses import dataclass
 
@@ -18,33 +18,33 @@ TOP = 10
 
 @dataclass(frozen=True)
 class Side:
-    """Pictures with their released vectors and what the judge says of the originals."""
+    """Images with their released vectors and what the judge says of the originals."""
 
     name: str
-    pictures: "fi.data.ImageSet"
+    images: "fi.data.ImageSet"
     vectors: np.ndarray
     features: np.ndarray
     labels: np.ndarray
 
     def first(self, count: int) -> "Side":
-        """Return the first pictures only."""
-        return self._take(np.arange(min(count, len(self.pictures))))
+        """Return the first images only."""
+        return self._take(np.arange(min(count, len(self.images))))
 
     def drawn(self, count: int) -> "Side":
-        """Return some pictures, drawn by seed."""
-        return self._take(np.random.default_rng(0).permutation(len(self.pictures))[:count])
+        """Return some images, drawn by seed."""
+        return self._take(np.random.default_rng(0).permutation(len(self.images))[:count])
 
     def _take(self, rows: np.ndarray) -> "Side":
-        return Side(self.name, self.pictures.take(rows), self.vectors[rows], self.features[rows], self.labels[rows])
+        return Side(self.name, self.images.take(rows), self.vectors[rows], self.features[rows], self.labels[rows])
 
 
-def side(name: str, pictures: "fi.data.ImageSet", victim: "fi.Victim", judge: "fi.types.Judge") -> Side:
+def side(name: str, images: "fi.data.ImageSet", victim: "fi.Victim", judge: "fi.types.Judge") -> Side:
     """Prepare one side: its vectors as the victim releases them, and the judge's view of the originals."""
-    seen = [look(judge, pictures.batch(rows)) for rows in _blocks(len(pictures))]
+    seen = [look(judge, images.batch(rows)) for rows in _blocks(len(images))]
     return Side(
         name,
-        pictures,
-        fi.release(victim, pictures, seed=0).features,
+        images,
+        fi.release(victim, images, seed=0).features,
         np.concatenate([one.features for one in seen]),
         np.concatenate([one.labels for one in seen]),
     )
@@ -56,12 +56,12 @@ def measure(
     """Return PSNR in dB, label agreement and top-10 re-identification of one side, each with its 95 % interval.
 
     Every reconstruction has to be found among as many candidates, whichever side it is of: its own original and one
-    less than there are `distractors` (the judge's features of the unseen pictures).
+    less than there are `distractors` (the judge's features of the unseen images).
     """
     decibels, features, labels = [], [], []
-    for rows in _blocks(len(asked.pictures)):
+    for rows in _blocks(len(asked.images)):
         made = attack.reconstruct(torch.from_numpy(asked.vectors[rows])).cpu()
-        decibels.append(psnr(made, asked.pictures.batch(rows)).numpy())
+        decibels.append(psnr(made, asked.images.batch(rows)).numpy())
         seen = look(judge, rounded(made))
         features.append(seen.features)
         labels.append(seen.labels)

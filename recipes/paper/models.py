@@ -1,4 +1,4 @@
-"""The models of figures 4 and 5: each attack trained on each number of pictures, measured on the way."""
+"""The models of figures 4 and 5: each attack trained on each number of images, measured on the way."""
 
 import shutil
 import time
@@ -33,7 +33,7 @@ class Study:
     listener: Callable[..., Any] = lambda name, attack: None
 
     def subset(self, count: int) -> "fi.Pairs":
-        """Return the pairs of the first `count` training pictures: smaller sets are parts of larger ones."""
+        """Return the pairs of the first `count` training images: smaller sets are parts of larger ones."""
         return self.pairs.take(np.arange(count))
 
     def path(self, name: str, count: int) -> Path:
@@ -44,7 +44,7 @@ class Study:
 def prepare(
     scale: Scale, victim: "fi.Victim", public: "fi.data.ImageSet", unseen: "fi.data.ImageSet", judge: Any, folder: Path
 ) -> Study:
-    """Encode the pictures and let the judge look at the originals."""
+    """Encode the images and let the judge look at the originals."""
     order = np.random.default_rng(0).permutation(len(public))[: scale.counts[-1]]
     shuffled = public.take(order)
     pairs = fi.extract(victim, shuffled, to=folder / "features", flips=True)
@@ -55,7 +55,7 @@ def prepare(
 
 
 def models(study: Study) -> "dict[tuple[str, int], fi.types.Attack]":
-    """Train (or load) every control and attack on every number of pictures; each leaves measures.json in its folder.
+    """Train (or load) every control and attack on every number of images; each leaves measures.json in its folder.
 
     A row there is {"count", "seen", "epochs", "training", "unseen"}, the last one with "seconds", which count the
     measurements on the way too, and of a resumed training only what ran since.
@@ -73,7 +73,7 @@ def _model(study: Study, name: str, count: int, seen: int) -> "fi.types.Attack":
     if fi.processes.broadcast((folder / "attack" / "attack.json").is_file()):
         return fi.load_attack(folder / "attack")
     if fi.processes.is_main():
-        print(f"{name}, {count} pictures{'' if name in CONTROLS else f', {seen:,} seen'}", flush=True)
+        print(f"{name}, {count} images{'' if name in CONTROLS else f', {seen:,} seen'}", flush=True)
     pairs, rows = study.subset(count), _rows_so_far(folder)
     started = time.monotonic()
     attack = make(name, pairs, seen, min(study.scale.distilled, 2 * seen))
@@ -81,7 +81,7 @@ def _model(study: Study, name: str, count: int, seen: int) -> "fi.types.Attack":
         attack.fit(
             pairs,
             checkpoints=fi.training.Checkpoints(folder / "checkpoints", every_seconds=60),
-            listener=study.listener(f"{name}, {count} pictures", attack),
+            listener=study.listener(f"{name}, {count} images", attack),
             snapshots=fi.training.Snapshots(
                 [max(1, int(share * seen)) for share in MOMENTS],
                 lambda fitted, at: _keep(folder, rows, _measured(study, fitted, count, at)),

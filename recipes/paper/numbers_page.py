@@ -4,23 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 CONTEXT = (
-    "For context, the author's own logs, whose pictures are not to be had: one picture, 5,000 epochs, "
-    "BCE 0.6292 to 0.5978; two pictures, 4,000 epochs, 0.6968 to 0.4357."
+    "For context, the author's own logs, whose images are not to be had: one image, 5,000 epochs, "
+    "BCE 0.6292 to 0.5978; two images, 4,000 epochs, 0.6968 to 0.4357."
 )
 
 
 def page(found: Mapping[str, Mapping[str, Any]], *, enlarged: bool = False) -> str:
-    """Return the page of the figures that are there; `enlarged` says that small pictures were, as asked."""
+    """Return the page of the figures that are there; `enlarged` says that small images were, as asked."""
     parts = {"1": _first, "2": _second, "3": _third, "4": _models, "5": _models}
     done = [figure for figure in parts if figure in found and not (figure == "5" and "4" in found)]
-    note = ["", "Pictures smaller than the target size were enlarged, as asked."] if enlarged else []
+    note = ["", "Images smaller than the target size were enlarged, as asked."] if enlarged else []
     return "\n".join(["# Numbers under the figures", *note, *(parts[figure](found[figure]) for figure in done), ""])
 
 
 def _first(numbers: Mapping[str, Any]) -> str:
     lines = [
         "",
-        f"## Figure 1: one picture ({numbers['picture']}, {numbers['size']} px)",
+        f"## Figure 1: one image ({numbers['image']}, {numbers['size']} px)",
         "",
         f"The binary cross-entropy of a perfect copy is {numbers['floor']:.4f}, the entropy of its pixels; the excess "
         "over it is what is still wrong.",
@@ -42,14 +42,14 @@ def _second(numbers: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             "",
-            f"## Figure 2: two pictures ({' and '.join(numbers['pictures'])}{kind})",
+            f"## Figure 2: two images ({' and '.join(numbers['images'])}{kind})",
             "",
             f"After {numbers['epochs']:,} epochs ({numbers['optimiser']}, {numbers['seconds']:.0f} s): "
             f"{numbers['psnr']:.2f} dB, SSIM {numbers['ssim']:.3f}, BCE {numbers['excess']:.4f} over its floor. The "
             f"vectors' cosine is {numbers['vectors_cosine']:.3f}. **{numbers['found']} of 2 vectors give back their "
-            "own picture**.",
+            "own image**.",
             "",
-            "| MSE of what comes back | to picture 1 | to picture 2 |",
+            "| MSE of what comes back | to image 1 | to image 2 |",
             "|---|---|---|",
             *(f"| of vector {i + 1} | {row[0]:.5f} | {row[1]:.5f} |" for i, row in enumerate(matrix)),
         ]
@@ -59,9 +59,9 @@ def _second(numbers: Mapping[str, Any]) -> str:
 def _third(numbers: Mapping[str, Any]) -> str:
     lines = [
         "",
-        "## Figure 3: vectors that belong to neither picture",
+        "## Figure 3: vectors that belong to neither image",
         "",
-        "| vector | negative numbers | PSNR to the nearer picture, dB | share of it between the two | what it is |",
+        "| vector | negative numbers | PSNR to the nearer image, dB | share of it between the two | what it is |",
         "|---|---|---|---|---|",
     ]
     for name, one in numbers["vectors"].items():
@@ -75,11 +75,11 @@ def _third(numbers: Mapping[str, Any]) -> str:
 def _models(numbers: Mapping[str, Any]) -> str:
     lines = [
         "",
-        "## Figures 4 and 5: training pictures and unseen ones",
+        "## Figures 4 and 5: training images and unseen ones",
         "",
-        f"Top-10 is among {numbers['gallery']:,} pictures on both sides: the picture's own original and unseen ones.",
+        f"Top-10 is among {numbers['gallery']:,} images on both sides: the image's own original and unseen ones.",
         "",
-        "| model | pictures | epochs | PSNR dB, training | unseen | agreement %, training | unseen "
+        "| model | images | epochs | PSNR dB, training | unseen | agreement %, training | unseen "
         "| top-10 %, training | unseen |",
         "|---|---|---|---|---|---|---|---|---|",
     ]

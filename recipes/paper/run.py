@@ -35,10 +35,10 @@ class Config:
     out: str | None = None
     """folder for the results; runs/paper-SCALE when not given"""
     data: str | None = None
-    """folder of pictures (Imagenette, ImageNet, yours; with train/ and test/ in it, or not); null: scikit-image's
+    """folder of images (Imagenette, ImageNet, yours; with train/ and test/ in it, or not); null: scikit-image's
     photographs for figures 1 to 3 where it is installed, and scenes"""
     upscale: bool = False
-    """enlarge pictures smaller than the target size, instead of refusing them"""
+    """enlarge images smaller than the target size, instead of refusing them"""
     weights: str | None = None
     """folder of weights, `{weights}` in encoder and judges"""
     encoder: Component | None = None
@@ -48,27 +48,27 @@ class Config:
     second_judge: Component | None = None
     """another one, of another family still: it stands beside the first in the scoreboard of figure 5"""
     photo_size: int | None = None
-    """side of the pictures of figures 1 to 3, in pixels"""
+    """side of the images of figures 1 to 3, in pixels"""
     size: int | None = None
-    """side of the pictures of figures 4 and 5, in pixels"""
+    """side of the images of figures 4 and 5, in pixels"""
     films: tuple[int, ...] | None = None
     """figure 1: the epochs that are shown"""
     film_optimisers: tuple[str, ...] | None = None
     """figure 1: adadelta (the author's), adamw"""
     pair_epochs: int | None = None
-    """figures 2 and 3: epochs on two pictures"""
+    """figures 2 and 3: epochs on two images"""
     counts: tuple[int, ...] | None = None
-    """figures 4 and 5: numbers of training pictures, one model each"""
+    """figures 4 and 5: numbers of training images, one model each"""
     seen: tuple[int, ...] | None = None
-    """figures 4 and 5: training pictures seen by each model, repeats counted"""
+    """figures 4 and 5: training images seen by each model, repeats counted"""
     distilled: int | None = None
-    """figures 4 and 5: training pictures seen by each surrogate, at most twice as many as the decoder sees"""
+    """figures 4 and 5: training images seen by each surrogate, at most twice as many as the decoder sees"""
     unseen: int | None = None
-    """figure 5: pictures that no model is trained on"""
+    """figure 5: images that no model is trained on"""
     attacks: tuple[str, ...] | None = None
     """figures 4 and 5: listik, upsampling, two surrogates"""
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
-    """what is told to wandb: offline, under --out/wandb, and no pictures, unless asked otherwise"""
+    """what is told to wandb: offline, under --out/wandb, and no images, unless asked otherwise"""
 
 
 def main(config: Config) -> None:
@@ -79,7 +79,7 @@ def main(config: Config) -> None:
     if fi.processes.is_main():
         print(f"Figure {config.figure} at scale {config.scale}: {EXPECTED[config.scale]} for all five.", flush=True)
         if config.upscale:
-            print("Pictures smaller than the target size are enlarged, as asked: they hold less than their size says.")
+            print("Images smaller than the target size are enlarged, as asked: they hold less than their size says.")
     fi.processes.share_threads()
 
     import work  # what needs torch, so that --help does not

@@ -35,7 +35,7 @@ class Scale:
             got = f"{len(self.counts)} models, {len(self.seen)} budgets"
             raise BadInput(f"--counts, --seen: expected one budget a model, got {got}")
         if not self.counts or min(self.counts) < 2 or list(self.counts) != sorted(set(self.counts)):
-            raise BadInput(f"--counts: expected rising numbers of at least 2 pictures, got {list(self.counts)}")
+            raise BadInput(f"--counts: expected rising numbers of at least 2 images, got {list(self.counts)}")
 
 
 SMOKE = Scale(

@@ -11,9 +11,9 @@ import figure_2
 import figure_3
 import figure_4
 import figure_5
+import images
 import models
 import numbers_page
-import pictures
 from scales import Scale
 
 import featinv as fi
@@ -33,7 +33,7 @@ FIGURES = {
 
 @dataclass
 class Job:
-    """The victim, the judge and the pictures of one run, made when a figure first needs them."""
+    """The victim, the judge and the images of one run, made when a figure first needs them."""
 
     scale: Scale
     out: Path
@@ -58,29 +58,29 @@ class Job:
         """Who scores figures 4 and 5: the first draws the curves, the second stands in the scoreboard only."""
         parts = [part for part in (self.scale.judge, self.scale.second_judge) if part is not None]
         settings = {str(place): JudgeSettings(judge=part) for place, part in enumerate(parts)}
-        nothing: Any = None  # judges that are not trained here need no pictures
+        nothing: Any = None  # judges that are not trained here need no images
         judges = fi.assembly.build_judges(settings, nothing, {"weights": self.weights})
         self.confirm(fi.assembly.judges_of(judge.fingerprint for judge in judges))
         return judges
 
     @cached_property
     def photographs(self) -> "fi.data.ImageSet":
-        """The pictures of figures 1 to 3."""
-        found = pictures.photographs(self.scale, self.data, self.upscale)
+        """The images of figures 1 to 3."""
+        found = images.photographs(self.scale, self.data, self.upscale)
         self.confirm({"the photographs": found.fingerprint})
         return found
 
     @cached_property
     def split(self) -> Any:
         """(training, unseen, overlap) of figures 4 and 5."""
-        training, unseen, overlap = pictures.many(self.scale, self.data, self.upscale, self.out / "pictures")
+        training, unseen, overlap = images.many(self.scale, self.data, self.upscale, self.out / "images")
         self.confirm({"the training images": training.fingerprint, "the unseen images": unseen.fingerprint})
         return training, unseen, overlap
 
     @cached_property
     def study(self) -> "models.Study":
         """The shared material of figures 4 and 5."""
-        victim, judge = self.victim, self.judges[0]  # weights that are missing are said before pictures are read
+        victim, judge = self.victim, self.judges[0]  # weights that are missing are said before images are read
         training, unseen, _ = self.split
         made = models.prepare(self.scale, victim, training, unseen, judge, self.out / "models")
         made.listener = self.told.listener
@@ -88,7 +88,7 @@ class Job:
 
     @cached_property
     def told(self) -> "fi.tracking.Study":
-        """What wandb hears."""
+        """What wandb gets."""
         return fi.tracking.Study(self.out, self.tracking, config=self.config)
 
     @cached_property

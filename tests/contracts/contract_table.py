@@ -20,7 +20,7 @@ class Elsewhere:
 
 
 def attack(make: Callable[[Any], Any], *, shape: tuple[int, ...] = (16,), size: int = 32) -> Callable[[], None]:
-    """Check the attack that `make` builds for synthetic pairs of this feature shape and picture size."""
+    """Check the attack that `make` builds for synthetic pairs of this feature shape and image size."""
 
     def check() -> None:
         pairs = testing.synthetic_pairs(feature_shape=shape, size=size)
@@ -30,16 +30,18 @@ def attack(make: Callable[[Any], Any], *, shape: tuple[int, ...] = (16,), size: 
 
 
 def decoder_attack(pairs: Any) -> Any:
-    training = fi.Training(pictures=96, batch_size=16, holdout=8)
+    training = fi.Training(images=96, batch_size=16, holdout=8)
     decoder = fi.decoders.Listik(pairs.feature_shape, pairs.image_size)
     return fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training)
 
 
 def adversarial_attack(pairs: Any) -> Any:
-    training = fi.Training(pictures=96, batch_size=16, holdout=8)
+    training = fi.Training(images=96, batch_size=16, holdout=8)
     decoder = fi.decoders.Upsampling(pairs.feature_shape, pairs.image_size, width=32, channels=4)
     discriminator = fi.discriminators.Projection(fi.discriminators.DCGAN(32, width=4), pairs.feature_shape)
-    adversary = fi.Adversary(discriminator, start=0, decoder_every=2, augment=fi.discriminators.DiffAugment())
+    adversary = fi.Adversary(
+        discriminator, adversarial_start=0, decoder_every=2, augment=fi.discriminators.DiffAugment()
+    )
     return fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training, adversary=adversary)
 
 

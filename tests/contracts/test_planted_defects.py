@@ -151,7 +151,7 @@ DECODERS = [
     (HalfPrecision, "must be float32"),
     (WrongSize, "must have shape"),
     (Overflows, "must be finite"),
-    (IgnoresFeatures, "different pictures of different features|no gradient reaches"),
+    (IgnoresFeatures, "different images of different features|no gradient reaches"),
     (UnusedParameter, "no gradient reaches the parameter unused"),
     (DetachedTrunk, r"no gradient reaches the parameter trunk\.weight"),
     (ForgetsItsArgument, "does not keep its argument 'width'"),
@@ -325,7 +325,7 @@ class CutsTheGradient(Pooled):
 
 
 class Rounds8Bit(Pooled):
-    """Goes through an 8-bit picture: connected, but the gradient is zero."""
+    """Goes through an 8-bit image: connected, but the gradient is zero."""
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward((images * 255).round() / 255)
@@ -368,11 +368,11 @@ ENCODERS = [
     (Trainable, "must be frozen"),
     (Switches, "must not change in train mode|must not change network"),
     (Nameless, "name must be a string"),
-    (OneSizeOnly, r"for pictures of 28 px must have shape"),
+    (OneSizeOnly, r"for images of 28 px must have shape"),
     (ShapeLies, r"must have shape"),
     (CutsTheGradient, "carries no gradient"),
     (Rounds8Bit, "the gradient of a row is zero"),
-    (Blind, "must tell different pictures apart|gradient of a row is zero"),
+    (Blind, "must tell different images apart|gradient of a row is zero"),
     (Whitens, "must not change its input"),
     (BatchMates, "must not depend on its batch mates"),
     (MovingFingerprint, "fingerprint must not change"),
@@ -435,7 +435,7 @@ class Negative(Loss):
 
 
 class NotAtIdentity(Loss):
-    """Prefers a picture that is darker than the original."""
+    """Prefers an image that is darker than the original."""
 
     def forward(self, reconstruction: Tensor, original: Tensor) -> Tensor:
         return (reconstruction - 0.3 * original).square().flatten(1).mean(1)
@@ -494,7 +494,7 @@ class NamesOneNetwork(Squared):
 LOSSES = [
     (HalfPrecisionInside, "computed in float32"),
     (NamesOneNetwork, "fingerprints must be a frozenset"),
-    (BatchMean, "each picture its own number"),
+    (BatchMean, "each image its own number"),
     (Scalar, "must have shape"),
     (Negative, "must be smaller for a perfect copy"),
     (NotAtIdentity, "must be smaller for a perfect copy"),
@@ -502,7 +502,7 @@ LOSSES = [
     (Cut, "carries no gradient"),
     (RootOfZero, "must have finite gradients"),
     (LogOfZero, "must be finite|must have finite gradients"),
-    (Random, "same number for the same pictures"),
+    (Random, "same number for the same images"),
     (Clamps, "must not change its input"),
     (Plain, r"must subclass featinv\.losses\.Loss"),
 ]
@@ -522,7 +522,7 @@ def test_check_metric_notices() -> None:
     testing.check_metric(Squared(), higher_is_better=False)
     with pytest.raises(AssertionError, match="must score a perfect copy better"):
         testing.check_metric(Squared(), higher_is_better=True)
-    with pytest.raises(AssertionError, match="each picture its own number"):
+    with pytest.raises(AssertionError, match="each image its own number"):
         testing.check_metric(BatchMean(), higher_is_better=False)
 
 
@@ -590,14 +590,14 @@ class BatchNormalised(Wrapped):
     """Stretches contrast over the batch."""
 
     def reconstruct(self, features: Tensor) -> Tensor:
-        pictures = super().reconstruct(features)
-        return pictures / pictures.max() if len(pictures) else pictures
+        images = super().reconstruct(features)
+        return images / images.max() if len(images) else images
 
 
 class Sampling(Wrapped):
     def reconstruct(self, features: Tensor) -> Tensor:
-        pictures = super().reconstruct(features)
-        return (pictures + 0.01 * torch.randn_like(pictures)).clamp(0, 1)
+        images = super().reconstruct(features)
+        return (images + 0.01 * torch.randn_like(images)).clamp(0, 1)
 
 
 class PadsVectors(Wrapped):
@@ -640,9 +640,9 @@ class NoState(Wrapped):
 
 class ChangesVectors(Wrapped):
     def reconstruct(self, features: Tensor) -> Tensor:
-        pictures = super().reconstruct(features)
+        images = super().reconstruct(features)
         features.add_(1e-9).mul_(2).div_(2.0001)
-        return pictures
+        return images
 
 
 ATTACKS = [
@@ -650,7 +650,7 @@ ATTACKS = [
     (FitReturnsNothing, "fit must return the attack itself"),
     (UnknownKind, 'kind must be "control" or "attack"'),
     (NoParameters, "parameters must count"),
-    (ForgetsTheVictim, "victim must be the card"),
+    (ForgetsTheVictim, "victim must be the metadata"),
     (TooBright, r"must lie in \[0, 1\]"),
     (BatchNormalised, "must not depend on its batch mates"),
     (Sampling, "must be the same twice"),

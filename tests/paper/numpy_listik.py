@@ -47,7 +47,7 @@ def convolve_back(image: np.ndarray, kernel: np.ndarray, above: np.ndarray) -> t
 
 
 def forward(weights: list[np.ndarray], vectors: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return pictures (B, S, S, 3) and what each convolution was given; weights are kernel, bias, kernel, bias, ..."""
+    """Return images (B, S, S, 3) and what each convolution was given; weights are kernel, bias, kernel, bias, ..."""
     image, given = vectors.reshape(len(vectors), 4, 4, -1), []
     for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
         given.append(image)

@@ -15,7 +15,7 @@ import featinv as fi
 from featinv.command_line import parse
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "paper"
-FEW: dict[str, Any] = {"scale": "smoke", "public": 40, "private": 12, "pictures": 60, "layers": ("linear",)}
+FEW: dict[str, Any] = {"scale": "smoke", "public": 40, "private": 12, "images": 60, "layers": ("linear",)}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def ablations() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def done(ablations: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on very few pictures of one size, through the pooled layer and the logits."""
+    """A run on very few images of one size, through the pooled layer and the logits."""
     out = tmp_path_factory.mktemp("ablations") / "run"
     ablations.main(ablations.Config(str(out), sizes=(32,), **FEW))
     return out
@@ -41,7 +41,7 @@ def rows(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def test_each_release_has_its_controls_and_what_is_compared(done: Path) -> None:
-    controls = ["mean image", "nearest neighbour", "wrong vector (upsampling)"]
+    controls = ["mean image", "nearest neighbour", "mismatched features (upsampling)"]
     pooled = ["listik 3x3", "listik 4x4", "listik 3x3 + mixing", "upsampling"]
     expected = [("avgpool", name) for name in controls + pooled]
     assert list(rows(done)) == [*expected, *(("linear", name) for name in [*controls[1:], "upsampling"])]
@@ -61,11 +61,11 @@ def test_all_decoders_have_the_same_budget_and_listik_the_paper_s_training(done:
     saved = [json.loads(file.read_text()) for file in done.rglob("attack.json")]
     trained = [one for one in map(json.dumps, saved) if '"decoder"' in one]
     assert len(trained) == 5
-    assert all('"pictures": 60,' in one for one in trained)
+    assert all('"images": 60,' in one for one in trained)
     assert ['"adadelta"' in one for one in trained] == ["Listik" in one for one in trained]
 
 
-def test_a_difference_is_the_mean_over_pairs_of_pictures(done: Path) -> None:
+def test_a_difference_is_the_mean_over_pairs_of_images(done: Path) -> None:
     pooled, logits = (fi.load_scoreboard(done / name) for name in ("32-px-avgpool", "32-px-linear"))
     for board, key, base in (
         (pooled, ("avgpool", "listik 4x4"), "listik 3x3"),
@@ -122,7 +122,7 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_shown(ablations, done, tmp_p
     [
         ({"sizes": (48,)}, r"--sizes: expected some of 32, 64, 128, 256, got \[48\]"),
         ({"sizes": ()}, "--sizes"),
-        ({"pictures": 0}, "--pictures: expected at least 1, got 0"),
+        ({"images": 0}, "--images: expected at least 1, got 0"),
         ({"private": 3}, "--private: expected at least 10"),
         ({"layers": ("layer9",)}, "layer: expected a layer of SmallResNet, got 'layer9'"),
         ({"pooled": "linear"}, r"divisible by 16, got \(188,\)"),
@@ -135,12 +135,12 @@ def test_bad_input_is_named_before_anything_is_trained(ablations, tmp_path, give
     assert not list(tmp_path.rglob("attack.json"))
 
 
-def test_pictures_too_small_for_a_later_size_are_named_before_the_first_is_trained(ablations, tmp_path) -> None:
+def test_images_too_small_for_a_later_size_are_named_before_the_first_is_trained(ablations, tmp_path) -> None:
     from PIL import Image
 
     pixels = fi.data.scenes(30, size=32).uint8(range(30))
-    for index, picture in enumerate(np.asarray(pixels)):
-        Image.fromarray(picture).save(tmp_path / f"{index}.png")
+    for index, image in enumerate(np.asarray(pixels)):
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
     given = {**FEW, "public": 18, "data": str(tmp_path)}
     with pytest.raises(fi.BadInput, match="smaller"):
         ablations.main(ablations.Config(str(tmp_path.parent / "run"), sizes=(32, 64), **given))

@@ -22,15 +22,15 @@ BATCH, WIDTH, SIZE, STEPS = 30, 64, 32, 10
 
 @pytest.fixture(scope="module")
 def pairs() -> fi.Pairs:
-    """One batch, so that the order of pictures cannot matter; vectors are not negative, as pooled ones are."""
+    """One batch, so that the order of images cannot matter; vectors are not negative, as pooled ones are."""
     vectors = np.abs(np.random.default_rng(0).normal(size=(BATCH, WIDTH))).astype(np.float32)
     return fi.Pairs(vectors, fi.data.scenes(BATCH, size=SIZE))
 
 
 @pytest.fixture(scope="module")
 def arrays(pairs: fi.Pairs) -> tuple[np.ndarray, np.ndarray]:
-    vectors, pictures = pairs.batch(range(BATCH))
-    return vectors.double().numpy(), pictures.permute(0, 2, 3, 1).double().numpy()
+    vectors, images = pairs.batch(range(BATCH))
+    return vectors.double().numpy(), images.permute(0, 2, 3, 1).double().numpy()
 
 
 @pytest.fixture(scope="module")
@@ -99,17 +99,17 @@ def test_later_keras_differs_from_the_notebook_s_only_next_to_black_and_white() 
 
 
 def test_the_excess_over_the_floor_is_zero_for_a_perfect_copy_and_else_a_divergence() -> None:
-    pictures = fi.data.scenes(4, size=32).batch(range(4)).double()
-    p = pictures.numpy().clip(1e-300, 1)
-    q = (1 - pictures.numpy()).clip(1e-300, 1)
+    images = fi.data.scenes(4, size=32).batch(range(4)).double()
+    p = images.numpy().clip(1e-300, 1)
+    q = (1 - images.numpy()).clip(1e-300, 1)
     entropy = -(p * np.log(p) + q * np.log(q)).mean((1, 2, 3))
-    floor = bce_floor(pictures)
+    floor = bce_floor(images)
     np.testing.assert_allclose(floor.numpy(), entropy, rtol=1e-12)
     # Pixels at 0 and 1 are clipped, which costs them 1e-7 each.
-    np.testing.assert_allclose((BCE()(pictures, pictures) - floor).numpy(), 0, atol=1.1e-7)
-    made = 0.05 + 0.9 * pictures.flip(0)
+    np.testing.assert_allclose((BCE()(images, images) - floor).numpy(), 0, atol=1.1e-7)
+    made = 0.05 + 0.9 * images.flip(0)
     divergence = p * np.log(p / made.numpy()) + q * np.log(q / (1 - made.numpy()))
-    excess = BCE()(made, pictures) - floor
+    excess = BCE()(made, images) - floor
     np.testing.assert_allclose(excess.numpy(), divergence.mean((1, 2, 3)), rtol=1e-9)
     assert excess.min() > 0.05
 
@@ -157,7 +157,7 @@ def test_numpy_s_gradient_is_that_of_finite_differences() -> None:
 
 def test_the_first_ten_losses_of_fit_are_those_of_numpy(pairs, keras_run) -> None:
     heard: list[dict[str, float]] = []
-    attack = fi.presets.listik(WIDTH, SIZE, training=fi.Training.paper(pictures=STEPS * BATCH, batch_size=BATCH))
+    attack = fi.presets.listik(WIDTH, SIZE, training=fi.Training.paper(images=STEPS * BATCH, batch_size=BATCH))
     attack.fit(pairs, listener=heard.append)
     losses, weights = keras_run
     assert [row["step"] for row in heard] == list(range(1, STEPS + 1))
@@ -169,13 +169,13 @@ def test_the_first_ten_losses_of_fit_are_those_of_numpy(pairs, keras_run) -> Non
 
 
 def test_the_same_parts_in_float64_leave_the_same_weights(arrays, keras_run) -> None:
-    vectors, pictures = (torch.tensor(array) for array in arrays)
+    vectors, images = (torch.tensor(array) for array in arrays)
     decoder = fi.presets.listik(WIDTH, SIZE).decoder.double()
     # float32 stands before the sigmoid: the network without it, then the sigmoid in float64.
     adadelta, losses = optimiser(decoder.parameters(), fi.Training.paper()), []
     for _ in range(STEPS):
         made = torch.sigmoid(decoder.stages(vectors.unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)))
-        loss = BCE()(made, pictures.permute(0, 3, 1, 2)).mean()
+        loss = BCE()(made, images.permute(0, 3, 1, 2)).mean()
         adadelta.zero_grad()
         loss.backward()
         adadelta.step()

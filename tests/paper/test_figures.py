@@ -21,10 +21,10 @@ sys.path.insert(0, str(RECIPES / "paper"))
 import contenders
 import figure_3
 import filmed
+import images as image_sources
 import measuring
 import models
 import numbers_page
-import pictures
 import run
 from scales import SCALES
 
@@ -64,16 +64,16 @@ def test_all_five_figures_and_a_second_call_draws_nothing_again(home: Path, caps
     assert "figure 2: is there already" in capsys.readouterr().out
     assert (home / "out" / "figure_2.png").stat().st_mtime_ns == drawn_at
     for name in ("figure_1", "figure_2", "figure_3", "figure_4", "figure_5", "curves", "curves_epochs"):
-        with Image.open(home / "out" / f"{name}.png") as picture:
-            assert np.asarray(picture.convert("L")).std() > 5, f"{name} is blank"
+        with Image.open(home / "out" / f"{name}.png") as image:
+            assert np.asarray(image.convert("L")).std() > 5, f"{name} is blank"
     page = (home / "out" / "numbers.md").read_text()
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
-        "## Figure 1: one picture (chelsea.png, 32 px)",
-        "## Figure 2: two pictures (chelsea.png and astronaut.png)",
-        "## Figure 3: vectors that belong to neither picture",
-        "## Figures 4 and 5: training pictures and unseen ones",
+        "## Figure 1: one image (chelsea.png, 32 px)",
+        "## Figure 2: two images (chelsea.png and astronaut.png)",
+        "## Figure 3: vectors that belong to neither image",
+        "## Figures 4 and 5: training images and unseen ones",
     ]
-    assert {row.name for row in fi.load_scoreboard(home / "out").attacks} >= {"ridge", "listik, 4 pictures"}
+    assert {row.name for row in fi.load_scoreboard(home / "out").attacks} >= {"ridge", "listik, 4 images"}
     assert (home / "out" / "report.html").is_file()
     with pytest.raises(fi.BadInput, match="holds a run of another configuration.*unseen"):
         start("--scale", "smoke", *QUICK[:-1], "13", "--out", "out")
@@ -117,7 +117,7 @@ def test_a_second_judge_stands_beside_the_first_in_the_scoreboard(home: Path) ->
     start("--figure", "5", *QUICK, "--attacks", "[listik]", *second, "--out", "out")
     board = fi.load_scoreboard(home / "out")
     assert [judge["name"] for judge in board.protocol["judges"]] == ["scenes-vgg", "mixer"]
-    row = next(row for row in board.attacks if row.name == "listik, 12 pictures")
+    row = next(row for row in board.attacks if row.name == "listik, 12 images")
     assert {"reid_top10"} <= set(row.metrics_by["mixer"])
 
 
@@ -144,18 +144,18 @@ def test_bad_input_is_one_line(flags: list[str], said: str, home: Path, monkeypa
     assert said in str(raised.value)
 
 
-def test_too_few_and_too_small_pictures_are_refused_and_enlarged_when_asked(home: Path) -> None:
+def test_too_few_and_too_small_images_are_refused_and_enlarged_when_asked(home: Path) -> None:
     photographs(home / "one", 1, 32)
     photographs(home / "small", 3, 20)
     start("--figure", "1", *QUICK, "--data", "one", "--out", "first")
     for figure, needed in (("2", 2), ("3", 2)):
-        with pytest.raises(fi.BadInput, match=f"needs at least {needed} pictures, got 1"):
+        with pytest.raises(fi.BadInput, match=f"needs at least {needed} images, got 1"):
             start("--figure", figure, *QUICK, "--data", "one", "--out", f"out{figure}")
     with pytest.raises(fi.BadInput, match=r"0\.png.*20"):
         start("--figure", "1", *QUICK, "--data", "small", "--out", "small-1")
     start("--figure", "1", *QUICK, "--data", "small", "--upscale", "true", "--out", "small-1")
     assert "enlarged, as asked" in (home / "small-1" / "numbers.md").read_text()
-    with pytest.raises(fi.BadInput, match="12 private pictures asked for"):
+    with pytest.raises(fi.BadInput, match="12 private images asked for"):
         start("--figure", "4", *QUICK, "--data", "one", "--out", "out4")
 
 
@@ -187,7 +187,7 @@ def test_wandb_hears_of_a_film_too(home: Path) -> None:
 
 def test_the_authors_optimiser_is_the_authors() -> None:
     settings = filmed.training("adadelta", 100, 2)
-    assert settings == fi.Training.paper(pictures=200, batch_size=2)
+    assert settings == fi.Training.paper(images=200, batch_size=2)
     other = filmed.training("adamw", 100, 2)
     assert replace(settings, **filmed.ADAMW) == other
 
@@ -206,7 +206,7 @@ def test_the_vectors_of_figure_3_are_what_they_are_called(tmp_path: Path) -> Non
         assert torch.equal(row.sort().values, first.sort().values)
         assert not torch.equal(row, first)
     rest = fi.extract(job.victim, job.photographs.take([2, 3])).batch([0, 1])[0]
-    assert torch.allclose(vectors["other pictures"], rest, atol=1e-5)
+    assert torch.allclose(vectors["other images"], rest, atol=1e-5)
     # Blends of the two lie between them, and nothing that is at right angles does.
     ends = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     blend = 0.3 * ends[0] + 0.7 * ends[1]
@@ -217,7 +217,7 @@ def test_two_of_one_class_come_first() -> None:
     found = fi.data.scenes(12, size=32, seed=5)
     labels = np.array([4, 1, 2, 0, 3, 2, 1, 5, 0, 6, 2, 7])
     images = fi.data.ImageSet(found.uint8(np.arange(12)), ids=found.ids, labels=labels)
-    ordered = pictures._of_one_class_first(images)
+    ordered = image_sources._of_one_class_first(images)
     assert list(ordered.labels[:2]) == [0, 0]
     assert sorted(ordered.ids) == sorted(images.ids)
 
@@ -234,13 +234,13 @@ def test_ranks_are_the_librarys_where_both_are_defined(seed: int) -> None:
     assert np.array_equal(measuring.ranks_among(made, gallery, gallery, own=True), ranks(made, gallery))
 
 
-def test_a_training_picture_is_sought_among_as_many_as_an_unseen_one() -> None:
+def test_a_training_image_is_sought_among_as_many_as_an_unseen_one() -> None:
     generator = np.random.default_rng(1)
     crowd = generator.normal(size=(30, 5))
     own, made = generator.normal(size=(9, 5)), generator.normal(size=(9, 5))
     found = measuring.ranks_among(made, own, crowd, own=False)
     centre = crowd.mean(0)
-    for row in range(9):  # by the definition, one picture at a time
+    for row in range(9):  # by the definition, one image at a time
         candidates = np.concatenate([own[row : row + 1], crowd[:-1]]) - centre
         asked = made[row] - centre
         cosines = candidates @ asked / np.linalg.norm(candidates, axis=1) / np.linalg.norm(asked)
@@ -254,21 +254,21 @@ def test_smaller_sets_are_parts_of_larger_ones_and_copies_find_themselves(home: 
     every = fi.data.scenes(40, size=32, seed=0)
     study = models.prepare(scale, victim, every.take(range(20)), every.take(range(20, 40)), judge, home / "models")
     assert study.subset(15).images.ids[:5] == study.subset(5).images.ids
-    assert study.training.first(5).pictures.ids == study.subset(5).images.ids
-    assert not set(study.subset(15).images.ids) & set(study.unseen.pictures.ids)
+    assert study.training.first(5).images.ids == study.subset(5).images.ids
+    assert not set(study.subset(15).images.ids) & set(study.unseen.images.ids)
     neighbour = contenders.make("nearest neighbour", study.subset(15), 1, 1).fit(study.subset(15))
     copies = measuring.measure(neighbour, study.training.first(15), study.unseen.features, judge)
     assert copies["reid_top10"].mean == copies["agreement"].mean == 1
     blank = contenders.make("mean image", study.subset(15), 1, 1).fit(study.subset(15))
     known = measuring.measure(blank, study.unseen, study.unseen.features, judge)
-    assert known["reid_top10"].mean == pytest.approx(10 / 20), "one picture for all finds ten of twenty"
+    assert known["reid_top10"].mean == pytest.approx(10 / 20), "one image for all finds ten of twenty"
 
 
-def test_every_attack_sees_equally_many_pictures() -> None:
+def test_every_attack_sees_equally_many_images() -> None:
     pairs = fi.extract(fi.Victim(fi.encoders.tiny()), fi.data.scenes(100, size=32, seed=1), flips=True)
     for name in ("listik", "upsampling"):
-        assert contenders.make(name, pairs, 600, 1200).training.pictures == 600
-    assert contenders.make("listik", pairs, 600, 1200).training == fi.Training.paper(pictures=600)
+        assert contenders.make(name, pairs, 600, 1200).training.images == 600
+    assert contenders.make("listik", pairs, 600, 1200).training == fi.Training.paper(images=600)
     assert contenders.distillation(100, 1200).epochs == 12
     assert contenders.distillation(50_000, 100_000).epochs == 2
 

@@ -1,4 +1,4 @@
-"""The residual networks for 32 px pictures of He et al. 2015 (arXiv:1512.03385), section 4.2."""
+"""The residual networks for 32 px images of He et al. 2015 (arXiv:1512.03385), section 4.2."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from .heads import Traced, head_sizes
 
 
 class CifarResNet(nn.Module):
-    """ResNet of depth 6n+2 for small pictures: (B, 3, H, W) normalised -> (B, classes) logits.
+    """ResNet of depth 6n+2 for small images: (B, 3, H, W) normalised -> (B, classes) logits.
 
     Source: arXiv:1512.03385 section 4.2 and table 6; shortcuts of option A (subsample, pad with zero channels: no
     parameters). Nodes: conv1, bn1, layer1..layer3, avgpool (64-d), linear. Raises BadInput for another depth.

@@ -10,11 +10,11 @@ from .heads import Traced, head_sizes
 
 
 class SmallResNet(nn.Module):
-    """Small ResNet, one stage a width, halving the picture between stages: (B, 3, H, W) normalised -> (B, K) logits.
+    """Small ResNet, one stage a width, halving the image between stages: (B, 3, H, W) normalised -> (B, K) logits.
 
     Basic blocks with projection shortcuts (option B of arXiv:1512.03385). K is the sum of the heads' classes, in their
     order. Nodes: stem, stages, avgpool (widths[-1]-d), linear; with `standardise` norm stands before linear: the pooled
-    numbers at mean 0 and deviation 1 over the training pictures. Raises BadInput for widths that do not fit blocks.
+    numbers at mean 0 and deviation 1 over the training images. Raises BadInput for widths that do not fit blocks.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The embedded picture set: procedural scenes with their factors, at any size, from no files."""
+"""The embedded image set: procedural scenes with their factors, at any size, from no files."""
 
 import contextlib
 
@@ -28,7 +28,7 @@ from featinv.processes import progress_bar
 SMALLEST, LARGEST = 32, 256
 BAR_FROM = 2000
 VERSION = 1
-"""Raised whenever the same (seed, index, size) would give another picture."""
+"""Raised whenever the same (seed, index, size) would give another image."""
 
 VALUES = {
     "background": BACKGROUNDS,
@@ -48,9 +48,9 @@ VALUES = {
 def scenes(count: int, *, size: int = 32, seed: int = 0, start: int = 0) -> ImageSet:
     """Paint scenes start..start+count-1 of the endless set `seed`, `size` pixels a side, 32 to 256.
 
-    Picture `index` depends on (seed, index) alone, and shows the same scene at every size. `labels` is the main
+    Image `index` depends on (seed, index) alone, and shows the same scene at every size. `labels` is the main
     object's shape; `factors` holds that and every other fact that can be seen (the data card, docs/data_scenes.md, says
-    which). Ids are "scenes-SEED-INDEX". Raises BadInput for a size out of range or fewer than one picture.
+    which). Ids are "scenes-SEED-INDEX". Raises BadInput for a size out of range or fewer than one image.
     """
     if not SMALLEST <= size <= LARGEST:
         raise BadInput(f"size: expected {SMALLEST}..{LARGEST} px for scenes, got {size}; choose one in that range")

@@ -1,4 +1,4 @@
-"""The laws of attacks: features -> images, fitted on public pairs."""
+"""The contracts of attacks: features -> images, fitted on public pairs."""
 
 import tempfile
 from collections.abc import Iterable
@@ -12,16 +12,16 @@ from torch import Tensor
 from featinv.attacks import load_attack, save_attack
 from featinv.errors import BadInput
 from featinv.processes import seeded
-from featinv.testing.laws import demand, demand_independent, demand_pictures, demand_same, demand_untouched, label
+from featinv.testing.contracts import demand, demand_images, demand_independent, demand_same, demand_untouched, label
 from featinv.testing.synthetic import synthetic_pairs
 
 
 def check_attack(attack: Any, *, pairs: Any = None, allow: Iterable[type | str] = ()) -> None:
     """Raise AssertionError unless `attack`, not fitted yet, can stand in a scoreboard; it is fitted on `pairs`.
 
-    By default those are 48 synthetic pairs, vectors (16,) and pictures of 32 pixels. Before `fit`, `reconstruct` is
+    By default those are 48 synthetic pairs, vectors (16,) and images of 32 pixels. Before `fit`, `reconstruct` is
     refused; `fit` returns the attack and sets `feature_shape`, `image_size`, `victim` and `parameters`; reconstructions
-    are float32 pictures in [0, 1], the same twice and independent of their batch mates; vectors of another shape and
+    are float32 images in [0, 1], the same twice and independent of their batch mates; vectors of another shape and
     NaN are refused with BadInput; saved and loaded, it reconstructs the same bit by bit. `allow` names the classes that
     `load_attack` needs beside the attack's own.
     """
@@ -33,7 +33,7 @@ def check_attack(attack: Any, *, pairs: Any = None, allow: Iterable[type | str] 
         _demand_refusal(attack, unseen, f"{name}.reconstruct before fit")
         demand(attack.fit(pairs) is attack, f"{name}.fit must return the attack itself")
         _check_attributes(attack, pairs, name)
-        _check_pictures(attack, unseen, pairs.image_size, name)
+        _check_images(attack, unseen, pairs.image_size, name)
         _check_refusals(attack, unseen, name)
         _check_saved(attack, unseen, [type(attack), *allow], name)
 
@@ -47,21 +47,21 @@ def _check_attributes(attack: Any, pairs: Any, name: str) -> None:
     for attribute, expected in (("feature_shape", pairs.feature_shape), ("image_size", pairs.image_size)):
         got = getattr(attack, attribute, None)
         demand(got == expected, f"{name}.{attribute} must be that of the pairs after fit, {expected}, got {got!r}")
-    demand(getattr(attack, "victim", None) == pairs.card, f"{name}.victim must be the card of the pairs after fit")
+    demand(
+        getattr(attack, "victim", None) == pairs.metadata, f"{name}.victim must be the metadata of the pairs after fit"
+    )
 
 
-def _check_pictures(attack: Any, features: Tensor, size: int, name: str) -> None:
+def _check_images(attack: Any, features: Tensor, size: int, name: str) -> None:
     what = f"a reconstruction of {name}"
     demand_untouched(attack.reconstruct, features, name)
-    pictures = attack.reconstruct(features)
-    demand_pictures(pictures, (len(features), 3, size, size), what)
-    demand(not pictures.requires_grad, f"{what} must carry no gradient: decorate reconstruct with torch.no_grad()")
+    images = attack.reconstruct(features)
+    demand_images(images, (len(features), 3, size, size), what)
+    demand(not images.requires_grad, f"{what} must carry no gradient: decorate reconstruct with torch.no_grad()")
     with seeded(1):
-        demand_same(
-            attack.reconstruct(features), pictures, f"{what} must be the same twice, whatever torch's seed", 0.0
-        )
+        demand_same(attack.reconstruct(features), images, f"{what} must be the same twice, whatever torch's seed", 0.0)
     demand_independent(attack.reconstruct, features, what)
-    demand_pictures(attack.reconstruct(features[:0]), (0, 3, size, size), f"{what} of no vectors")
+    demand_images(attack.reconstruct(features[:0]), (0, 3, size, size), f"{what} of no vectors")
 
 
 def _check_refusals(attack: Any, features: Tensor, name: str) -> None:
@@ -91,8 +91,8 @@ def _check_saved(attack: Any, features: Tensor, allow: list[type | str], name: s
             loaded = load_attack(Path(folder) / "attack", allow=allow)
         except BadInput as error:
             raise AssertionError(f"{name} must be saved and loaded: {error}") from error
-    again, pictures = loaded.reconstruct(features), attack.reconstruct(features)
-    demand(torch.equal(again, pictures), f"{name}, saved and loaded, must reconstruct the same bit by bit")
+    again, images = loaded.reconstruct(features), attack.reconstruct(features)
+    demand(torch.equal(again, images), f"{name}, saved and loaded, must reconstruct the same bit by bit")
     for attribute in ("kind", "parameters", "feature_shape", "image_size", "victim"):
         got, expected = getattr(loaded, attribute), getattr(attack, attribute)
         demand(got == expected, f"{name}, saved and loaded, must have the same {attribute}: {expected!r}, got {got!r}")

@@ -1,4 +1,4 @@
-"""The laws of defences: features -> features, before the release."""
+"""The contracts of defences: features -> features, before the release."""
 
 import copy
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from featinv.processes import seeded
-from featinv.testing.laws import (
+from featinv.testing.contracts import (
     demand,
     demand_gradient,
     demand_independent,

@@ -1,4 +1,4 @@
-"""Which pictures the figures use."""
+"""Which images the figures use."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -8,7 +8,7 @@ from PIL import Image
 from scales import Scale
 
 import featinv as fi
-from featinv.assembly import PictureSettings
+from featinv.assembly import ImageSettings
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet, Overlap
@@ -18,10 +18,10 @@ PHOTOGRAPHS = ("chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg")
 
 
 def photographs(scale: Scale, data: str | None, upscale: bool) -> "ImageSet":
-    """Return the pictures of figures 1 to 3, the first two of one class where there are classes.
+    """Return the images of figures 1 to 3, the first two of one class where there are classes.
 
     From the folder given; else scikit-image's photographs, where it is installed; else scenes. Raises BadInput for
-    pictures that are too small.
+    images that are too small.
     """
     if data is not None:
         found = fi.data.folder(_private_side(Path(data)), size=scale.photo_size, smaller=_smaller(upscale))
@@ -34,25 +34,25 @@ def photographs(scale: Scale, data: str | None, upscale: bool) -> "ImageSet":
 
 
 def first(images: "ImageSet", count: int, figure: int) -> "ImageSet":
-    """Return the first pictures. Raises BadInput when there are too few for the figure."""
+    """Return the first images. Raises BadInput when there are too few for the figure."""
     if len(images) < count:
-        raise fi.BadInput(f"--data: figure {figure} needs at least {count} pictures, got {len(images)}")
+        raise fi.BadInput(f"--data: figure {figure} needs at least {count} images, got {len(images)}")
     return images.take(np.arange(count))
 
 
 def many(scale: Scale, data: str | None, upscale: bool, cache: Path) -> "tuple[ImageSet, ImageSet, Overlap]":
     """Return (training, unseen, overlap) for figures 4 and 5: disjoint, the training ones as many as the largest model.
 
-    Raises BadInput when there are too few pictures for the figure.
+    Raises BadInput when there are too few images for the figure.
     """
-    settings = PictureSettings(
+    settings = ImageSettings(
         source=data or "scenes",
         size=scale.size,
         public=scale.counts[-1],
         private=scale.unseen,
         smaller=_smaller(upscale),
     )
-    return fi.assembly.load_pictures(settings, cache=cache)
+    return fi.assembly.load_images(settings, cache=cache)
 
 
 def _private_side(folder: Path) -> Path:
@@ -86,9 +86,9 @@ def _bundled() -> list[Path]:
 
 def _square(file: Path, size: int) -> np.ndarray:
     with Image.open(file) as opened:
-        picture = opened.convert("RGB")
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        image = opened.convert("RGB")
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
     return np.asarray(
-        picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BOX, reducing_gap=None)
+        image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BOX, reducing_gap=None)
     )

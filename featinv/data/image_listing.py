@@ -75,14 +75,14 @@ class Listing:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def list_pictures(folder: Path) -> Listing:
+def list_images(folder: Path) -> Listing:
     """List the image files under `folder`, links followed; BadInput if it is not a folder.
 
     Hidden images are skipped with that reason; images in folders of `LEFT_OUT` are only counted.
     """
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing there"
-        raise BadInput(f"{folder}: expected a folder of pictures, got {found}; give the folder that holds them")
+        raise BadInput(f"{folder}: expected a folder of images, got {found}; give the folder that holds them")
     walk = _Walk(folder)
     walk.all()
     paths = tuple(sorted(walk.images, key=lambda path: PurePosixPath(path).parts))

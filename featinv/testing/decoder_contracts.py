@@ -1,4 +1,4 @@
-"""The laws of decoders: features -> images, a network to be trained."""
+"""The contracts of decoders: features -> images, a network to be trained."""
 
 import copy
 import json
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from featinv import configuration
 from featinv.errors import BadInput
 from featinv.processes import seeded
-from featinv.testing.laws import (
+from featinv.testing.contracts import (
     demand,
+    demand_images,
     demand_independent,
-    demand_pictures,
     demand_same,
     demand_untouched,
     difference,
@@ -24,10 +24,10 @@ from featinv.testing.laws import (
 def check_decoder(decoder: nn.Module) -> None:
     """Raise AssertionError unless `decoder` can be trained, saved and rebuilt as the decoder of an attack.
 
-    `feature_shape` and `image_size` are set; features (B, *feature_shape) give float32 pictures (B, 3, S, S) in [0, 1],
-    also for features far from usual; in eval mode a picture is the same twice and independent of its batch mates;
-    different features give different pictures; a gradient reaches every parameter; `configuration.describe` and
-    `rebuild` make a decoder that takes over its weights and gives the same pictures, so every constructor argument is
+    `feature_shape` and `image_size` are set; features (B, *feature_shape) give float32 images (B, 3, S, S) in [0, 1],
+    also for features far from usual; in eval mode an image is the same twice and independent of its batch mates;
+    different features give different images; a gradient reaches every parameter; `configuration.describe` and
+    `rebuild` make a decoder that takes over its weights and gives the same images, so every constructor argument is
     kept under its own name. A copy is tried, after a small shake of its parameters (fresh zeros stop gradients).
     """
     name = label(decoder)
@@ -37,7 +37,7 @@ def check_decoder(decoder: nn.Module) -> None:
         tried = copy.deepcopy(decoder)
         _shake(tried)
         features = torch.randn(4, *shape)
-        _check_pictures(tried, features, (3, size, size), name)
+        _check_images(tried, features, (3, size, size), name)
         _check_gradients(tried, features, name)
         _check_rebuilt(decoder, tried, features, name)
 
@@ -61,29 +61,29 @@ def _shake(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _check_pictures(decoder: nn.Module, features: Tensor, picture: tuple[int, ...], name: str) -> None:
+def _check_images(decoder: nn.Module, features: Tensor, image: tuple[int, ...], name: str) -> None:
     decoder.train()
     what = f"the output of {name}"
-    demand_pictures(decoder(features), (len(features), *picture), f"{what} in train mode")
+    demand_images(decoder(features), (len(features), *image), f"{what} in train mode")
     decoder.eval()
     demand_untouched(decoder, features, name)
     before = copy.deepcopy(decoder.state_dict())
     for which, given in (("usual", features), ("large", 30 * features), ("zero", 0 * features)):
-        demand_pictures(decoder(given), (len(features), *picture), f"{what} for {which} features")
-    demand_pictures(decoder(features[:1]), (1, *picture), f"{what} for one vector")
+        demand_images(decoder(given), (len(features), *image), f"{what} for {which} features")
+    demand_images(decoder(features[:1]), (1, *image), f"{what} for one vector")
     demand_same(decoder(features), decoder(features), f"{what} in eval mode must be the same twice", 0.0)
     demand_independent(decoder, features, f"{what} in eval mode")
     for key, tensor in decoder.state_dict().items():
         demand(torch.equal(tensor, before[key]), f"{name} must not change {key} in eval mode")
-    pictures = decoder(features)
-    demand(difference(pictures[:1], pictures[1:2]) > 0, f"{name} must make different pictures of different features")
+    images = decoder(features)
+    demand(difference(images[:1], images[1:2]) > 0, f"{name} must make different images of different features")
 
 
 def _check_gradients(decoder: nn.Module, features: Tensor, name: str) -> None:
     decoder.train()
     decoder.zero_grad(set_to_none=True)
-    pictures = decoder(features)
-    (pictures - torch.rand_like(pictures)).square().mean().backward()
+    images = decoder(features)
+    (images - torch.rand_like(images)).square().mean().backward()
     for key, parameter in decoder.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -104,5 +104,5 @@ def _check_rebuilt(decoder: nn.Module, tried: nn.Module, features: Tensor, name:
     demand_same(
         rebuilt.eval()(features),
         tried.eval()(features),
-        f"{name}, rebuilt from its description and given its weights, must make the same pictures",
+        f"{name}, rebuilt from its description and given its weights, must make the same images",
     )

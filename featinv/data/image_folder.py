@@ -1,4 +1,4 @@
-"""Pictures from a folder: decoded once, squared, kept as uint8 in memory, in a cache or in a temporary file."""
+"""Images from a folder: decoded once, squared, kept as uint8 in memory, in a cache or in a temporary file."""
 
 import logging
 import os
@@ -15,11 +15,11 @@ import PIL
 from PIL import Image
 
 from featinv import processes
+from featinv.data.image_decode import LEAST_SIDE, Fit, TooSmall, Unusable, decode_image
 from featinv.data.image_formats import formats_of
+from featinv.data.image_listing import Listing, list_images
 from featinv.data.imageset import ImageSet
 from featinv.data.intake import Intake, intake_sentences
-from featinv.data.picture_decode import LEAST_SIDE, Fit, TooSmall, Unusable, decode_picture
-from featinv.data.picture_listing import Listing, list_pictures
 from featinv.data.pixel_sink import Memory, RawFile, Sink, TemporaryFile, map_pixels
 from featinv.errors import BadInput
 from featinv.files import publish_folder, read_json, write_json
@@ -28,7 +28,7 @@ _log = logging.getLogger("featinv")
 
 LIMIT_PIXELS = 64 * 10**6
 ON_DISK_ABOVE = 2**30
-_PIXELS, _MANIFEST = "pixels.u8", "pictures.json"
+_PIXELS, _MANIFEST = "pixels.u8", "images.json"
 _MANIFEST_LIMIT = 2**30
 
 
@@ -69,14 +69,14 @@ def folder(
 
     The pixels are decoded once: into a mapped file under `cache` when given (found again while no file changed), else
     into memory, else, above `on_disk_above` bytes, into a temporary mapped file. Raises BadInput for a folder without a
-    usable picture, a picture smaller than `size` under "refuse", and a disk that is full.
+    usable image, an image smaller than `size` under "refuse", and a disk that is full.
     """
     _check_settings(size, limit_pixels, fit, smaller)
     root = Path(path)
-    reading = _Reading(root, list_pictures(root), size, fit, smaller, limit_pixels)
+    reading = _Reading(root, list_images(root), size, fit, smaller, limit_pixels)
     if not reading.listing.paths:
         found = _instead(reading.listing)
-        raise BadInput(f"{root}: expected pictures (.png, .jpg, .webp, ...), got none ({found}); give another folder")
+        raise BadInput(f"{root}: expected images (.png, .jpg, .webp, ...), got none ({found}); give another folder")
     if cache is None:
         total = len(reading.listing.paths) * size * size * 3
         sink: Sink = TemporaryFile(size) if total > on_disk_above else Memory(len(reading.listing.paths), size)
@@ -109,7 +109,7 @@ def _check_settings(size: int, limit_pixels: int, fit: str, smaller: str) -> Non
     if most is not None and limit_pixels > most:
         raise BadInput(
             f"limit_pixels: expected at most Pillow's own limit of {most}, got {limit_pixels}; "
-            "if you trust the pictures, raise PIL.Image.MAX_IMAGE_PIXELS first"
+            "if you trust the images, raise PIL.Image.MAX_IMAGE_PIXELS first"
         )
 
 
@@ -124,7 +124,7 @@ def _through_cache(reading: _Reading, cache: Path) -> np.ndarray:
         2,
     )
     # With the formats: a plugin that was registered since may read what was skipped.
-    place = cache / f"pictures-{reading.listing.sha256(*settings, *formats_of(''))[:32]}"
+    place = cache / f"images-{reading.listing.sha256(*settings, *formats_of(''))[:32]}"
     if not _is_cached(place, reading):
         with publish_folder(place) as temporary:
             with open(temporary / _PIXELS, "wb") as file:
@@ -152,7 +152,7 @@ def _decode_all(reading: _Reading, sink: Sink) -> None:
         # Pillow grumbles about odd metadata; only its alarm about decompression bombs is a reason to skip a file.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with processes.progress_bar(len(reading.listing.paths), "decode pictures") as bar:
+        with processes.progress_bar(len(reading.listing.paths), "decode images") as bar:
             for path, result in _results(reading):
                 if isinstance(result, np.ndarray):
                     sink.add(result)
@@ -163,19 +163,19 @@ def _decode_all(reading: _Reading, sink: Sink) -> None:
     if not reading.decoded:
         path, reason = reading.skipped[0]
         raise BadInput(
-            f"{reading.root}: expected at least one usable picture, got none of {len(reading.skipped)} files "
+            f"{reading.root}: expected at least one usable image, got none of {len(reading.skipped)} files "
             f"(the first, {path}: {reason}); give another folder"
         )
 
 
 def _results(reading: _Reading) -> Iterator[tuple[str, np.ndarray | str]]:
-    """Yield each path with its picture or the reason why it is skipped, in order, a few ahead of the reader."""
+    """Yield each path with its image or the reason why it is skipped, in order, a few ahead of the reader."""
     waiting: deque[tuple[str, Future[np.ndarray | str]]] = deque()
     workers = _cores()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="featinv-decode")
     try:
         for path in reading.listing.paths:
-            waiting.append((path, pool.submit(_picture_or_reason, reading, path)))
+            waiting.append((path, pool.submit(_image_or_reason, reading, path)))
             if len(waiting) > 4 * workers:
                 name, future = waiting.popleft()
                 yield name, future.result()
@@ -185,9 +185,9 @@ def _results(reading: _Reading) -> Iterator[tuple[str, np.ndarray | str]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _picture_or_reason(reading: _Reading, path: str) -> np.ndarray | str:
+def _image_or_reason(reading: _Reading, path: str) -> np.ndarray | str:
     try:
-        return decode_picture(
+        return decode_image(
             reading.root / path,
             size=reading.size,
             fit=reading.fit,
@@ -201,7 +201,7 @@ def _picture_or_reason(reading: _Reading, path: str) -> np.ndarray | str:
             return f"too small: {error}, less than the {reading.size} px asked for"
         raise BadInput(
             f"{reading.root / path}: expected at least {reading.size} px a side, got {error}; use a smaller size, "
-            'or smaller="skip" to leave such pictures out, or smaller="upscale" to enlarge them'
+            'or smaller="skip" to leave such images out, or smaller="upscale" to enlarge them'
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Which pictures are public and which are private."""
+"""Which images are public and which are private."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,34 +12,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PictureSettings:
-    """Which pictures are public (the attacker trains on them) and which are private (their vectors are released)."""
+class ImageSettings:
+    """Which images are public (the attacker trains on them) and which are private (their vectors are released)."""
 
     source: str = "scenes"
-    """"scenes" (made up, embedded), a folder of pictures, or an .npz/.npy file; a folder that holds train/ and test/ is
+    """"scenes" (synthetic, embedded), a folder of images, or an .npz/.npy file; a folder that holds train/ and test/ is
     public in train/ and private in test/"""
     size: int = 32
-    """side of the square pictures, in pixels"""
+    """side of the square images, in pixels"""
     public: int | None = None
-    """how many public pictures to use (all that are not private)"""
+    """how many public images to use (all that are not private)"""
     private: int | None = None
-    """how many private pictures to release (a tenth of all, or the whole of test/)"""
+    """how many private images to release (a tenth of all, or the whole of test/)"""
     smaller: Literal["refuse", "skip", "upscale"] = "refuse"
-    """what to do with a picture smaller than `size`"""
+    """what to do with an image smaller than `size`"""
     drop_near: bool = False
-    """drop public pictures that nearly duplicate a private one (they are counted and reported either way)"""
+    """drop public images that nearly duplicate a private one (they are counted and reported either way)"""
     seed: int = 0
     """draws the split and the subsets"""
 
     def __post_init__(self) -> None:
         make_plain(self)
-        check_seed("pictures.seed", self.seed)
+        check_seed("images.seed", self.seed)
 
 
-def load_pictures(settings: PictureSettings, cache: Path | None = None) -> "tuple[ImageSet, ImageSet, Overlap]":
-    """Return (public, private, overlap): disjoint sets of pictures, and which of them nearly coincide.
+def load_images(settings: ImageSettings, cache: Path | None = None) -> "tuple[ImageSet, ImageSet, Overlap]":
+    """Return (public, private, overlap): disjoint sets of images, and which of them nearly coincide.
 
-    Raises BadInput when there are fewer pictures than asked for, or when one picture is in both sets.
+    Raises BadInput when there are fewer images than asked for, or when one image is in both sets.
     """
     if settings.source == "scenes":
         public, private = _scenes(settings)
@@ -49,13 +49,13 @@ def load_pictures(settings: PictureSettings, cache: Path | None = None) -> "tupl
     return public, private, overlap
 
 
-def _scenes(settings: PictureSettings) -> "tuple[ImageSet, ImageSet]":
+def _scenes(settings: ImageSettings) -> "tuple[ImageSet, ImageSet]":
     public, private = settings.public or 4000, settings.private or 500
     every = fi.data.scenes(public + private, size=settings.size, seed=settings.seed)
     return every.take(range(public)), every.take(range(public, public + private))
 
 
-def _files(settings: PictureSettings, cache: Path | None) -> "tuple[ImageSet, ImageSet]":
+def _files(settings: ImageSettings, cache: Path | None) -> "tuple[ImageSet, ImageSet]":
     source = Path(settings.source)
     if (source / "train").is_dir() and (source / "test").is_dir():
         public = _load(source / "train", settings, cache)
@@ -64,7 +64,7 @@ def _files(settings: PictureSettings, cache: Path | None) -> "tuple[ImageSet, Im
         every = _load(source, settings, cache)
         wanted = settings.private or max(1, len(every) // 10)
         if wanted >= len(every):
-            raise fi.BadInput(f"{source}: {wanted} private pictures asked for, but it holds {len(every)} in all")
+            raise fi.BadInput(f"{source}: {wanted} private images asked for, but it holds {len(every)} in all")
         public, private = every.split(1 - wanted / len(every), seed=settings.seed)
     return (
         _some(public, settings.public, "public", settings.seed),
@@ -72,7 +72,7 @@ def _files(settings: PictureSettings, cache: Path | None) -> "tuple[ImageSet, Im
     )
 
 
-def _load(path: Path, settings: PictureSettings, cache: Path | None) -> "ImageSet":
+def _load(path: Path, settings: ImageSettings, cache: Path | None) -> "ImageSet":
     if path.is_file():
         return fi.data.arrays(path, size=settings.size)
     return fi.data.folder(path, size=settings.size, cache=cache, smaller=settings.smaller)
@@ -82,5 +82,5 @@ def _some(images: "ImageSet", count: int | None, side: str, seed: int) -> "Image
     if count is None or count == len(images):
         return images
     if count < 1 or count > len(images):
-        raise fi.BadInput(f"--pictures.{side}: {count} asked for, but there are {len(images)} {side} pictures")
+        raise fi.BadInput(f"--images.{side}: {count} asked for, but there are {len(images)} {side} images")
     return images.split(count / len(images), seed=seed)[0]

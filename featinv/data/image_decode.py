@@ -1,4 +1,4 @@
-"""One picture file -> (size, size, 3) uint8, or the reason why not."""
+"""One image file -> (size, size, 3) uint8, or the reason why not."""
 
 import struct
 import zlib
@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 from featinv.data.image_formats import formats_of, head_of, unread_start
 
 LEAST_SIDE = 8
-"""Pixels: a picture with a shorter side shows nothing worth reconstructing."""
+"""Pixels: an image with a shorter side shows nothing worth reconstructing."""
 
 # What Pillow's decoders raise on broken files; a programming error of ours is not among them.
 BROKEN_FILE = (
@@ -45,28 +45,28 @@ Fit = Literal["crop", "stretch"]
 
 
 class Unusable(Exception):
-    """This file gives no picture; the message is the reason, in words."""
+    """This file gives no image; the message is the reason, in words."""
 
 
 class TooSmall(Exception):
-    """This picture is smaller than asked; `width` and `height` are what it has."""
+    """This image is smaller than asked; `width` and `height` are what it has."""
 
     def __init__(self, width: int, height: int) -> None:
         super().__init__(f"{width} x {height} px")
         self.width, self.height = width, height
 
 
-def decode_picture(path: Path, *, size: int, fit: Fit, upscale: bool, limit_pixels: int) -> np.ndarray:
+def decode_image(path: Path, *, size: int, fit: Fit, upscale: bool, limit_pixels: int) -> np.ndarray:
     """Decode one file: first frame, upright (EXIF), RGB on white, cropped to its central square or stretched, resized.
 
-    Resizing is bicubic and antialiased; a picture that already has the size asked for is not resampled. Raises
+    Resizing is bicubic and antialiased; an image that already has the size asked for is not resampled. Raises
     Unusable with the reason, or TooSmall unless `upscale`.
     """
     try:
         if path.stat().st_size == 0:
             raise Unusable("zero bytes")
-        with Image.open(path, formats=formats_of(path.suffix.lower())) as picture:
-            return _decoded(picture, size=size, fit=fit, upscale=upscale, limit_pixels=limit_pixels)
+        with Image.open(path, formats=formats_of(path.suffix.lower())) as image:
+            return _decoded(image, size=size, fit=fit, upscale=upscale, limit_pixels=limit_pixels)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unusable(f"too large for Pillow's own limit of {Image.MAX_IMAGE_PIXELS} px") from error
     except UnidentifiedImageError as error:
@@ -82,20 +82,20 @@ def _why_unidentified(path: Path) -> str:
         return f"unreadable: {error.strerror}"
 
 
-def _decoded(picture: Image.Image, *, size: int, fit: Fit, upscale: bool, limit_pixels: int) -> np.ndarray:
-    width, height = picture.size
+def _decoded(image: Image.Image, *, size: int, fit: Fit, upscale: bool, limit_pixels: int) -> np.ndarray:
+    width, height = image.size
     if width * height > limit_pixels:
         raise Unusable(f"too large: {width} x {height} px, the limit is {limit_pixels} px")
     if min(width, height) < LEAST_SIDE:
         raise Unusable(f"too small: {width} x {height} px: a side is shorter than {LEAST_SIDE} px")
     if min(width, height) < size and not upscale:
         raise TooSmall(width, height)
-    if isinstance(picture, TiffImagePlugin.TiffImageFile) and int(picture.tag_v2.get(_NEW_SUBFILE_TYPE, 0)) & 1:
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and int(image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)) & 1:
         raise Unusable("raw camera file: only its preview could be read, convert it to PNG or JPEG")
     # A JPEG decodes several times faster at 1/2, 1/4 or 1/8 of its size; twice the target keeps detail.
-    picture.draft(None, (2 * size, 2 * size))
-    picture.load()
-    square = _upright(to_rgb(picture), picture)
+    image.draft(None, (2 * size, 2 * size))
+    image.load()
+    square = _upright(to_rgb(image), image)
     if fit == "crop":
         side = min(square.size)
         left, top = (square.width - side) // 2, (square.height - side) // 2
@@ -105,27 +105,27 @@ def _decoded(picture: Image.Image, *, size: int, fit: Fit, upscale: bool, limit_
     return np.array(square, dtype=np.uint8)
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB: transparency is laid on white, 16-bit greys keep their upper 8 bits.
 
-    Raises Unusable for floating-point and 32-bit pictures, whose range of values is not known.
+    Raises Unusable for floating-point and 32-bit images, whose range of values is not known.
     """
-    if picture.mode == "F" or (picture.mode == "I" and picture.format not in ("PNG", "PPM")):
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
         raise Unusable("floating-point or 32-bit values of unknown range")
-    if picture.mode.startswith("I"):
+    if image.mode.startswith("I"):
         # Pillow's own conversion would clip everything above 255 to white.
-        levels = np.clip(np.asarray(picture).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        levels = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
         return Image.fromarray(levels).convert("RGB")
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return picture.convert("RGB")
+    return image.convert("RGB")
 
 
-def _upright(square: Image.Image, picture: Image.Image) -> Image.Image:
-    """Turn the pixels as the file's EXIF orientation says; damaged EXIF is no reason to lose a picture."""
+def _upright(square: Image.Image, image: Image.Image) -> Image.Image:
+    """Turn the pixels as the file's EXIF orientation says; damaged EXIF is no reason to lose an image."""
     try:
-        turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except BROKEN_FILE:
         return square
     return square if turn is None else square.transpose(turn)

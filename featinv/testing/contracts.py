@@ -1,4 +1,4 @@
-"""What the checks have in common: demands, and the laws that every arrow obeys."""
+"""What the checks have in common: demands, and the contracts that every arrow obeys."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,8 +45,8 @@ def demand_tensor(value: Any, shape: tuple[int, ...], what: str) -> None:
     demand(bool(value.isfinite().all()), f"{what} must be finite, got NaN or infinity")
 
 
-def demand_pictures(value: Any, shape: tuple[int, ...], what: str) -> None:
-    """Demand finite float32 pictures of this shape in [0, 1]."""
+def demand_images(value: Any, shape: tuple[int, ...], what: str) -> None:
+    """Demand finite float32 images of this shape in [0, 1]."""
     demand_tensor(value, shape, what)
     if value.numel():
         low, high = (float(bound) for bound in value.detach().aminmax())

@@ -1,17 +1,17 @@
-"""The laws of judges: images -> (features, logits)."""
+"""The contracts of judges: images -> (features, logits)."""
 
 from typing import Any
 
 from featinv.processes import seeded
-from featinv.testing.encoder_laws import check_frozen, check_identity
-from featinv.testing.laws import demand, demand_tensor, label
+from featinv.testing.contracts import demand, demand_tensor, label
+from featinv.testing.encoder_contracts import check_frozen, check_identity
 from featinv.testing.synthetic import synthetic_images
 
 
 def check_judge(judge: Any) -> None:
     """Raise AssertionError unless `judge` can score reconstructions.
 
-    `name`, `family`, `fingerprint`, `image_size` and `trained_on` are set; pictures of any size give float32 features
+    `name`, `family`, `fingerprint`, `image_size` and `trained_on` are set; images of any size give float32 features
     (B, D) and logits (B, K); otherwise as for `check_encoder`.
     """
     name = label(judge)
@@ -19,12 +19,12 @@ def check_judge(judge: Any) -> None:
     demand(isinstance(getattr(judge, "trained_on", None), str), f"{name}.trained_on must say what it was trained on")
     images = synthetic_images(4, size=judge.image_size)
     with seeded(0):
-        for pictures in (images, synthetic_images(2, size=judge.image_size + 12)):
-            both = judge(pictures)
+        for batch in (images, synthetic_images(2, size=judge.image_size + 12)):
+            both = judge(batch)
             demand(isinstance(both, tuple) and len(both) == 2, f"{name} must return (features, logits)")
             for what, value in zip(("features", "logits"), both, strict=True):
                 width = value.shape[-1]
-                demand_tensor(value, (len(pictures), width), f"the {what} of {name}")
+                demand_tensor(value, (len(batch), width), f"the {what} of {name}")
             demand(both[1].shape[-1] >= 2, f"{name} must know at least two classes, got {both[1].shape[-1]}")
-        check_frozen(judge, lambda pictures: judge(pictures)[0], images, name)
-        check_frozen(judge, lambda pictures: judge(pictures)[1], images, name)
+        check_frozen(judge, lambda batch: judge(batch)[0], images, name)
+        check_frozen(judge, lambda batch: judge(batch)[1], images, name)

@@ -1,4 +1,4 @@
-"""The sheets of private pictures: originals above what each attack made of their vectors."""
+"""The sheets of private images: originals above what each attack made of their vectors."""
 
 import numpy as np
 import torch
@@ -9,30 +9,30 @@ from featinv.evaluation import contact_sheet
 from featinv.report.document import Figure
 from featinv.report.drawing import as_png
 from featinv.report.finished_run import Run
-from featinv.report.shown_pictures import DECILES, WORST, Exhibit
+from featinv.report.shown_images import DECILES, WORST, Exhibit
 
 LARGEST = 128
-"""Pixels a side that a picture is shown at, at most."""
+"""Pixels a side that an image is shown at, at most."""
 _TITLES = {
-    DECILES: "From worst to best: one picture of each tenth",
+    DECILES: "From worst to best: one image of each tenth",
     WORST: "The worst leaks",
 }
 _CAPTIONS = {
-    DECILES: "One private picture of each tenth of the PSNR of {leader!r}, lowest on the left, drawn by a seed.",
-    WORST: "The private pictures that the judge finds soonest from what {leader!r} makes of their vectors, in the view "
+    DECILES: "One private image of each tenth of the PSNR of {leader!r}, lowest on the left, drawn by a seed.",
+    WORST: "The private images that the judge finds soonest from what {leader!r} makes of their vectors, in the view "
     "that is hardest for it; chosen by the number, and the more alike go first.",
 }
 
 
-def picture_figures(run: Run, *, several: bool) -> list[Figure]:
-    """Return the sheets of a run; none where its pictures are not at hand."""
+def image_figures(run: Run, *, several: bool) -> list[Figure]:
+    """Return the sheets of a run; none where its images are not at hand."""
     if run.exhibit is None:
         return []
     return [_sheet(run.exhibit, group, run.name if several else "") for group in run.exhibit.rows]
 
 
 def _sheet(exhibit: Exhibit, group: str, run: str) -> Figure:
-    made = {name: _tensor(_small(pictures)) for name, pictures in exhibit.reconstructions[group].items()}
+    made = {name: _tensor(_small(images)) for name, images in exhibit.reconstructions[group].items()}
     small = _small(exhibit.originals[group])
     originals = ImageSet(small, ids=[str(place) for place in range(len(small))])
     image = contact_sheet(originals, made, np.arange(len(small)))
@@ -41,7 +41,7 @@ def _sheet(exhibit: Exhibit, group: str, run: str) -> Figure:
     return Figure(
         title=f"{_TITLES[group]}{f' ({run})' if run else ''}",
         image=as_png(image),
-        alternative=f"{len(small)} private pictures in the top row, and below them what was reconstructed from their "
+        alternative=f"{len(small)} private images in the top row, and below them what was reconstructed from their "
         f"vectors by {', '.join(made)}.",
         caption=caption + (f" Shown at {shown} of {side} pixels." if shown < side else ""),
         wide=True,
@@ -49,13 +49,13 @@ def _sheet(exhibit: Exhibit, group: str, run: str) -> Figure:
     )
 
 
-def _small(pictures: np.ndarray) -> np.ndarray:
-    side = pictures.shape[1]
+def _small(images: np.ndarray) -> np.ndarray:
+    side = images.shape[1]
     if side <= LARGEST:
-        return pictures
-    shrunk = [Image.fromarray(one).resize((LARGEST, LARGEST), Image.Resampling.LANCZOS) for one in pictures]
+        return images
+    shrunk = [Image.fromarray(one).resize((LARGEST, LARGEST), Image.Resampling.LANCZOS) for one in images]
     return np.stack([np.asarray(one) for one in shrunk])
 
 
-def _tensor(pictures: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float().div(255)
+def _tensor(images: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div(255)

@@ -11,15 +11,15 @@ from featinv.evaluation.treatments import as_uint8
 from featinv.types import Images
 
 
-class PictureStore:
-    """Pictures as 8-bit rows of an unnamed temporary file, appended in order and read back in any order."""
+class ImageStore:
+    """Images as 8-bit rows of an unnamed temporary file, appended in order and read back in any order."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.count = 0
         self._file = tempfile.TemporaryFile(prefix="featinv-")  # noqa: SIM115 (closed by __exit__)
 
-    def __enter__(self) -> "PictureStore":
+    def __enter__(self) -> "ImageStore":
         return self
 
     def __exit__(
@@ -40,6 +40,6 @@ class PictureStore:
         self.count += len(images)
 
     def batch(self, indices: np.ndarray) -> Images:
-        """Return the pictures at `indices` as float32 in [0, 1], (B, 3, S, S)."""
+        """Return the images at `indices` as float32 in [0, 1], (B, 3, S, S)."""
         rows = np.memmap(self._file, dtype=np.uint8, mode="r", shape=(self.count, self.size, self.size, 3))
         return torch.from_numpy(rows[indices]).permute(0, 3, 1, 2).float().div(255)

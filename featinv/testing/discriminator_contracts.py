@@ -1,4 +1,4 @@
-"""The laws of discriminators: images (, features) -> logits, a network that learns against a decoder."""
+"""The contracts of discriminators: images (, features) -> logits, a network that learns against a decoder."""
 
 import copy
 
@@ -8,17 +8,17 @@ from torch import Tensor
 from featinv.discriminators import Discriminator
 from featinv.errors import BadInput
 from featinv.processes import seeded
-from featinv.testing.laws import demand, demand_gradient, demand_independent, demand_same, demand_untouched, label
+from featinv.testing.contracts import demand, demand_gradient, demand_independent, demand_same, demand_untouched, label
 from featinv.testing.synthetic import synthetic_images
 
 
 def check_discriminator(discriminator: Discriminator, *, feature_shape: tuple[int, ...] = (16,)) -> None:
     """Raise AssertionError unless an adversarial attack can be trained against `discriminator`.
 
-    It subclasses `Discriminator`; pictures (B, 3, S, S) give finite logits (B, ...), also where an augmentation moved
-    pixels out of [0, 1]; different pictures have different logits; in eval mode a logit is the same twice, and what its
-    batch mates do to it in train mode is what `batch_statistics` says; gradients reach every picture and, after
-    freezing and unfreezing, every parameter that had one; pictures of another size raise BadInput. A conditional one
+    It subclasses `Discriminator`; images (B, 3, S, S) give finite logits (B, ...), also where an augmentation moved
+    pixels out of [0, 1]; different images have different logits; in eval mode a logit is the same twice, and what its
+    batch mates do to it in train mode is what `batch_statistics` says; gradients reach every image and, after
+    freezing and unfreezing, every parameter that had one; images of another size raise BadInput. A conditional one
     takes vectors (B, *feature_shape), depends on them, and raises BadInput without them. A copy is tried.
     """
     name = label(discriminator)
@@ -36,7 +36,7 @@ def _check_learning(discriminator: Discriminator, images: Tensor, features: Tens
     learning = [key for key, parameter in discriminator.named_parameters() if parameter.requires_grad]
     demand(bool(learning), f"{name} must have parameters that learn")
     discriminator.requires_grad_(False)
-    demand_gradient(lambda pictures: discriminator(pictures, features), images, f"{name}, frozen,")
+    demand_gradient(lambda batch: discriminator(batch, features), images, f"{name}, frozen,")
     discriminator.requires_grad_(True)
     logits = discriminator(images, features)
     (logits * torch.randn_like(logits)).sum().backward()
@@ -61,16 +61,16 @@ def _check_batch_mates(discriminator: Discriminator, images: Tensor, features: T
 
 @torch.no_grad()
 def _check_logits(discriminator: Discriminator, images: Tensor, features: Tensor, name: str) -> None:
-    for what, pictures in (("pictures", images), ("augmented pictures", 2 * images - 0.5)):
-        logits = discriminator(pictures, features)
+    for what, batch in (("images", images), ("augmented images", 2 * images - 0.5)):
+        logits = discriminator(batch, features)
         good = logits.shape[:1] == (len(images),) and bool(logits.isfinite().all())
         demand(good, f"{name} must give {what} (B, 3, S, S) finite logits (B, ...), got {tuple(logits.shape)}")
     logits = discriminator(images, features)
-    demand(not torch.equal(logits[0], logits[1]), f"{name} must give different pictures different logits")
+    demand(not torch.equal(logits[0], logits[1]), f"{name} must give different images different logits")
     demand_same(discriminator(images, features), logits, f"{name} in eval mode must be the same twice", 0.0)
-    demand_untouched(lambda pictures: discriminator(pictures, features), images, name)
+    demand_untouched(lambda batch: discriminator(batch, features), images, name)
     same = features[:1].expand_as(features)
-    demand_independent(lambda pictures: discriminator(pictures, same[: len(pictures)]), images, f"{name} in eval mode")
+    demand_independent(lambda batch: discriminator(batch, same[: len(batch)]), images, f"{name} in eval mode")
     follows = not torch.equal(discriminator(images, features.flip(0)), logits)
     demand(
         follows == discriminator.conditional,
@@ -81,7 +81,7 @@ def _check_logits(discriminator: Discriminator, images: Tensor, features: Tensor
 
 def _check_refusals(discriminator: Discriminator, images: Tensor, features: Tensor, name: str) -> None:
     double = torch.nn.functional.interpolate(images, scale_factor=2)
-    demand(_refuses(discriminator, double, features), f"{name} must raise BadInput for pictures of another size")
+    demand(_refuses(discriminator, double, features), f"{name} must raise BadInput for images of another size")
     if discriminator.conditional:
         demand(_refuses(discriminator, images, None), f"{name} must raise BadInput without vectors")
 

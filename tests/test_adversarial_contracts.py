@@ -1,4 +1,4 @@
-"""The laws of an adversarial training: it is a hand-written loop, however it is cut up; and what breaks the law."""
+"""An adversarial training equals a hand-written loop, however it is cut up; and what breaks that contract."""
 
 import copy
 import functools
@@ -21,13 +21,13 @@ from featinv.discriminators import DiffAugment
 from featinv.losses import R1, R2, LeCam, hinge, relativistic
 from featinv.training import fit_decoder
 
-GAMES = ("hinge", "relativistic")
+ADVERSARIAL_LOSSES = ("hinge", "relativistic")
 
 
-def adversary_of(game: str, **settings: Any) -> Adversary:
-    """Either game of the laws: unconditional hinge, or the relativistic one, conditional and with lazy R1 and R2."""
+def adversary_of(adversarial: str, **settings: Any) -> Adversary:
+    """Either loss of the tests: unconditional hinge, or the relativistic one, conditional, with lazy R1 and R2."""
     settings = {"eps": 1e-4, "weight": 0.3} | settings
-    if game == "hinge":
+    if adversarial == "hinge":
         return make_adversary(hinge, **settings)
     penalties = [R1(GAMMA, every=2), R2(GAMMA, every=3)]
     return make_adversary(relativistic, conditional=True, **{"penalties": penalties} | settings)
@@ -43,13 +43,13 @@ def fit(adversary: Adversary, *, double: bool = False, **changes: Any) -> Outcom
 
 
 @functools.cache
-def reference(game: str, *, double: bool = False, decoder_every: int = 1, **how: Any) -> Outcome:
+def reference(adversarial: str, *, double: bool = False, decoder_every: int = 1, **how: Any) -> Outcome:
     """What the hand-written loop comes to."""
-    pairs, decoder, adversary = make_pairs(100), make_decoder(), adversary_of(game, decoder_every=decoder_every)
+    pairs, decoder, adversary = make_pairs(100), make_decoder(), adversary_of(adversarial, decoder_every=decoder_every)
     if double:
         pairs, decoder = DoublePairs(pairs), decoder.double()
         adversary.discriminator.double()
-    return by_hand(decoder, adversary, pairs, relativistic=game == "relativistic", **how)
+    return by_hand(decoder, adversary, pairs, relativistic=adversarial == "relativistic", **how)
 
 
 def apart(one: Outcome, other: Outcome) -> float:
@@ -62,27 +62,27 @@ def apart(one: Outcome, other: Outcome) -> float:
     return max(map(largest, one, other))
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("adversarial", ADVERSARIAL_LOSSES)
 @pytest.mark.parametrize("accumulation", [1, 4])
-def test_in_float64_it_is_the_hand_written_loop_to_1e_10(game: str, accumulation: int) -> None:
-    ours = fit(adversary_of(game), double=True, accumulation=accumulation)
-    assert apart(ours, reference(game, double=True)) < 1e-10
-    first = weights(adversary_of(game).discriminator)
+def test_in_float64_it_is_the_hand_written_loop_to_1e_10(adversarial: str, accumulation: int) -> None:
+    ours = fit(adversary_of(adversarial), double=True, accumulation=accumulation)
+    assert apart(ours, reference(adversarial, double=True)) < 1e-10
+    first = weights(adversary_of(adversarial).discriminator)
     assert any(float((ours.discriminator[name] - first[name]).abs().max()) > 1e-3 for name in first), "it learned"
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("adversarial", ADVERSARIAL_LOSSES)
 @pytest.mark.parametrize("accumulation", [1, 4])
-def test_in_float32_it_is_the_hand_written_loop_to_1e_5(game: str, accumulation: int) -> None:
-    assert apart(fit(adversary_of(game), accumulation=accumulation), reference(game)) < 1e-5
+def test_in_float32_it_is_the_hand_written_loop_to_1e_5(adversarial: str, accumulation: int) -> None:
+    assert apart(fit(adversary_of(adversarial), accumulation=accumulation), reference(adversarial)) < 1e-5
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("adversarial", ADVERSARIAL_LOSSES)
 @pytest.mark.parametrize("split", [1, 3])
-def test_in_bf16_it_is_the_hand_written_autocast_loop_at_the_same_split(game: str, split: int) -> None:
-    ours = fit(adversary_of(game), mixed_precision="bf16", accumulation=split)
-    assert apart(ours, reference(game, split=split, autocast=True)) < 1e-5
-    assert apart(ours, reference(game, split=split)) > 1e-4, "nothing was autocast"
+def test_in_bf16_it_is_the_hand_written_autocast_loop_at_the_same_split(adversarial: str, split: int) -> None:
+    ours = fit(adversary_of(adversarial), mixed_precision="bf16", accumulation=split)
+    assert apart(ours, reference(adversarial, split=split, autocast=True)) < 1e-5
+    assert apart(ours, reference(adversarial, split=split)) > 1e-4, "nothing was autocast"
 
 
 @pytest.mark.parametrize("every", [2, 5])
@@ -122,11 +122,11 @@ import sys, torch
 from featinv import processes
 from featinv.discriminators import DiffAugment
 from featinv.losses import LeCam
-from test_adversarial_laws import GAMES, adversary_of, fit
+from test_adversarial_contracts import ADVERSARIAL_LOSSES, adversary_of, fit
 torch.set_num_threads(1)
 outcomes = [
-    fit(adversary_of(game), double=double, accumulation=accumulation)
-    for game in GAMES for double in (True, False) for accumulation in (1, 2)
+    fit(adversary_of(adversarial), double=double, accumulation=accumulation)
+    for adversarial in ADVERSARIAL_LOSSES for double in (True, False) for accumulation in (1, 2)
 ]
 # What breaks the law must run all the same: a batch norm in two passes before one backward, averages over processes.
 more = {"norm": "batch", "adaptive": True, "augment": DiffAugment(), "decoder_every": 2}
@@ -155,8 +155,8 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     outcomes = iter(torch.load(tmp_path / "weights.pt"))
-    for game in GAMES:
+    for adversarial in ADVERSARIAL_LOSSES:
         for double in (True, False):
-            alone = fit(adversary_of(game), double=double)
+            alone = fit(adversary_of(adversarial), double=double)
             for _ in (1, 2):
                 assert apart(Outcome(*next(outcomes)), alone) < (1e-10 if double else 1e-5)

@@ -1,4 +1,4 @@
-"""What losses and metrics have in common: one number for each pair of pictures."""
+"""What losses and metrics have in common: one number for each pair of images."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from featinv.testing.laws import demand_same, demand_tensor
+from featinv.testing.contracts import demand_same, demand_tensor
 from featinv.types import Images
 
 
 def worse_reconstructions(original: Images) -> Iterator[tuple[str, Images]]:
     """Yield reconstructions that anyone would call worse than a perfect copy, with their names."""
-    yield "a noisy picture", (original + 0.2 * torch.randn_like(original)).clamp(0, 1)
-    yield "a dark picture", 0.4 * original
-    yield "another picture", original.roll(1, dims=0)
-    yield "a grey picture", torch.full_like(original, 0.5)
+    yield "a noisy image", (original + 0.2 * torch.randn_like(original)).clamp(0, 1)
+    yield "a dark image", 0.4 * original
+    yield "another image", original.roll(1, dims=0)
+    yield "a grey image", torch.full_like(original, 0.5)
 
 
 def demand_pairwise(score: Callable[[Any, Any], Any], original: Images, name: str) -> None:
@@ -25,7 +25,7 @@ def demand_pairwise(score: Callable[[Any, Any], Any], original: Images, name: st
     noisy[0], noisy[1] = original[0], 1 - original[1]
     whole: Tensor = score(noisy, original)
     demand_tensor(whole, (len(original),), f"{name}(reconstruction, original)")
-    demand_same(score(noisy, original), whole, f"{name} must give the same number for the same pictures", 0.0)
+    demand_same(score(noisy, original), whole, f"{name} must give the same number for the same images", 0.0)
     for rows in ([0], [1], [2, 3], [3, 2, 1, 0]):
         alone: Tensor = score(noisy[rows], original[rows])
-        demand_same(alone, whole[rows], f"{name} must give each picture its own number: reduce over pixels only")
+        demand_same(alone, whole[rows], f"{name} must give each image its own number: reduce over pixels only")

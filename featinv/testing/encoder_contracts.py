@@ -1,4 +1,4 @@
-"""The laws of encoders: images -> features."""
+"""The contracts of encoders: images -> features."""
 
 import copy
 import json
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from featinv.processes import seeded
-from featinv.testing.laws import (
+from featinv.testing.contracts import (
     demand,
     demand_gradient,
     demand_independent,
@@ -26,10 +26,10 @@ from featinv.victim import Victim
 def check_encoder(encoder: Any) -> None:
     """Raise AssertionError unless `encoder` can be the frozen target of an attack.
 
-    `name`, `family`, `fingerprint`, `feature_shape` and `image_size` are set; pictures of any size give float32
+    `name`, `family`, `fingerprint`, `feature_shape` and `image_size` are set; images of any size give float32
     features (B, *feature_shape), (D,) or (C, h, w); frozen, never in train mode, the same twice, independent of batch
-    mates; different pictures give different features; differentiable in the pictures; the fingerprint does not move,
-    and the victim's card is JSON. Pictures of `image_size` and of another size are tried.
+    mates; different images give different features; differentiable in the images; the fingerprint does not move,
+    and the victim's metadata is JSON. Images of `image_size` and of another size are tried.
     """
     name = label(encoder)
     check_identity(encoder, name)
@@ -40,14 +40,14 @@ def check_encoder(encoder: Any) -> None:
     )
     images = synthetic_images(4, size=encoder.image_size)
     with seeded(0):
-        check_frozen(encoder, lambda pictures: encoder(pictures), images, name)
+        check_frozen(encoder, lambda batch: encoder(batch), images, name)
         demand_tensor(encoder(images), (4, *shape), f"the output of {name}")
         other = synthetic_images(2, size=encoder.image_size + 12)
-        demand_tensor(encoder(other), (2, *shape), f"the output of {name} for pictures of {other.shape[-1]} px")
+        demand_tensor(encoder(other), (2, *shape), f"the output of {name} for images of {other.shape[-1]} px")
         victim = Victim(encoder)
         demand_same(victim(images), encoder(images), f"{name} must give the same features inside a Victim", 0.0)
-    card = json.loads(json.dumps(victim.card))
-    demand(card["encoder_fingerprint"] == encoder.fingerprint, f"the card of {name} must carry its fingerprint")
+    metadata = json.loads(json.dumps(victim.metadata))
+    demand(metadata["encoder_fingerprint"] == encoder.fingerprint, f"the metadata of {name} must carry its fingerprint")
 
 
 def check_identity(network: Any, name: str) -> None:
@@ -76,5 +76,5 @@ def check_frozen(network: Any, call: Callable[[Tensor], Tensor], images: Tensor,
     demand_independent(call, images, what)
     demand_gradient(call, images, name)
     features = call(images)
-    demand(difference(features[:1], features[1:2]) > 0, f"{name} must tell different pictures apart")
+    demand(difference(features[:1], features[1:2]) > 0, f"{name} must tell different images apart")
     demand(network.fingerprint == fingerprint, f"{name}.fingerprint must not change by use")

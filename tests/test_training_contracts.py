@@ -1,4 +1,4 @@
-"""The laws of a training: it is what a hand-written loop does, however it is cut up and whatever was done before."""
+"""A training is what a hand-written loop does, however it is cut up and whatever was done before."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ from featinv.training.schedule import rate
 
 STEPS, BATCH = 20, 24
 PLAIN = Training(
-    pictures=STEPS * BATCH, batch_size=BATCH, lr=3e-3, clip=0.02, ema=0.9, warmup=0.1, holdout=0, keep="last"
+    images=STEPS * BATCH, batch_size=BATCH, lr=3e-3, clip=0.02, ema=0.9, warmup=0.1, holdout=0, keep="last"
 )
 
 
@@ -78,7 +78,7 @@ def test_in_float64_it_is_the_hand_written_loop_to_1e_10(accumulation: int) -> N
     _close(fitted.weights, average, 1e-10)
     _close(decoder.state_dict(), weights, 1e-10)
     assert [row["train/loss"] for row in fitted.history] == pytest.approx(losses, abs=1e-9)
-    assert (fitted.steps, fitted.pictures) == (STEPS, STEPS * BATCH)
+    assert (fitted.steps, fitted.images) == (STEPS, STEPS * BATCH)
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
@@ -124,9 +124,9 @@ def test_neither_the_callers_random_state_nor_the_callers_accelerator_matters_or
 
 
 def test_the_best_weights_on_held_out_public_pairs_are_kept() -> None:
-    settings = Training(pictures=960, batch_size=24, lr=0.03, warmup=0.0, schedule="constant", ema=None, clip=None)
+    settings = Training(images=960, batch_size=24, lr=0.03, warmup=0.0, schedule="constant", ema=None, clip=None)
     settings = replace(settings, holdout=30, validate_every=48)
-    # Vectors that say nothing of their pictures: learning them by heart makes the held-out pictures worse.
+    # Vectors that say nothing of their images: learning them by heart makes the held-out images worse.
     noise = np.random.default_rng(0).normal(size=(100, 12)).astype(np.float32)
     pairs = Pairs(noise, make_pairs(100).images)
     fitted = _fit(settings, pairs=pairs)
@@ -143,15 +143,15 @@ def test_the_best_weights_on_held_out_public_pairs_are_kept() -> None:
 
 
 def test_twenty_validations_by_default_and_always_one_at_the_end() -> None:
-    rows = _fit(Training(pictures=2400, batch_size=24, holdout=10)).history
+    rows = _fit(Training(images=2400, batch_size=24, holdout=10)).history
     assert sum("val/psnr" in row for row in rows) == 20
-    rows = _fit(Training(pictures=480, batch_size=24, holdout=10, validate_every=100_000)).history
+    rows = _fit(Training(images=480, batch_size=24, holdout=10, validate_every=100_000)).history
     assert [row["step"] for row in rows if "val/psnr" in row] == [20]
 
 
 def test_a_batch_larger_than_the_pairs_is_all_of_them() -> None:
-    fitted = _fit(replace(PLAIN, batch_size=64, pictures=30), pairs=make_pairs(10))
-    assert (fitted.steps, fitted.pictures) == (3, 30)
+    fitted = _fit(replace(PLAIN, batch_size=64, images=30), pairs=make_pairs(10))
+    assert (fitted.steps, fitted.images) == (3, 30)
 
 
 class Bursting(Loss):
@@ -167,7 +167,7 @@ class Bursting(Loss):
 
 
 def test_a_diverged_training_names_the_term_and_loses_no_checkpoint(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, every_pictures=BATCH * 3)
+    checkpoints = Checkpoints(tmp_path, every_images=BATCH * 3)
     with pytest.raises(Diverged, match=r"train/loss/Bursting became inf in step 9 "):
         _fit(PLAIN, MSE() + Bursting(8), checkpoints=checkpoints)
     latest = checkpoints.latest()
@@ -190,7 +190,7 @@ class Cliff(nn.Module):
 
 def test_weights_that_are_not_finite_are_never_returned() -> None:
     with pytest.raises(Diverged, match="weight level was not finite after step 1"):
-        _fit(replace(PLAIN, pictures=BATCH), decoder=Cliff())
+        _fit(replace(PLAIN, images=BATCH), decoder=Cliff())
 
 
 @pytest.mark.parametrize("by_launch", [False, True])
@@ -203,11 +203,11 @@ def test_fp16_on_a_cpu_is_refused(by_launch: bool, monkeypatch: pytest.MonkeyPat
 
 def test_it_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("FEATINV_PROGRESS", "1")
-    fit_decoder(make_decoder(), MSE(), make_pairs(100), Training(pictures=2400, batch_size=24))
+    fit_decoder(make_decoder(), MSE(), make_pairs(100), Training(images=2400, batch_size=24))
     said = capsys.readouterr().err
     assert said.count("about") == 1
     assert "to go" in said
-    assert "pictures/s" in said
+    assert "images/s" in said
 
 
 @pytest.mark.slow
@@ -222,7 +222,7 @@ SCRIPT = """
 import sys, torch
 from dataclasses import replace
 from training_parts import DoublePairs, Squared, make_decoder, make_pairs
-from test_training_laws import PLAIN
+from test_training_contracts import PLAIN
 from featinv import processes
 from featinv.losses import MSE
 from featinv.training import Checkpoints, fit_decoder
@@ -234,7 +234,7 @@ exact = fit_decoder(
     make_decoder().double(), Squared(), DoublePairs(make_pairs(100)), PLAIN, progress=False
 )
 chosen = fit_decoder(make_decoder(), MSE(), make_pairs(101), replace(PLAIN, holdout=15, keep="best"), progress=False,
-                     checkpoints=Checkpoints(out + "/states", every_pictures=100))
+                     checkpoints=Checkpoints(out + "/states", every_images=100))
 short = fit_decoder(make_decoder(), MSE(), make_pairs(100), replace(PLAIN, minutes=1e-9), progress=False)
 assert short.steps == 10, short.steps
 if processes.is_main():

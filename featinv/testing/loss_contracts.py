@@ -1,4 +1,4 @@
-"""The laws of losses: (reconstruction, original) -> (B,)."""
+"""The contracts of losses: (reconstruction, original) -> (B,)."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from torch import Tensor
 
 from featinv.losses import Loss
 from featinv.processes import seeded
-from featinv.testing.laws import demand, demand_gradient, demand_same, demand_tensor, demand_untouched, label
-from featinv.testing.paired_laws import demand_pairwise, worse_reconstructions
+from featinv.testing.contracts import demand, demand_gradient, demand_same, demand_tensor, demand_untouched, label
+from featinv.testing.paired_contracts import demand_pairwise, worse_reconstructions
 from featinv.testing.synthetic import synthetic_images
 
 HALF_PRECISION = 1e-4
@@ -18,8 +18,8 @@ HALF_PRECISION = 1e-4
 def check_loss(loss: Any, *, size: int = 32) -> None:
     """Raise AssertionError unless `loss` is a featinv Loss whose numbers training may make small.
 
-    Tried on pictures of `size` pixels: (B,) float32 and finite, also for pixels at 0 and 1; each picture's number
-    independent of its batch mates; smallest for the perfect copy, and strictly larger for clearly worse pictures; a
+    Tried on images of `size` pixels: (B,) float32 and finite, also for pixels at 0 and 1; each image's number
+    independent of its batch mates; smallest for the perfect copy, and strictly larger for clearly worse images; a
     finite gradient that reaches every reconstruction, and a way back from pixels at 0 and 1; inputs left alone; under
     bfloat16 autocast the same numbers; `fingerprints` a frozenset of names. A loss that draws random numbers is tried
     with its randomness off.

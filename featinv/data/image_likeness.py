@@ -1,4 +1,4 @@
-"""Do two pictures show the same photograph? A perceptual hash proposes, the distance between their pixels confirms."""
+"""Do two images show the same photograph? A perceptual hash proposes, the distance between their pixels confirms."""
 
 from functools import cache
 
@@ -16,18 +16,18 @@ _BLUR = 4
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-def difference_hashes(pictures: np.ndarray) -> np.ndarray:
+def difference_hashes(images: np.ndarray) -> np.ndarray:
     """Hash (B, S, S, 3) uint8 to (B, 2) uint64: is each patch brighter than its left, and its upper, neighbour?
 
     The first 64 bits are the known dHash, the others the same down the columns; neither changes with brightness,
     contrast or size.
     """
-    grey = pictures.astype(np.float32) @ _LUMINANCE
-    side = pictures.shape[1]
+    grey = images.astype(np.float32) @ _LUMINANCE
+    side = images.shape[1]
     eight, nine = area_matrix(8, side), area_matrix(9, side)
     across, down = eight @ grey @ nine.T, nine @ grey @ eight.T
     bits = np.stack([across[:, :, 1:] > across[:, :, :-1], down[:, 1:, :] > down[:, :-1, :]], axis=1)
-    return np.packbits(bits.reshape(len(pictures), 2, 64), axis=2).view(np.uint64)[:, :, 0]
+    return np.packbits(bits.reshape(len(images), 2, 64), axis=2).view(np.uint64)[:, :, 0]
 
 
 def close_hashes(first: np.ndarray, second: np.ndarray, most_bits: int = MOST_BITS) -> np.ndarray:
@@ -43,21 +43,21 @@ def close_hashes(first: np.ndarray, second: np.ndarray, most_bits: int = MOST_BI
     return np.concatenate(found)
 
 
-def thumbnails(pictures: np.ndarray) -> np.ndarray:
+def thumbnails(images: np.ndarray) -> np.ndarray:
     """Reduce (B, S, S, 3) uint8 to (B, 3, T, T) float32 in 0..255, T at most 32, by area."""
-    planes = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), dtype=np.float32)
-    side = pictures.shape[1]
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+    side = images.shape[1]
     if side <= _THUMBNAIL:
         return planes
     reduce = area_matrix(_THUMBNAIL, side)
     return reduce @ planes @ reduce.T
 
 
-def same_picture(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def same_image(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Say for each pair of thumbnails (K, 3, T, T) whether they show one photograph: fine structure and colours agree.
 
     Fine structure: the luminance, minus its blur over 9 px, correlates at least 0.65. Colours: the mean absolute
-    distance between the pixels, each channel's mean removed, is at most half the pictures' own contrast. Both at the
+    distance between the pixels, each channel's mean removed, is at most half the images' own contrast. Both at the
     best shift of up to 2 px of the thumbnail. The thresholds were set by eye on CIFAR-10 (see `overlap`).
     """
     same = np.zeros(len(first), dtype=bool)

@@ -1,12 +1,12 @@
-"""The laws of metrics: (reconstruction, original) -> (B,)."""
+"""The contracts of metrics: (reconstruction, original) -> (B,)."""
 
 from collections.abc import Callable
 from typing import Any
 
 from featinv.metrics.metric import Metric
 from featinv.processes import seeded
-from featinv.testing.laws import demand
-from featinv.testing.paired_laws import demand_pairwise, worse_reconstructions
+from featinv.testing.contracts import demand
+from featinv.testing.paired_contracts import demand_pairwise, worse_reconstructions
 from featinv.testing.synthetic import synthetic_images
 
 

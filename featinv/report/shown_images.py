@@ -1,4 +1,4 @@
-"""The private pictures that a report shows: one of each tenth, and the worst leaks; never picked by hand."""
+"""The private images that a report shows: one of each tenth, and the worst leaks; never picked by hand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from featinv.report.leading import best_control, leading_attack
 from featinv.types import Attack
 from featinv.victim import Release
 
-FILE_NAME = "report_pictures.npz"
+FILE_NAME = "report_images.npz"
 DECILES, WORST = "deciles", "worst"
 COUNT = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Exhibit:
-    """Originals and reconstructions, as 8-bit pictures, in two groups: "deciles" and "worst".
+    """Originals and reconstructions, as 8-bit images, in two groups: "deciles" and "worst".
 
-    `leader` is the attack by whose numbers they were chosen. `rows` maps a group to the pictures' places in the
+    `leader` is the attack by whose numbers they were chosen. `rows` maps a group to the images' places in the
     release, `originals` to (P, S, S, 3) bytes, and `reconstructions` to as many of each attack, by name.
     """
 
@@ -37,31 +37,31 @@ class Exhibit:
 
     @property
     def count(self) -> int:
-        """How many different private pictures it holds."""
+        """How many different private images it holds."""
         return len(np.unique(np.concatenate([*self.rows.values()])))
 
     def save(self, folder: Path | str) -> None:
-        """Write `report_pictures.npz`, which holds private pictures, into a run's folder."""
+        """Write `report_images.npz`, which holds private images, into a run's folder."""
         arrays = {"leader": np.array(self.leader)}
         for group, rows in self.rows.items():
             arrays |= {f"{group}/rows": rows, f"{group}/originals": self.originals[group]}
-            names, pictures = zip(*self.reconstructions[group].items(), strict=True)
-            arrays |= {f"{group}/names": np.array(names), f"{group}/reconstructions": np.stack(pictures)}
+            names, images = zip(*self.reconstructions[group].items(), strict=True)
+            arrays |= {f"{group}/names": np.array(names), f"{group}/reconstructions": np.stack(images)}
         with files.atomic_file(Path(folder) / FILE_NAME) as temporary, open(temporary, "wb") as out:
             np.savez_compressed(out, **arrays)  # type: ignore[arg-type]  # the stub knows no names but its flag
 
 
-def choose_pictures(
+def choose_images(
     board: Scoreboard, attacks: Mapping[str, Attack], release: Release, *, seed: int = 0
 ) -> Exhibit | None:
-    """Reconstruct ten pictures, one of each tenth of the leading attack's PSNR, and the ten that leak worst.
+    """Reconstruct ten images, one of each tenth of the leading attack's PSNR, and the ten that leak worst.
 
     Worst are those that the judges find soonest in the view that is hardest for them; the more alike go first. Drawn by
     `seed`, and shown as the best of the given controls and every attack make them. None where no attack was measured.
-    Raises BadInput when the release has no pictures.
+    Raises BadInput when the release has no images.
     """
     if release.truth is None:
-        raise BadInput("release: a report's pictures need the private ones, but this release has none")
+        raise BadInput("release: a report's images need the private ones, but this release has none")
     leader = leading_attack(board)
     if leader is None:
         return None
@@ -102,11 +102,9 @@ def read_exhibit(folder: Path) -> Exhibit | None:
         )
         sound = groups and all(_sound(exhibit, group) for group in groups)
     except (KeyError, ValueError, TypeError) as error:
-        raise BadInput(f"{file}: expected the pictures of a report, but it lacks a part ({error})") from error
+        raise BadInput(f"{file}: expected the images of a report, but it lacks a part ({error})") from error
     if not sound:
-        raise BadInput(
-            f"{file}: expected 8-bit pictures, as many of each attack as originals; run the comparison again"
-        )
+        raise BadInput(f"{file}: expected 8-bit images, as many of each attack as originals; run the comparison again")
     return exhibit
 
 
@@ -114,8 +112,8 @@ def _sound(exhibit: Exhibit, group: str) -> bool:
     originals = exhibit.originals[group]
     square = originals.ndim == 4 and originals.shape[1] == originals.shape[2] and originals.shape[3] == 3
     return square and all(
-        pictures.dtype == np.uint8 and pictures.shape == originals.shape
-        for pictures in (originals, *exhibit.reconstructions[group].values())
+        images.dtype == np.uint8 and images.shape == originals.shape
+        for images in (originals, *exhibit.reconstructions[group].values())
     )
 
 

@@ -1,9 +1,9 @@
-"""The pictures to look at: the right ones, in the right place, enlarged without smoothing."""
+"""The images to look at: the right ones, in the right place, enlarged without smoothing."""
 
 import numpy as np
 import pytest
 import torch
-from evaluation_parts import SIZE, Stub, blurred, perfect, pictures, published, unflat
+from evaluation_parts import SIZE, Stub, blurred, perfect, published, some_images, unflat
 from PIL import Image
 
 from featinv import BadInput
@@ -20,12 +20,12 @@ def tile(sheet: Image.Image, row: int, column: int) -> np.ndarray:
     return np.asarray(sheet)[top : top + SIDE, left : left + SIDE]
 
 
-def enlarged(picture: np.ndarray) -> np.ndarray:
-    return picture.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
+def enlarged(image: np.ndarray) -> np.ndarray:
+    return image.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
 
 
-def test_originals_stand_above_the_reconstructions_of_the_same_pictures() -> None:
-    truth, chosen = pictures(), np.array([3, 50, 17])
+def test_originals_stand_above_the_reconstructions_of_the_same_images() -> None:
+    truth, chosen = some_images(), np.array([3, 50, 17])
     made = sample({"blurred": blurred(), "perfect": perfect()}, published(), chosen)
     sheet = contact_sheet(truth, made, chosen)
     assert (sheet.mode, np.asarray(sheet).dtype) == ("RGB", np.uint8)
@@ -40,7 +40,7 @@ def test_originals_stand_above_the_reconstructions_of_the_same_pictures() -> Non
 def test_rows_carry_their_names() -> None:
     chosen = np.array([0])
     made = sample({"a": perfect()}, published(), chosen)
-    named, other = contact_sheet(pictures(), made, chosen), contact_sheet(pictures(), {"b": made["a"]}, chosen)
+    named, other = contact_sheet(some_images(), made, chosen), contact_sheet(some_images(), {"b": made["a"]}, chosen)
     top = 4 + ROW
     strips = [np.asarray(sheet)[top : top + 18] for sheet in (named, other)]
     assert (strips[0] < 128).any()
@@ -50,7 +50,7 @@ def test_rows_carry_their_names() -> None:
 def test_a_long_name_is_not_cut_off() -> None:
     chosen = np.array([0])
     made = sample({"x" * 60: perfect()}, published(), chosen)
-    assert contact_sheet(pictures(), made, chosen).width > 300
+    assert contact_sheet(some_images(), made, chosen).width > 300
 
 
 def test_samples_are_drawn_by_the_seed_alone() -> None:
@@ -58,26 +58,26 @@ def test_samples_are_drawn_by_the_seed_alone() -> None:
     first = samples(attacks, release, count=4, seed=1)
     assert first.tobytes() == samples(attacks, release, count=4, seed=1).tobytes()
     assert first.tobytes() != samples(attacks, release, count=4, seed=2).tobytes()
-    assert samples(attacks, published(pictures(3)), count=10).width == 4 + 3 * (SIDE + 4)
+    assert samples(attacks, published(some_images(3)), count=10).width == 4 + 3 * (SIDE + 4)
 
 
-def test_large_pictures_stay_as_they_are() -> None:
-    truth = pictures(2, size=128)
+def test_large_images_stay_as_they_are() -> None:
+    truth = some_images(2, size=128)
     sheet = contact_sheet(truth, {}, np.array([0, 1]))
     assert sheet.size == (4 + 2 * 132, 128 + 18 + 8)
 
 
-def test_a_grid_holds_every_picture_in_order() -> None:
-    images = pictures(5).batch(np.arange(5))
+def test_a_grid_holds_every_image_in_order() -> None:
+    images = some_images(5).batch(np.arange(5))
     sheet = np.asarray(grid(images, columns=2))
     assert sheet.shape == (4 + 3 * (SIDE + 4), 4 + 2 * (SIDE + 4), 3)
     fourth = sheet[4 + SIDE + 4 :][:SIDE, 4 + SIDE + 4 :][:, :SIDE]
-    assert np.array_equal(fourth, enlarged(pictures(5).uint8(np.array([3]))[0]))
+    assert np.array_equal(fourth, enlarged(some_images(5).uint8(np.array([3]))[0]))
 
 
 def test_nan_is_shown_black() -> None:
     images = torch.full((1, 3, SIZE, SIZE), float("nan"))
-    assert tile(contact_sheet(pictures(), {"nan": images}, np.array([0])), 1, 0).max() == 0
+    assert tile(contact_sheet(some_images(), {"nan": images}, np.array([0])), 1, 0).max() == 0
 
 
 def test_deciles_run_from_worst_to_best_one_from_each_tenth() -> None:
@@ -92,13 +92,13 @@ def test_deciles_run_from_worst_to_best_one_from_each_tenth() -> None:
 
 def test_refusals() -> None:
     release = published()
-    with pytest.raises(BadInput, match="needs the private pictures"):
-        samples({"perfect": perfect()}, Release(release.features, release.card))
-    with pytest.raises(BadInput, match=r"small: expected pictures of shape \(2, 3, 16, 16\), got \(2, 3, 8, 8\)"):
-        contact_sheet(pictures(), {"small": torch.zeros(2, 3, 8, 8)}, np.array([0, 1]))
-    with pytest.raises(BadInput, match="at least one picture"):
-        contact_sheet(pictures(), {}, np.array([], dtype=np.int64))
-    with pytest.raises(BadInput, match="at least one picture"):
+    with pytest.raises(BadInput, match="needs the private images"):
+        samples({"perfect": perfect()}, Release(release.features, release.metadata))
+    with pytest.raises(BadInput, match=r"small: expected images of shape \(2, 3, 16, 16\), got \(2, 3, 8, 8\)"):
+        contact_sheet(some_images(), {"small": torch.zeros(2, 3, 8, 8)}, np.array([0, 1]))
+    with pytest.raises(BadInput, match="at least one image"):
+        contact_sheet(some_images(), {}, np.array([], dtype=np.int64))
+    with pytest.raises(BadInput, match="at least one image"):
         grid(torch.zeros(0, 3, 8, 8))
     with pytest.raises(BadInput, match="at least 10 finite values"):
         decile_indices(np.arange(9.0))
@@ -106,10 +106,10 @@ def test_refusals() -> None:
         decile_indices(np.full(20, np.nan))
 
 
-def test_sample_gives_each_attacks_own_pictures() -> None:
+def test_sample_gives_each_attacks_own_images() -> None:
     chosen = np.array([5, 2])
     release = published()
     made = sample({"perfect": perfect(), "inverse": Stub(lambda f: 1 - unflat(f))}, release, chosen)
-    original = pictures().batch(chosen)
+    original = some_images().batch(chosen)
     assert torch.allclose(made["perfect"], original)
     assert torch.allclose(made["inverse"], 1 - original)

@@ -42,4 +42,6 @@ def make_discriminator(*, conditional: bool = False, norm: str = "none") -> Disc
 def make_adversary(loss: Any = hinge, *, conditional: bool = False, norm: str = "none", **settings: Any) -> Adversary:
     """An adversary that begins early and learns fast."""
     discriminator = make_discriminator(conditional=conditional, norm=norm)
-    return Adversary(discriminator, loss, **{"start": 0.2, "lead": 0.1, "lr": 2e-3, **settings})
+    return Adversary(
+        discriminator, loss, **{"adversarial_start": 0.2, "discriminator_warmup": 0.1, "lr": 2e-3, **settings}
+    )

@@ -15,10 +15,10 @@ _VIEWS = 6
 
 
 def render(victim: dict[str, Any], protocol: dict[str, Any], attacks: Sequence[AttackScore]) -> str:
-    """Return the main table, identification seen otherwise, and the notes that the numbers need."""
+    """Return the main table, the robustness views, and the notes that the numbers need."""
     parts = [_heading(victim, protocol), _main_table(attacks, Catalogue.of(protocol).at("table"))]
     if tables := _views_tables(attacks):
-        tables[0] = f"Top-10 % seen otherwise (an advantage that dies here is texture, not leakage)\n{tables[0]}"
+        tables[0] = f"Top-10 %, robustness views (an advantage that is lost here is texture, not leakage)\n{tables[0]}"
         parts += tables
     parts.append("\n".join(_notes(protocol, attacks)))
     return "\n\n".join(parts)
@@ -76,7 +76,7 @@ def _views_tables(attacks: Sequence[AttackScore]) -> list[str]:
 
 
 def _views_table(attacks: Sequence[AttackScore], views: Sequence[str]) -> str:
-    rows = [["", *views]]
+    rows = [["", *(view.removesuffix(" features") for view in views)]]  # "mismatched features" is wider than a number
     rows += [[row.name, *(number(_top10(row, view), 100) for view in views)] for row in attacks]
     chances = [next(found.chance for row in attacks if (found := _top10(row, view))) for view in views]
     rows += [[], ["chance", *(_short(chance or 0.0, 100) for chance in chances)]]

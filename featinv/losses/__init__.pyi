@@ -6,7 +6,9 @@ from .adversarial import relativistic as relativistic
 from .adversarial import wasserstein as wasserstein
 from .adversarial_lecam import LeCam as LeCam
 from .adversarial_weight import adaptive_weight as adaptive_weight
+from .drawn import Drawn as Drawn
 from .feature_consistency import FeatureConsistency as FeatureConsistency
+from .identification import Identification as Identification
 from .lpips import LPIPS as LPIPS
 from .objective import Loss as Loss
 from .objective import Objective as Objective
@@ -24,6 +26,9 @@ from .random_views import RandomViews as RandomViews
 from .structural import MSSSIM as MSSSIM
 from .structural import SSIM as SSIM
 from .vgg_features import VGGFeatures as VGGFeatures
+from .whitened_features import WhitenedFeatures as WhitenedFeatures
+from .whitened_features import public_features as public_features
+from .whitened_features import residual_whitener as residual_whitener
 
 __all__ = [
     "BCE",
@@ -35,8 +40,10 @@ __all__ = [
     "R2",
     "SSIM",
     "AdversarialLoss",
+    "Drawn",
     "FeatureConsistency",
     "GradientPenalty",
+    "Identification",
     "LeCam",
     "Loss",
     "Objective",
@@ -45,11 +52,14 @@ __all__ = [
     "RandomViews",
     "Term",
     "VGGFeatures",
+    "WhitenedFeatures",
     "adaptive_weight",
     "bce_floor",
     "hinge",
     "least_squares",
     "non_saturating",
+    "public_features",
     "relativistic",
+    "residual_whitener",
     "wasserstein",
 ]

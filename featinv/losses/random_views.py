@@ -22,7 +22,8 @@ class RandomViews(Loss):
     (a share of the side; edges are repeated), brightness by up to `colour` and contrast and saturation by up to that
     share, a low-pass with probability `blur`, and noise of a deviation of up to `noise` on the reconstruction only;
     clipped to [0, 1]; drawn anew for every image from torch's global generator of its device. With no strength at all
-    it is the loss itself.
+    it is the loss itself. With `both=False` the reconstruction alone is changed, for a loss that looks for unchanged
+    originals among others (`Identification`).
 
     Raises BadInput for no view, and for strengths outside [0, 1]. Source: E-LPIPS,
     arXiv:1906.03973, section 3, which draws its transformations in the same way for both images; which ones, and the
@@ -38,6 +39,7 @@ class RandomViews(Loss):
         colour: int | float = 0.2,
         blur: int | float = 0.5,
         noise: int | float = 0.06,
+        both: bool = True,
     ) -> None:
         super().__init__()
         if isinstance(views, bool) or not isinstance(views, int) or views < 1:
@@ -46,7 +48,7 @@ class RandomViews(Loss):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise BadInput(f"RandomViews: expected {name} to be from 0 to 1, got {value!r}")
         self.loss, self.views = loss, views
-        self.shift, self.colour, self.blur, self.noise = shift, colour, blur, noise
+        self.shift, self.colour, self.blur, self.noise, self.both = shift, colour, blur, noise, both
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
@@ -62,10 +64,11 @@ class RandomViews(Loss):
     def extra_repr(self) -> str:
         return (
             f"{self.loss!r}, views={self.views}, shift={self.shift:g}, colour={self.colour:g}, blur={self.blur:g}, "
-            f"noise={self.noise:g}"
+            f"noise={self.noise:g}{'' if self.both else ', both=False'}"
         )
 
     def _changed(self, made: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        unchanged = target
         # Side by side along the channels both get the draws of one image.
         both = torch.stack([made, target], dim=1)
         if steps := round(self.shift * made.shape[-1]):
@@ -78,7 +81,7 @@ class RandomViews(Loss):
         made, target = both.unbind(1)
         if self.noise:
             made = made + self.noise * _uniform(made) * torch.randn_like(made)
-        return made.clamp(0, 1), target.clamp(0, 1)
+        return made.clamp(0, 1), target.clamp(0, 1) if self.both else unchanged
 
 
 def low_pass(images: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 import featinv as fi
 from featinv import testing
 
@@ -87,6 +89,10 @@ DEFENCES: dict[str, Elsewhere | list[Callable[[], None]]] = {
 }
 
 
+def tiny_features() -> torch.Tensor:
+    return fi.losses.public_features(fi.encoders.tiny(), fi.data.scenes(32, size=32, seed=9))
+
+
 def cifar_encoder() -> fi.encoders.Encoder:
     network = fi.encoders.networks.CifarResNet(8, 10)
     return fi.encoders.Encoder(network, name="n", family="resnet", layer="layer2", input_size=32)
@@ -141,10 +147,12 @@ ENCODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
 
 LOSSES: dict[str, Elsewhere | list[Callable[[], None]]] = {
     "BCE": [lambda: testing.check_loss(fi.losses.BCE())],
+    "Drawn": [lambda: testing.check_loss(fi.losses.Drawn([fi.losses.MSE(), fi.losses.L1()], 2))],
     "FeatureConsistency": [
         lambda: testing.check_loss(fi.losses.FeatureConsistency(cifar_encoder(), views=0)),
         lambda: testing.check_loss(fi.losses.FeatureConsistency(fi.encoders.tiny(), shift=0, colour=0, noise=0)),
     ],
+    "Identification": [lambda: testing.check_loss(fi.losses.Identification(fi.encoders.tiny(), tiny_features()))],
     "L1": [lambda: testing.check_loss(fi.losses.L1())],
     "LPIPS": Elsewhere("test_losses_imagenet.py"),
     "MSE": [lambda: testing.check_loss(fi.losses.MSE())],
@@ -162,6 +170,9 @@ LOSSES: dict[str, Elsewhere | list[Callable[[], None]]] = {
     ],
     "SSIM": [lambda: testing.check_loss(fi.losses.SSIM())],
     "VGGFeatures": Elsewhere("test_losses_imagenet.py"),
+    "WhitenedFeatures": [
+        lambda: testing.check_loss(fi.losses.WhitenedFeatures(fi.encoders.tiny(), torch.eye(64))),
+    ],
     "Objective": [lambda: testing.check_loss(fi.losses.MSE() + 0.5 * fi.losses.BCE() + 2 * fi.losses.L1())],
     "AdversarialLoss": Elsewhere("test_adversarial_losses.py"),
     "GradientPenalty": Elsewhere("test_adversarial_penalties.py"),
@@ -176,7 +187,9 @@ LOSSES: dict[str, Elsewhere | list[Callable[[], None]]] = {
     "hinge": Elsewhere("test_adversarial_losses.py"),
     "least_squares": Elsewhere("test_adversarial_losses.py"),
     "non_saturating": Elsewhere("test_adversarial_losses.py"),
+    "public_features": Elsewhere("test_losses_identification.py"),
     "relativistic": Elsewhere("test_adversarial_losses.py"),
+    "residual_whitener": Elsewhere("test_losses_identification.py"),
     "wasserstein": Elsewhere("test_adversarial_losses.py"),
 }
 

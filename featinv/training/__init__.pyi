@@ -6,6 +6,7 @@ from .classifier_accuracy import PIXEL_MEAN as PIXEL_MEAN
 from .classifier_accuracy import PIXEL_STD as PIXEL_STD
 from .classifier_accuracy import head_accuracies as head_accuracies
 from .classifier_accuracy import label_accuracy as label_accuracy
+from .classifier_settings import Ball as Ball
 from .classifier_settings import ClassifierTraining as ClassifierTraining
 from .collapse import CollapseWatch as CollapseWatch
 from .ema import Ema as Ema
@@ -25,6 +26,7 @@ __all__ = [
     "PIXEL_STD",
     "AdversarialStep",
     "Adversary",
+    "Ball",
     "Checkpoints",
     "ClassifierTraining",
     "CollapseWatch",

@@ -81,6 +81,30 @@ class ClassifierTraining:
         return replace(self, flips=False)
 
 
+@dataclass(frozen=True)
+class Ball:
+    """How far, and how, images are moved against the network that trains on them.
+
+    Raises BadInput for a value that cannot be used, naming the field.
+    """
+
+    radius: int | float = 0.25
+    """L2 norm of the change of an image of 32 x 32 pixels in [0, 1]; grows with the side for larger images"""
+    steps: int = 2
+    """gradient steps; 1 is the cheap variant: one step of 1.25 radii from a random start (arXiv:2001.03994)"""
+    share: int | float = 0.5
+    """share of each batch that is moved; the rest stays clean"""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        if not (math.isfinite(self.radius) and self.radius > 0):
+            raise BadInput(f"ball.radius: expected a finite number above 0, got {self.radius}; e.g. 0.25")
+        if self.steps < 1:
+            raise BadInput(f"ball.steps: expected at least 1 gradient step, got {self.steps}")
+        if not 0 < self.share <= 1:
+            raise BadInput(f"ball.share: expected a share above 0 and up to 1, got {self.share}")
+
+
 def _demand(name: str, value: object, good: bool, expected: str) -> None:
     if not good:
         raise BadInput(f"training.{name}: expected {expected}, got {value!r}")

@@ -1,12 +1,13 @@
 """The attacker's own copy of an encoder, distilled from pairs: a perception that texture does not fool."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from featinv.encoders import Encoder
 from featinv.encoders.networks import SmallResNet
@@ -16,8 +17,9 @@ from featinv.processes import broadcast, device, is_main, seeded
 
 from .augmentation import augment
 from .classifier_accuracy import PIXEL_MEAN, PIXEL_STD, resized
-from .classifier_settings import ClassifierTraining
+from .classifier_settings import Ball, ClassifierTraining
 from .epochs import held_out_rows, run_epochs
+from .robust import moved
 
 MOST_NUMBERS = 8192
 """numbers a vector may have; the last layer of the surrogate has that many rows"""
@@ -33,6 +35,9 @@ def train_surrogate(
     name: str = "surrogate",
     widths: Sequence[int] = (32, 64, 128),
     blocks: Sequence[int] = (1, 1, 1),
+    make: Callable[[int], nn.Module] | None = None,
+    ball: Ball | None = None,
+    classes: np.ndarray | None = None,
 ) -> tuple[Encoder, list[dict[str, float]]]:
     """Distil a residual network from public pairs: changed images get the vectors of the unchanged ones.
 
@@ -48,6 +53,12 @@ def train_surrogate(
     vectors where the pairs have two views. Under several processes the main one trains, the others get its weights.
     Raises BadInput for vectors of over 8,192 numbers, Diverged when the loss is not finite. Source: distillation,
     arXiv:1503.02531, with changed inputs for the pupil alone.
+
+    `make` gives another network for its number of outputs, one with a layer `norm`; `widths` and `blocks` are then not
+    used. With `ball` a share of each batch is moved where the student errs most (`Ball`): losses through a robust
+    network draw what people see (arXiv:1906.00945). With `classes`, (N,) whole numbers from 0, labels of the public
+    images or clusters of their vectors, it learns these in place of the vectors, by cross-entropy, and a row of the
+    history has "accuracy". Raises BadInput for classes that are not one for each pair, or fewer than 2.
     """
     numbers = math.prod(pairs.feature_shape)
     if numbers > MOST_NUMBERS:
@@ -55,11 +66,12 @@ def train_surrogate(
             f"pairs: expected vectors of at most {MOST_NUMBERS} numbers to distil, got {numbers}; pool them first"
         )
     side = settings.side(pairs.image_size)
+    outputs = numbers if classes is None else _count(classes, len(pairs))
     with seeded(settings.seed):
-        network = SmallResNet(numbers, widths=widths, blocks=blocks, standardise=True)
+        network = make(outputs) if make else SmallResNet(outputs, widths=widths, blocks=blocks, standardise=True)
         history: list[dict[str, float]] = []
         if is_main():
-            history = _Distillation(network, pairs, settings, side).train()
+            history = _Distillation(network, pairs, settings, side, ball, classes).train()
     state, history = broadcast((network.state_dict(), history))
     network.load_state_dict(state)
     encoder = Encoder(
@@ -77,8 +89,18 @@ def train_surrogate(
 
 @final
 class _Distillation:
-    def __init__(self, network: SmallResNet, pairs: Any, settings: ClassifierTraining, side: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        pairs: Any,
+        settings: ClassifierTraining,
+        side: int,
+        ball: Ball | None = None,
+        classes: np.ndarray | None = None,
+    ) -> None:
         self.network, self.pairs, self.settings, self.side = network, pairs, settings, side
+        self.ball = ball
+        self.classes = None if classes is None else torch.from_numpy(np.asarray(classes, dtype=np.int64))
         held, self.rows = held_out_rows(len(pairs), settings)
         self.held = np.sort(held)
         if len(self.rows) < 2:
@@ -101,7 +123,7 @@ class _Distillation:
             optimiser,
             self.generator,
             loss=self._loss,
-            measure=self._explained,
+            measure=self._explained if self.classes is None else self._accuracy,
         )
         self.network.cpu().to(memory_format=torch.contiguous_format).eval()
         return history
@@ -109,7 +131,19 @@ class _Distillation:
     def _loss(self, rows: np.ndarray) -> Tensor:
         vectors, images = self.pairs.batch(rows, self._mirrored(len(rows)))
         images = self._changed(resized(images.to(self.device), self.side))
-        return (self._predict(images) - self._standardised(vectors)).square().mean()
+        wanted = self._standardised(vectors) if self.classes is None else self.classes[rows].to(self.device)
+        if self.ball is not None:
+            count = math.ceil(self.ball.share * len(rows))
+            worse = moved(images[:count], lambda x: self._errors(x, wanted[:count]), self.ball, self.generator)
+            images = torch.cat([worse, images[count:]])
+        return self._errors(images, wanted).mean()
+
+    def _errors(self, images: Tensor, wanted: Tensor) -> Tensor:
+        """(B,) squared errors of standardised vectors, or cross-entropies of classes."""
+        predicted = self._predict(images)
+        if self.classes is None:
+            return (predicted - wanted).square().mean(1)
+        return F.cross_entropy(predicted, wanted, reduction="none", label_smoothing=self.settings.label_smoothing)
 
     def _mirrored(self, count: int) -> np.ndarray | None:
         """A mirrored image has another vector, so the pairs mirror, not the augmentation."""
@@ -144,3 +178,28 @@ class _Distillation:
             error += (made - self._standardised(vectors)).square().sum() / made.shape[1]
         self.network.train()
         return {"explained": 1 - float(error) / len(self.held)}
+
+    @torch.no_grad()
+    def _accuracy(self) -> dict[str, float]:
+        """Share of held-out images, unchanged, whose class is predicted."""
+        if len(self.held) == 0 or self.classes is None:
+            return {}
+        self.network.eval()
+        right = 0
+        for block in np.array_split(self.held, math.ceil(len(self.held) / 512)):
+            _, images = self.pairs.batch(block)
+            predicted = self._predict(resized(images.to(self.device), self.side)).argmax(1).cpu()
+            right += int((predicted == self.classes[block]).sum())
+        self.network.train()
+        return {"accuracy": right / len(self.held)}
+
+
+def _count(classes: np.ndarray, pairs: int) -> int:
+    """Return how many classes there are. Raises BadInput unless there is one whole number from 0 for each pair."""
+    classes = np.asarray(classes)
+    if classes.shape != (pairs,) or classes.dtype.kind not in "iu" or classes.min() < 0 or classes.max() < 1:
+        raise BadInput(
+            f"classes: expected one whole number from 0 for each of the {pairs} pairs, of 2 or more classes, got "
+            f"{classes.dtype} of shape {classes.shape}; leave it out to learn the vectors"
+        )
+    return int(classes.max()) + 1

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from featinv.data import scenes
-from featinv.data.area_resampling import area_matrix
-from featinv.data.scene_badge import _GLYPHS, glyph, paint_code
-from featinv.data.scene_canvas import Canvas, coverage, spline_matrix
-from featinv.data.scene_colours import COLOURS, oklch
-from featinv.data.scene_facts import ALPHABET, Code, draw_scene
-from featinv.data.scene_images import VALUES, paint_scene, scene_factors
-from featinv.data.scene_things import _SHAPES, REACH
+from featinv.data.image_likeness import area_matrix
+from featinv.data.scene.badge import _GLYPHS, glyph, paint_code
+from featinv.data.scene.canvas import COLOURS, Canvas, coverage, oklch, spline_matrix
+from featinv.data.scene.facts import ALPHABET, Code, draw_scene
+from featinv.data.scene.images import VALUES, paint_scene, scene_factors
+from featinv.data.scene.things import _SHAPES, REACH
 from featinv.errors import BadInput
 
 FIRST_FACTS = {

@@ -10,8 +10,8 @@ from .imageset import ImageSet as ImageSet
 from .intake import Intake as Intake
 from .intake import duplicates_sentences as duplicates_sentences
 from .intake import intake_sentences as intake_sentences
-from .scene_images import scenes as scenes
-from .scenes_likeness import unlike_scenes as unlike_scenes
+from .scene.images import scenes as scenes
+from .scene.likeness import unlike_scenes as unlike_scenes
 
 __all__ = [
     "ImageSet",

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from featinv.attacks.least_squares import NormalEquations
 from featinv.data import ImageSet
-from featinv.data.area_resampling import area_matrix
+from featinv.data.image_likeness import area_matrix
 from featinv.errors import BadInput
 from featinv.evaluation.significance import holm
 from featinv.features import Pairs

@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 
-from featinv.data.scene_colours import COLOURS, HAIR_COLOURS, TONES, Colour, oklch
+from featinv.data.scene.canvas import COLOURS, HAIR_COLOURS, TONES, Colour, oklch
 
 BACKGROUNDS = ("gradient", "clouds", "stripes", "tiles", "dots", "wood", "horizon", "bricks")
 SHAPES = ("circle", "square", "triangle", "hexagon", "star", "cross", "ring", "capsule", "crescent", "heart")

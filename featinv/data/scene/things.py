@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from featinv.data.scene_canvas import Canvas, coverage
-from featinv.data.scene_facts import FINISHES, Scene, Thing
+from featinv.data.scene.canvas import Canvas, coverage
+from featinv.data.scene.facts import FINISHES, Scene, Thing
 
 REACH = 1.45
 """No shape reaches further than this many radii from its centre, at any aspect."""

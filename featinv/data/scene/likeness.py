@@ -3,9 +3,9 @@
 import numpy as np
 import scipy.fft
 
-from featinv.data.area_resampling import area_matrix
+from featinv.data.image_likeness import area_matrix
 from featinv.data.imageset import ImageSet
-from featinv.data.scene_images import scenes
+from featinv.data.scene.images import scenes
 
 REFERENCE, TESTED = 600, 300
 SIDE = 32

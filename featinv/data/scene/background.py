@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from featinv.data.scene_canvas import Canvas, spline_matrix
-from featinv.data.scene_facts import Scene
+from featinv.data.scene.canvas import Canvas, spline_matrix
+from featinv.data.scene.facts import Scene
 
 
 def paint_background(canvas: Canvas, scene: Scene) -> np.ndarray:

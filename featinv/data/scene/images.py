@@ -5,11 +5,10 @@ import contextlib
 import numpy as np
 
 from featinv.data.imageset import ImageSet
-from featinv.data.scene_background import paint_background, paint_light
-from featinv.data.scene_badge import CODE_FROM, paint_badge, paint_code
-from featinv.data.scene_canvas import Canvas
-from featinv.data.scene_colours import COLOURS, HAIR_COLOURS
-from featinv.data.scene_facts import (
+from featinv.data.scene.background import paint_background, paint_light
+from featinv.data.scene.badge import CODE_FROM, paint_badge, paint_code
+from featinv.data.scene.canvas import COLOURS, HAIR_COLOURS, Canvas
+from featinv.data.scene.facts import (
     ALPHABET,
     BACKGROUNDS,
     CORNERS,
@@ -21,7 +20,7 @@ from featinv.data.scene_facts import (
     Scene,
     draw_scene,
 )
-from featinv.data.scene_things import paint_thing
+from featinv.data.scene.things import paint_thing
 from featinv.errors import BadInput
 from featinv.processes import progress_bar
 

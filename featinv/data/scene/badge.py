@@ -5,10 +5,9 @@ from functools import cache
 
 import numpy as np
 
-from featinv.data.area_resampling import area_matrix
-from featinv.data.scene_canvas import Canvas, coverage
-from featinv.data.scene_colours import HAIR_COLOURS, TONES, Colour
-from featinv.data.scene_facts import ALPHABET, CODE_LENGTH, HAIR, Badge, Code
+from featinv.data.image_likeness import area_matrix
+from featinv.data.scene.canvas import HAIR_COLOURS, TONES, Canvas, Colour, coverage
+from featinv.data.scene.facts import ALPHABET, CODE_LENGTH, HAIR, Badge, Code
 
 CODE_FROM = 64
 """Pixels a side from which the code is printed: a dot of its characters is then at least one pixel."""

@@ -26,9 +26,9 @@ import featinv as fi
 from featinv import BadInput
 from featinv.data import ImageSet
 from featinv.evaluation import Scoreboard, compare, excess_risk, wilson
+from featinv.evaluation.judging import jpeg_75, low_pass, shift
 from featinv.evaluation.measuring import derangement
 from featinv.evaluation.panel import Panel
-from featinv.evaluation.treatments import jpeg_75, low_pass, shift
 from featinv.victim import Release, Victim
 
 FAST = {"resamples": 300, "progress": False}

@@ -14,7 +14,7 @@ from featinv.data import ImageSet
 from featinv.evaluation import Scoreboard, compare, load_scoreboard
 from featinv.evaluation.catalogue import ON_REQUEST
 from featinv.evaluation.distribution import _frechet, _kernel, frechet_distance, kernel_distance
-from featinv.evaluation.level_words import not_tried
+from featinv.evaluation.leak_level import not_tried
 from featinv.evaluation.probes import memorisation, probe_hits
 
 FAST: dict[str, Any] = {"resamples": 200, "progress": False}

@@ -12,7 +12,7 @@ from simulated_boards import board, simulated
 
 from featinv import BadInput
 from featinv.evaluation import LeakLevel, Scoreboard, Thresholds, load_scoreboard
-from featinv.evaluation.criteria import found_among
+from featinv.evaluation.levels import found_among
 
 KNOWN: dict[str, dict[str, Any]] = {
     "not shown": {},

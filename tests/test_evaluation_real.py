@@ -14,7 +14,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 import featinv as fi
 from featinv.evaluation import Scoreboard
-from featinv.evaluation.treatments import TREATMENTS
+from featinv.evaluation.judging import TREATMENTS
 from featinv.types import Attack
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(3600)]

@@ -10,10 +10,10 @@ import featinv as fi
 from featinv.audit.record import Record
 from featinv.audit.sources import Source
 from featinv.audit.suite import SuitePlan
+from featinv.evaluation.judging import TREATMENTS
 from featinv.evaluation.pairing import ALPHA, Pairing
 from featinv.evaluation.positive_controls import BLIND, Check, check_power, check_vectors, read_checks
 from featinv.evaluation.reidentification import ranks
-from featinv.evaluation.treatments import TREATMENTS
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet

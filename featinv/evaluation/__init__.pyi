@@ -29,7 +29,7 @@ from .pairing import check_pairing as check_pairing
 from .positive_controls import Check as Check
 from .reidentification import ranks as ranks
 from .scoreboard import Scoreboard as Scoreboard
-from .scoreboard_reading import load_scoreboard as load_scoreboard
+from .scoreboard import load_scoreboard as load_scoreboard
 from .significance import holm as holm
 from .significance import mcnemar as mcnemar
 from .versus import Versus as Versus

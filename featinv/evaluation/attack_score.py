@@ -6,8 +6,10 @@ from typing import Any
 from featinv.evaluation.intervals import Interval
 
 KINDS = ("control", "attack")
+FEATURE_LINKAGE = "feature linkage"
+"""The row that ranks candidates by their feature vectors; nothing is reconstructed."""
 LINKAGE = "linkage"
-"""Role of the direct-match row: it links vectors to images at hand and reconstructs nothing."""
+"""Role of that row."""
 MISMATCHED_FEATURES = "mismatched features"
 """Role of the row made of an attack's reconstructions of other images' vectors; also the name of that view."""
 
@@ -16,10 +18,9 @@ MISMATCHED_FEATURES = "mismatched features"
 class AttackScore:
     """The measured numbers of one attack or control.
 
-    `metrics` holds the first judge and the whole gallery; `metrics_by` the same names seen otherwise (another judge,
-    another gallery, treated reconstructions, mismatched features). What was not measured is absent, and a note says
-    why.
-    `role` repeats `kind`, or says what a control made by the scorer is ("linkage", "mismatched features").
+    `metrics` holds the first judge and the whole gallery; `metrics_by` the same names in each other view: another
+    judge, another gallery, treated reconstructions, mismatched features. What was not measured is absent, and a note
+    says why. `role` repeats `kind`, or says what a control of the scorer is ("linkage", "mismatched features").
     `seconds` is the time that the attack took in all, as far as known: to fit, and to reconstruct the release.
     """
 

@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 from featinv.errors import BadInput
 from featinv.evaluation.attack_score import MISMATCHED_FEATURES, AttackScore
 from featinv.evaluation.catalogue import Catalogue
-from featinv.evaluation.treatments import TREATMENTS
+from featinv.evaluation.judging import TREATMENTS
 
 CLUSTERS = "clusters"
 """Key of the images' clusters among the numbers per image; no row's key, which has a slash."""

@@ -17,11 +17,10 @@ from featinv.evaluation.intervals import RESAMPLES, cluster_ids
 from featinv.evaluation.leak_level import Thresholds
 from featinv.evaluation.levels import assess
 from featinv.evaluation.measuring import link, measure, row_scores, with_failures_filled
-from featinv.evaluation.metric_values import probe
 from featinv.evaluation.panel import Panel
 from featinv.evaluation.protocol import protocol_metadata
 from featinv.evaluation.scoreboard import Scoreboard
-from featinv.evaluation.summary import best_control
+from featinv.evaluation.summary import best_control, probe
 from featinv.metrics.value_range import SLACK
 from featinv.plain_numbers import check_seed
 from featinv.types import Attack, Judge

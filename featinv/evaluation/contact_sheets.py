@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from featinv.data import ImageSet
 from featinv.errors import BadInput
-from featinv.evaluation.treatments import as_uint8
+from featinv.evaluation.judging import as_uint8
 from featinv.types import Attack, Images
 from featinv.victim import Release
 

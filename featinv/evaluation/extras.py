@@ -11,9 +11,9 @@ from featinv import encoders
 from featinv.attacks import NearestNeighbour
 from featinv.data import ImageSet
 from featinv.evaluation.attack_score import interval_json
+from featinv.evaluation.checks import shares_network
 from featinv.evaluation.chosen_metrics import Chosen
 from featinv.evaluation.distribution import KINDS, too_few
-from featinv.evaluation.independence import shares_network
 from featinv.evaluation.intervals import Clusters, Interval, rate
 from featinv.evaluation.judging import OutputsCollector
 from featinv.evaluation.panel import MAIN, Panel, Pass, PerImage

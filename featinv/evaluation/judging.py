@@ -1,15 +1,97 @@
-"""A judge's view of images, batch by batch, on whatever device the judge stands."""
+"""One pass of an attack: reconstructions are stored, treated for the robustness views, and judged."""
 
+import io
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
+from PIL import Image
 from torch import nn
+from torch.nn import functional
 
 from featinv.block_sizes import rows_at_once
 from featinv.errors import BadInput
 from featinv.types import Images, Judge
+
+
+class ImageStore:
+    """Images as 8-bit rows of an unnamed temporary file, appended in order and read back in any order."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.count = 0
+        self._file = tempfile.TemporaryFile(prefix="featinv-")  # noqa: SIM115 (closed by __exit__)
+
+    def __enter__(self) -> "ImageStore":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(self, images: Images) -> None:
+        """Add a batch. Raises BadInput when the temporary folder is full."""
+        try:
+            self._file.write(as_uint8(images).tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise BadInput(
+                f"{tempfile.gettempdir()}: cannot hold the reconstructions while they are scored ({error.strerror}); "
+                "free some space, or let TMPDIR name a folder that has it"
+            ) from error
+        self.count += len(images)
+
+    def batch(self, indices: np.ndarray) -> Images:
+        """Return the images at `indices` as float32 in [0, 1], (B, 3, S, S)."""
+        rows = np.memmap(self._file, dtype=np.uint8, mode="r", shape=(self.count, self.size, self.size, 3))
+        return torch.from_numpy(rows[indices]).permute(0, 3, 1, 2).float().div(255)
+
+
+QUALITY = 75
+
+
+def low_pass(images: Images) -> Images:
+    """Return the images at half their resolution: 2 x 2 means, then bilinear back to the old size."""
+    height, width = images.shape[2:]
+    small = functional.interpolate(images, size=(max(1, height // 2), max(1, width // 2)), mode="area")
+    return functional.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def jpeg_75(images: Images) -> Images:
+    """Return the images after JPEG at quality 75 (Pillow's defaults: 4:2:0 colour), decoded again."""
+    coded = [_through_jpeg(image) for image in as_uint8(images)]
+    return torch.from_numpy(np.stack(coded)).permute(0, 3, 1, 2).float().div(255)
+
+
+def shift(images: Images) -> Images:
+    """Return the images moved right and down by 1/32 of their size (at least 1 pixel), the edges repeated."""
+    height, width = images.shape[2:]
+    down, right = max(1, round(height / 32)), max(1, round(width / 32))
+    padded = functional.pad(images, (right, 0, down, 0), mode="replicate")
+    return padded[:, :, :height, :width]
+
+
+def as_uint8(images: Images) -> np.ndarray:
+    """Return (B, H, W, 3) bytes of images in [0, 1]."""
+    return images.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _through_jpeg(image: np.ndarray) -> np.ndarray:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="JPEG", quality=QUALITY)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+TREATMENTS: dict[str, Callable[[Images], Images]] = {
+    "low-pass": low_pass,
+    f"jpeg {QUALITY}": jpeg_75,
+    "shift": shift,
+}
 
 
 @dataclass(frozen=True)

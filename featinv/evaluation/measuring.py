@@ -7,18 +7,17 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from featinv.evaluation.attack_score import LINKAGE, MISMATCHED_FEATURES, AttackScore
+from featinv.evaluation.attack_score import FEATURE_LINKAGE, LINKAGE, MISMATCHED_FEATURES, AttackScore
 from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.columns import WITHIN_CLASS, wrong_view
 from featinv.evaluation.extras import ExtraMeasures
-from featinv.evaluation.image_store import ImageStore
 from featinv.evaluation.intervals import Clusters, Interval
+from featinv.evaluation.judging import ImageStore
 from featinv.evaluation.panel import MAIN, Panel, PerImage, gallery_view, keyed
 from featinv.evaluation.summary import STRENGTH, Metrics, best_control, fill_failed, strength, summarise
 from featinv.types import Attack
 from featinv.victim import Release
 
-FEATURE_LINKAGE = "feature linkage"
 _LINKAGE_STREAM = 3
 """The defence's stream for the linker's own draws (pairs use 0 and 1, the release 2): he does not know its noise."""
 _BLOCK = 4096

@@ -14,11 +14,9 @@ from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.evaluation.catalogue import METRICS
 from featinv.evaluation.columns import WITHIN_CLASS, normalised, within_view
-from featinv.evaluation.image_store import ImageStore
-from featinv.evaluation.judging import JudgeOutputs, OutputsCollector
-from featinv.evaluation.metric_values import check_finite, values_of
+from featinv.evaluation.judging import TREATMENTS, ImageStore, JudgeOutputs, OutputsCollector
 from featinv.evaluation.reidentification import ranks, ranks_within
-from featinv.evaluation.treatments import TREATMENTS
+from featinv.evaluation.summary import check_finite, values_of
 from featinv.metrics.metric import Metric
 from featinv.metrics.value_range import SLACK, rounded
 from featinv.types import Images, Judge

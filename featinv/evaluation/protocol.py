@@ -10,10 +10,10 @@ import numpy as np
 from featinv.data import ImageSet, Overlap
 from featinv.evaluation.attack_score import interval_json
 from featinv.evaluation.intervals import LEVEL, Clusters
+from featinv.evaluation.judging import TREATMENTS
 from featinv.evaluation.panel import MAIN, Panel
 from featinv.evaluation.reidentification import chance_mrr, chance_top, ranks
 from featinv.evaluation.summary import TOP, summarise
-from featinv.evaluation.treatments import TREATMENTS
 from featinv.victim import Release
 
 _LIBRARIES = ("featinv", "torch", "torchvision", "torchmetrics", "numpy", "pillow")

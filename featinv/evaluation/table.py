@@ -6,7 +6,7 @@ from typing import Any
 from featinv.evaluation.attack_score import AttackScore
 from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.intervals import Interval
-from featinv.evaluation.treatments import TREATMENTS
+from featinv.evaluation.judging import TREATMENTS
 from featinv.metrics.metric import Metric
 
 _GAP = "  "

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from featinv.evaluation import Interval
 from featinv.evaluation.extras import ATTRIBUTE
-from featinv.evaluation.scoreboard_reading import read_interval
+from featinv.evaluation.scoreboard import read_interval
 from featinv.evaluation.table import number
 from featinv.metrics.metric import Metric
 from featinv.report.document import Facts, Section, Table

@@ -11,8 +11,8 @@ from jaxtyping import Int64
 from featinv import files
 from featinv.errors import BadInput
 from featinv.evaluation import Scoreboard, decile_indices, sample
+from featinv.evaluation.judging import TREATMENTS, as_uint8
 from featinv.evaluation.scoreboard import read_arrays
-from featinv.evaluation.treatments import TREATMENTS, as_uint8
 from featinv.report.leading import best_control, leading_attack
 from featinv.types import Attack
 from featinv.victim import Release

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from featinv.evaluation import Catalogue, Scoreboard, sample
-from featinv.evaluation.treatments import as_uint8
+from featinv.evaluation.judging import as_uint8
 from featinv.tracking.run_record import RunTable
 from featinv.types import Attack
 from featinv.victim import Release

@@ -80,8 +80,7 @@ def speed(size: int, count: int, config: Config) -> None:
 
     import numpy as np
 
-    from featinv.evaluation.image_store import ImageStore
-    from featinv.evaluation.treatments import as_uint8
+    from featinv.evaluation.judging import ImageStore, as_uint8
 
     with tempfile.TemporaryDirectory() as folder:
         truth = fi.data.arrays(image_file(Path(folder) / "images.npy", count, size))
@@ -132,7 +131,7 @@ def memory(size: int, count: int, config: Config) -> float:
 
 def score(truth: "fi.data.ImageSet", config: Config) -> None:
     """Everything that is measured of one attack, with right and with mismatched features."""
-    from featinv.evaluation.image_store import ImageStore
+    from featinv.evaluation.judging import ImageStore
     from featinv.evaluation.measuring import derangement
 
     panel = prepared(truth, config)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from torch import Tensor
 
 import featinv as fi
-from featinv.evaluation.treatments import as_uint8
+from featinv.evaluation.judging import as_uint8
 
 INCH = 1.05
 CONTROLS = ("mean image", "nearest neighbour", "ridge")

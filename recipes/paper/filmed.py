@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 import featinv as fi
-from featinv.evaluation.treatments import as_uint8
+from featinv.evaluation.judging import as_uint8
 from featinv.files import read_json, write_json
 from featinv.metrics import psnr, ssim
 

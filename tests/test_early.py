@@ -16,7 +16,8 @@ import pytest
 import featinv as fi
 from featinv import cli, command_line, configuration, environment, leaving, outputs, plain_numbers
 from featinv.assembly import ImageSettings
-from featinv.training.settings import ClassifierTraining, Training
+from featinv.training.classifier_settings import ClassifierTraining
+from featinv.training.settings import Training
 
 SIDES: dict[str, Any] = {"out": "run", "victim": "tiny", "public": "old", "private": "new"}
 

@@ -115,7 +115,7 @@ def test_a_save_that_fails_leaves_the_older_attack(tmp_path: Path, monkeypatch: 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("featinv.attacks.persistence.save_file", full)
+    monkeypatch.setattr("featinv.saved_folder.save_file", full)
     with pytest.raises(BadInput, match=r"a: the disk is full"):
         save_attack(Ridge().fit(pairs), tmp_path / "a")
     monkeypatch.undo()

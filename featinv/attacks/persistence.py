@@ -1,21 +1,17 @@
 """Attacks to share: a folder with `attack.json` and `weights.safetensors`, no pickle anywhere."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from featinv import __version__, configuration, files
 from featinv.errors import BadInput
+from featinv.saved_folder import DOCUMENT_LIMIT, WEIGHTS_NAME, read_weights, refuse_other_contents, write_folder
 
 SCHEMA = 2
-JSON_NAME, WEIGHTS_NAME = "attack.json", "weights.safetensors"
-JSON_LIMIT = 16 * 2**20
+JSON_NAME = "attack.json"
 WEIGHTS_LIMIT = 16 * 2**30
 """Bytes of weights that we are willing to load, unless the caller allows more."""
 
@@ -32,7 +28,7 @@ def save_attack(attack: Any, folder: Path | str) -> None:
     for method in ("state", "from_state"):
         if not callable(getattr(attack, method, None)):
             raise BadInput(f"{name}: expected an attack with state() and from_state(), got none of {method}; add it")
-    _refuse_other_contents(folder)
+    refuse_other_contents(folder, JSON_NAME, "attack")
     config, tensors = attack.state()
     shape = attack.feature_shape
     document = {
@@ -44,15 +40,7 @@ def save_attack(attack: Any, folder: Path | str) -> None:
         "victim": attack.victim,
         "config": config,
     }
-    try:
-        json.dumps(document, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"{name}: expected state() to give a JSON-able configuration; {error}") from error
-    with files.publish_folder(folder) as draft:
-        weights = draft / WEIGHTS_NAME
-        save_file(_apart(tensors), weights)
-        document["weights"] = {"bytes": weights.stat().st_size, "sha256": files.sha256_file(weights)}
-        files.write_json(draft / JSON_NAME, document)
+    write_folder(folder, JSON_NAME, document, tensors, what="attack", name=name)
 
 
 def load_attack(
@@ -70,7 +58,7 @@ def load_attack(
         found = "a file (pickles and checkpoints are not read)" if folder.exists() else "nothing there"
         raise BadInput(f"{folder}: expected a folder that save_attack wrote ({JSON_NAME}, {WEIGHTS_NAME}), got {found}")
     document = _read_document(folder / JSON_NAME)
-    tensors = _read_weights(folder / WEIGHTS_NAME, document["weights"], limit)
+    tensors = read_weights(folder, document["weights"], limit, "attack", JSON_NAME)
     try:
         kind: Any = configuration.trusted_class(document["class"], allow)
         attack = kind.from_state(document["config"], tensors, allow)
@@ -89,32 +77,8 @@ def load_attack(
     return attack
 
 
-def _refuse_other_contents(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder}: expected a folder to save the attack in, got a file; choose another name")
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if others := sorted(names - {JSON_NAME, WEIGHTS_NAME}):
-        raise BadInput(
-            f"{folder}: expected a new folder or one with a saved attack only, got one with {others[0]!r} in it, which "
-            "saving would remove; choose another folder"
-        )
-
-
-def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return contiguous CPU tensors that share no memory, as safetensors wants them (tied weights are stored twice)."""
-    seen: set[int] = set()
-    apart = {}
-    for name, tensor in tensors.items():
-        tensor = tensor.detach().cpu().contiguous()
-        storage = tensor.untyped_storage()
-        whole = storage.nbytes() == tensor.nbytes and storage.data_ptr() not in seen
-        apart[name] = tensor if whole else tensor.clone()
-        seen.add(storage.data_ptr())
-    return apart
-
-
 def _read_document(path: Path) -> dict[str, Any]:
-    document = files.read_json(path, JSON_LIMIT)
+    document = files.read_json(path, DOCUMENT_LIMIT)
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         got = document.get("schema") if isinstance(document, dict) else type(document).__name__
         raise BadInput(
@@ -125,22 +89,6 @@ def _read_document(path: Path) -> dict[str, Any]:
         if not isinstance(document.get(key), kind):
             raise BadInput(f"{path}: expected {key!r} to be a {kind.__name__}, got {document.get(key)!r}; fit it again")
     return document
-
-
-def _read_weights(path: Path, record: dict[str, Any], limit: int) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise BadInput(f"{path}: expected the weights of the attack, found no such file; copy the whole folder")
-    size = path.stat().st_size
-    if size > limit:
-        raise BadInput(f"{path}: expected at most {limit} bytes, got {size}; if you trust it, give limit={size}")
-    if size != record.get("bytes"):
-        raise BadInput(f"{path}: expected {record.get('bytes')} bytes, got {size}; it is truncated, copy it again")
-    if files.sha256_file(path) != record.get("sha256"):
-        raise BadInput(f"{path}: expected the sha256 that {JSON_NAME} tells, got another; it is damaged, copy it again")
-    try:
-        return dict(load_file(path))
-    except SafetensorError as error:
-        raise BadInput(f"{path}: expected a safetensors file, got something else ({error})") from error
 
 
 def _shape(shape: Any) -> tuple[int, ...]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import featinv as fi
 from featinv.errors import BadInput
-from featinv.training.settings import ClassifierTraining, Training
+from featinv.training.classifier_settings import ClassifierTraining
+from featinv.training.settings import Training
 
 if TYPE_CHECKING:
     from featinv.decoders import Upsampling

@@ -2,15 +2,20 @@
 
 from typing import final
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor
 
-from featinv.types import Features
+from featinv.defences.defence import Defence
 
 
 @final
-class Identity(nn.Module):
+class Identity(Defence):
     """Release the features unchanged, (B, D) or (B, C, H, W); the control of every comparison of defences."""
 
-    def forward(self, features: Features) -> Features:
-        """Return `features` itself."""
-        return features
+    @property
+    def is_identity(self) -> bool:
+        """Always."""
+        return True
+
+    def _defend(self, rows: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+        return rows

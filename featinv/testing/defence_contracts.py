@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from featinv.defences import least_batch, whole_release
 from featinv.processes import seeded
 from featinv.testing.contracts import (
     demand,
@@ -25,21 +26,24 @@ def check_defence(
 
     Features (B, *feature_shape) give (B, D) or (B, C, h, w), float32 and finite, for any B; the same in train and eval
     mode; randomness comes from torch's global generator alone, and is there in eval mode too; a row does not depend on
-    what its batch mates say; a gradient passes through (a zero one may); inputs and buffers are left alone.
-    `zero_strength`, the same defence at zero strength, must be the identity. A copy is tried.
+    what its batch mates say, unless an attribute `whole_release` says that a release is defended at once; a gradient
+    passes through (a zero one may); inputs and buffers are left alone. `zero_strength`, the same defence at zero
+    strength, must be the identity. A copy is tried.
     """
     name = label(defence)
     demand(isinstance(defence, nn.Module), f"{name} must be an nn.Module")
     tried = copy.deepcopy(defence)
     with seeded(0):
-        features = torch.randn(6, *feature_shape)
+        features = torch.randn(max(6, least_batch(tried)), *feature_shape)
         demand_untouched(tried, features, name)
     released = _draw(tried, features)
     demand(released.ndim in (2, 4), f"{name} must give (B, D) or (B, C, h, w), got {tuple(released.shape)}")
-    for given in (features, features[:1], 100 * features):
+    together = whole_release(tried)
+    for given in (features, 100 * features, *(() if together else (features[:1],))):
         demand_tensor(_draw(tried, given), (len(given), *released.shape[1:]), f"the output of {name}")
     _check_modes(tried, features, name)
-    _check_rows(tried, features, name)
+    if not together:
+        _check_rows(tried, features, name)
     with seeded(0):
         demand_gradient(tried, features, name, zero_allowed=True)
     if zero_strength is not None:

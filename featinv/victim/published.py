@@ -6,6 +6,7 @@ from typing import Any, SupportsIndex, final
 import numpy as np
 
 from featinv.data import ImageSet
+from featinv.defences import whole_release
 from featinv.errors import BadInput
 from featinv.plain_numbers import check_seed
 from featinv.victim.victim import Victim
@@ -59,13 +60,15 @@ class Release:
 def release(victim: Victim, private: ImageSet, *, seed: SupportsIndex = 0, batch_size: int = 256) -> Release:
     """Publish the vectors of the `private` images, once: the same (victim, images, seed) gives the same vectors.
 
+    A defence whose outputs depend on the whole release (`Microaggregate`) is given all vectors at once.
     The metadata is the victim's with `seed`, `count` and the fingerprint of the private images beside it. Raises
     BadInput that names the first image whose features are not finite, and for a seed outside 0 to 2**63 - 1.
     """
     seed = check_seed("release: seed", seed)
     features = np.empty((len(private), *victim.feature_shape), dtype=np.float32)
-    for number, start in enumerate(range(0, len(private), BLOCK)):
-        block = np.arange(start, min(start + BLOCK, len(private)))
+    size = len(private) if whole_release(victim.defence) else BLOCK
+    for number, start in enumerate(range(0, len(private), size)):
+        block = np.arange(start, min(start + size, len(private)))
         features[block] = victim.publish(
             private, block, seed=seed, block_number=number, view=VIEW, batch_size=batch_size
         )

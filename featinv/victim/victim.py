@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from featinv.block_sizes import in_blocks, rows_at_once
 from featinv.data import ImageSet
-from featinv.defences import Identity
+from featinv.defences import Identity, least_batch
+from featinv.defences.chains import fingerprint_pieces
 from featinv.errors import BadInput
 from featinv.processes import seeded
 from featinv.types import Encoder, Features, Images
@@ -34,6 +35,7 @@ class Victim(nn.Module):
         self.defence = Identity() if defence is None else defence
         self.requires_grad_(False)
         self.train(False)
+        self._check_fitted_on()
         self.image_size = encoder.image_size
         self.feature_shape = self._defended_shape()
 
@@ -43,7 +45,9 @@ class Victim(nn.Module):
 
     def forward(self, images: Images) -> Features:
         """Return the defended features; a defence that draws does so from torch's global generator."""
-        return self.defence(self._encode(images))
+        features = self._encode(images)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.defence(features)
 
     @property
     def name(self) -> str:
@@ -61,7 +65,7 @@ class Victim(nn.Module):
         """sha256 over the encoder's fingerprint, layer and input size, and all that the defence consists of."""
         layer = getattr(self.encoder, "layer", None)
         digest = hashlib.sha256(f"{self.encoder.fingerprint}\n{layer}\n{self.image_size}\n".encode())
-        for piece in _pieces(self.defence):
+        for piece in fingerprint_pieces(self.defence):
             digest.update(piece)
         return digest.hexdigest()
 
@@ -153,7 +157,8 @@ class Victim(nn.Module):
 
     def _defended_shape(self) -> tuple[int, ...]:
         # The only way to learn what a foreign defence makes of the shape is to try; the caller's random state is kept.
-        probe = torch.zeros((2, *self.encoder.feature_shape), device=self.device)
+        count = max(2, least_batch(self.defence))
+        probe = torch.zeros((count, *self.encoder.feature_shape), device=self.device)
         with torch.no_grad(), seeded(0):
             try:
                 shape = tuple(self.defence(probe).shape)
@@ -161,19 +166,17 @@ class Victim(nn.Module):
                 raise BadInput(
                     f"{self.defence!r}: cannot take features of shape {tuple(probe.shape)}: {error}"
                 ) from error
-        if shape[:1] != (2,) or len(shape) not in (2, 4):
-            raise BadInput(f"{self.defence!r}: expected (B, D) or (B, C, h, w) for B = 2, got {shape}")
+        if shape[:1] != (count,) or len(shape) not in (2, 4):
+            raise BadInput(f"{self.defence!r}: expected (B, D) or (B, C, h, w) for B = {count}, got {shape}")
         return shape[1:]
 
-
-def _pieces(defence: nn.Module) -> Iterator[bytes]:
-    """What tells one defence from another: its repr, the plain settings of its parts, and the bytes of its state."""
-    yield repr(defence).encode()
-    for name, part in defence.named_modules():
-        # A foreign defence may show nothing of its strength in its repr.
-        settings = {key: value for key, value in vars(part).items() if isinstance(value, bool | int | float | str)}
-        settings.pop("training", None)
-        yield f"{name}: {type(part).__qualname__} {sorted(settings.items())}".encode()
-    for name, tensor in sorted(defence.state_dict().items()):
-        yield f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode()
-        yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    def _check_fitted_on(self) -> None:
+        """Refuse a defence that was fitted on another encoder's features, or on another layer's."""
+        ours = (self.encoder.fingerprint, getattr(self.encoder, "layer", None))
+        for part in self.defence.modules():
+            theirs = (getattr(part, "encoder_fingerprint", None), getattr(part, "layer", None))
+            if theirs[0] is not None and theirs != ours:
+                raise BadInput(
+                    f"{part!r}: expected a defence fitted on features of {self.encoder.name} ({ours[0][:12]}, layer "
+                    f"{ours[1]}), got one fitted on {str(theirs[0])[:12]}, layer {theirs[1]}; fit it on this encoder's"
+                )

@@ -60,7 +60,6 @@ ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
         attack(lambda pairs: fi.attacks.RandomVector(fi.attacks.Ridge().fit(pairs))),
         attack(lambda pairs: fi.attacks.RandomVector(fi.attacks.Ridge().fit(pairs), source="matched"), shape=SPATIAL),
     ],
-    "RecolouredNeighbour": [attack(lambda _: fi.attacks.RecolouredNeighbour())],
     "Ridge": [attack(lambda _: fi.attacks.Ridge()), attack(lambda _: fi.attacks.Ridge(penalty=1), shape=SPATIAL)],
     "load_attack": Elsewhere("test_save_attack.py"),
     "save_attack": Elsewhere("test_save_attack.py"),
@@ -78,15 +77,49 @@ DECODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
     ],
 }
 
+
+def defence(make: Callable[..., Any], zero: Callable[[], Any] | None = None) -> list[Callable[[], None]]:
+    """Check the defence that `make` builds, fitted where it learns, on vectors and on spatial features."""
+
+    def check(shape: tuple[int, ...]) -> None:
+        public = testing.synthetic_pairs(count=96, feature_shape=shape, size=8)
+        fitted = fi.defences.fit(make(), public)
+        testing.check_defence(fitted, feature_shape=shape, zero_strength=None if zero is None else zero())
+
+    return [lambda: check((16,)), lambda: check(SPATIAL)]
+
+
+DEF = fi.defences
+
 DEFENCES: dict[str, Elsewhere | list[Callable[[], None]]] = {
-    "GaussianNoise": [
-        lambda: testing.check_defence(fi.defences.GaussianNoise(0.3), zero_strength=fi.defences.GaussianNoise(0)),
-        lambda: testing.check_defence(fi.defences.GaussianNoise(2), feature_shape=SPATIAL),
+    "Clip": defence(lambda: DEF.Clip(1.5), DEF.Clip),
+    "Codebook": defence(lambda: DEF.Codebook(3), DEF.Codebook),
+    "Defence": Elsewhere("test_defences.py"),
+    "GaussianNoise": defence(lambda: DEF.GaussianNoise(0.3), lambda: DEF.GaussianNoise(0)),
+    "Identity": defence(DEF.Identity, DEF.Identity),
+    "Laplace": defence(lambda: DEF.Laplace(0.3), lambda: DEF.Laplace(0)),
+    "Learned": Elsewhere("test_defences.py"),
+    "Microaggregate": defence(lambda: DEF.Microaggregate(3), DEF.Microaggregate),
+    "PCA": [
+        *defence(lambda: DEF.PCA(5), DEF.PCA),
+        *defence(lambda: DEF.PCA(5, coordinates=True), DEF.PCA),
     ],
-    "Identity": [
-        lambda: testing.check_defence(fi.defences.Identity(), zero_strength=fi.defences.Identity()),
-        lambda: testing.check_defence(fi.defences.Identity(), feature_shape=SPATIAL),
-    ],
+    "ProductCodes": defence(lambda: DEF.ProductCodes(3, 2), lambda: DEF.ProductCodes(3)),
+    "RandomRotation": defence(lambda: DEF.RandomRotation("secret"), DEF.RandomRotation),
+    "RemoveSubspace": defence(DEF.RemoveSubspace, lambda: DEF.RemoveSubspace(rank=0)),
+    "ShapedNoise": defence(lambda: DEF.ShapedNoise(0.3, 1), lambda: DEF.ShapedNoise(0)),
+    "Sign": defence(DEF.Sign),
+    "TopK": defence(lambda: DEF.TopK(4), DEF.TopK),
+    "Uniform": [*defence(lambda: DEF.Uniform(4), DEF.Uniform), *defence(lambda: DEF.Uniform(1, per="all"))],
+    "fingerprint": Elsewhere("test_defences.py"),
+    "fit": Elsewhere("test_defences.py"),
+    "known_release": Elsewhere("test_defences_likelihood.py"),
+    "least_batch": Elsewhere("test_defences.py"),
+    "load": Elsewhere("test_defences_saved.py"),
+    "log_likelihood": Elsewhere("test_defences_likelihood.py"),
+    "parts": Elsewhere("test_defences.py"),
+    "save": Elsewhere("test_defences_saved.py"),
+    "whole_release": Elsewhere("test_defences.py"),
 }
 
 

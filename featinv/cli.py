@@ -41,7 +41,7 @@ def report(flags: argparse.Namespace) -> int:
     return 0
 
 
-def look(flags: argparse.Namespace) -> int:
+def doctor(flags: argparse.Namespace) -> int:
     """Say what is installed, what can be measured here, and how to get the rest."""
     findings = examine()
     for finding in findings:
@@ -64,18 +64,18 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=fi.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    made = commands.add_parser("list", help=list_exports.__doc__, description=list_exports.__doc__)
-    made.add_argument("group", metavar="GROUP", help=f"one of {', '.join(GROUPS)}")
-    made.set_defaults(call=list_exports)
+    command = commands.add_parser("list", help=list_exports.__doc__, description=list_exports.__doc__)
+    command.add_argument("group", metavar="GROUP", help=f"one of {', '.join(GROUPS)}")
+    command.set_defaults(call=list_exports)
 
-    made = commands.add_parser("show", help=show.__doc__, description=show.__doc__)
-    made.add_argument("run", metavar="RUN", help="folder of the run, or its scoreboard.json")
-    made.set_defaults(call=show)
+    command = commands.add_parser("show", help=show.__doc__, description=show.__doc__)
+    command.add_argument("run", metavar="RUN", help="folder of the run, or its scoreboard.json")
+    command.set_defaults(call=show)
 
-    made = commands.add_parser("report", help=report.__doc__, description=report.__doc__)
-    made.add_argument("runs", metavar="RUN", nargs="+", help="folder of a finished run, or its scoreboard.json")
-    made.add_argument("--out", help="file to write (.html, .md) or its folder; the run's own folder when not given")
-    made.add_argument(
+    command = commands.add_parser("report", help=report.__doc__, description=report.__doc__)
+    command.add_argument("runs", metavar="RUN", nargs="+", help="folder of a finished run, or its scoreboard.json")
+    command.add_argument("--out", help="file to write (.html, .md) or its folder; the run's own folder when not given")
+    command.add_argument(
         "--markdown",
         dest="kind",
         action="store_const",
@@ -83,20 +83,20 @@ def _parser() -> _Parser:
         default="html",
         help="write Markdown for a model card: numbers, no image",
     )
-    made.add_argument(
+    command.add_argument(
         "--show-images",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="show the private images that the run's folder holds",
     )
-    made.set_defaults(call=report)
+    command.set_defaults(call=report)
 
-    made = commands.add_parser("audit", help=audit.__doc__, description=f"{audit.__doc__} {EXIT_CODES}")
-    add_flags(made)
-    made.set_defaults(call=audit)
+    command = commands.add_parser("audit", help=audit.__doc__, description=f"{audit.__doc__} {EXIT_CODES}")
+    add_flags(command)
+    command.set_defaults(call=audit)
 
-    made = commands.add_parser("doctor", help=look.__doc__, description=look.__doc__)
-    made.set_defaults(call=look)
+    command = commands.add_parser("doctor", help=doctor.__doc__, description=doctor.__doc__)
+    command.set_defaults(call=doctor)
     return parser
 
 

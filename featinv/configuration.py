@@ -81,10 +81,10 @@ def build(part: Component, group: ModuleType, *positional: Any) -> Any:
     except TypeError as error:
         names = list(signature.parameters)[len(positional) :]
         raise BadInput(f"{part.name}: {error}; its own keywords are: {', '.join(names) or 'none'}") from error
-    made = factory(*bound.args, **bound.kwargs)
+    built = factory(*bound.args, **bound.kwargs)
     if inspect.isclass(factory):
-        _remember(made, bound.arguments)
-    return made
+        _remember(built, bound.arguments)
+    return built
 
 
 # ---------------------------------------------------------------------------------------------- objects -> names

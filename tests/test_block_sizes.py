@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import featinv as fi
 from featinv.block_sizes import BUDGET, LEAST_ROWS, block_rows, rows_at_once
-from featinv.evaluation.judging import look
+from featinv.evaluation.judging import run_judge
 
 
 class Wide(nn.Module):
@@ -103,7 +103,7 @@ def test_a_judge_says_the_same_in_blocks() -> None:
 
     judge = WideJudge().eval()
     images = some_images(40, size=32).batch(np.arange(40))
-    seen, plain = look(judge, images), look(PoolJudge(), images)
+    seen, plain = run_judge(judge, images), run_judge(PoolJudge(), images)
     assert max(judge.batches) == LEAST_ROWS
     assert sum(judge.batches) == 40 + 1
     np.testing.assert_allclose(seen.features, plain.features, atol=1e-6)

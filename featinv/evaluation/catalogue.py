@@ -326,9 +326,9 @@ class Catalogue:
     def __init__(self, own: Iterable[Metric] = ()) -> None:
         self._by_name = {metric.name: metric for metric in METRICS}
         for metric in own:
-            known = self._by_name.setdefault(metric.name, metric)
-            if known != metric:
-                whose = "featinv has one of that name" if known in METRICS else "the two differ"
+            declared = self._by_name.setdefault(metric.name, metric)
+            if declared != metric:
+                whose = "featinv has one of that name" if declared in METRICS else "the two differ"
                 raise BadInput(f"metrics: {metric.name!r} is declared twice, and {whose}; rename yours")
 
     @classmethod
@@ -353,8 +353,8 @@ class Catalogue:
 
     def families(self) -> dict[str, tuple[str, ...]]:
         """Return the names of the metrics of each family that `versus` weighs."""
-        known = self._by_name.values()
-        return {family: tuple(metric.name for metric in known if metric.family == family) for family in FAMILIES}
+        metrics = self._by_name.values()
+        return {family: tuple(metric.name for metric in metrics if metric.family == family) for family in FAMILIES}
 
     def higher_is_better(self, name: str) -> bool:
         """Return the direction of a metric; higher for what nobody declared."""

@@ -29,10 +29,10 @@ def check_attacks(attacks: Mapping[str, Attack], release: Release) -> None:
     for name, attack in attacks.items():
         if attack.kind not in KINDS:
             raise BadInput(f"{name}: expected kind 'control' or 'attack', got {attack.kind!r}")
-        seen = getattr(attack, "victim", None)
-        if seen:
+        fitted_to = getattr(attack, "victim", None)
+        if fitted_to:
             try:
-                features_must_match(seen, release.metadata)
+                features_must_match(fitted_to, release.metadata)
             except BadInput as error:
                 raise BadInput(f"{name}: {error}") from error
     if all(attack.kind != "control" for attack in attacks.values()):
@@ -185,8 +185,8 @@ def _weights(parts: list[object]) -> set[str]:
 
 def _parts(root: object) -> Iterator[object]:
     """Everything that hangs on an object by attributes and containers, so that a loss's network is found too."""
-    todo, seen = [root], {id(root)}
-    while todo and len(seen) < _MOST_OBJECTS:
+    todo, visited = [root], {id(root)}
+    while todo and len(visited) < _MOST_OBJECTS:
         thing = todo.pop()
         yield thing
         if isinstance(thing, Mapping):
@@ -196,6 +196,6 @@ def _parts(root: object) -> Iterator[object]:
         else:
             children = list(getattr(thing, "__dict__", {}).values())
         for child in children:
-            if not isinstance(child, _LEAVES) and id(child) not in seen:
-                seen.add(id(child))
+            if not isinstance(child, _LEAVES) and id(child) not in visited:
+                visited.add(id(child))
                 todo.append(child)

@@ -89,10 +89,10 @@ def choose(asked: Asked, truth: ImageSet, release: Release, public: ImageSet | N
 def _known(name: str, flag: str) -> list[str]:
     if name in (DEFAULT, FULL):
         return list(ON_REQUEST) if name == FULL else []
-    known = [metric.name for metric in METRICS]
-    if name in known:
+    names = [metric.name for metric in METRICS]
+    if name in names:
         return [name]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(near)}?" if near else ";"
     raise BadInput(
         f"{flag}: no metric {name!r}{hint} There are {', '.join(ON_REQUEST)}, or 'default' or 'full'; one of your own "
@@ -102,15 +102,15 @@ def _known(name: str, flag: str) -> list[str]:
 
 def _imported(path: str, flag: str) -> Metric:
     try:
-        found: Any = find(path, functions)
+        imported: Any = find(path, functions)
     except BadInput as error:
         raise BadInput(f"{flag}: {str(error).removeprefix('metrics: ')}") from error
-    if isinstance(found, Metric):
-        return found
-    made = found() if callable(found) and _takes_nothing(found) else None
-    if not isinstance(made, Metric):
-        raise _no_metric(found, flag, path)
-    return made
+    if isinstance(imported, Metric):
+        return imported
+    built = imported() if callable(imported) and _takes_nothing(imported) else None
+    if not isinstance(built, Metric):
+        raise _no_metric(imported, flag, path)
+    return built
 
 
 def _takes_nothing(factory: Callable[..., Any]) -> bool:

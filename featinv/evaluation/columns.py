@@ -41,13 +41,13 @@ class Columns:
     def get(self, name: str, metric: str, view: str = "") -> Shaped[np.ndarray, " N"]:
         """Return one number an image. Raises BadInput for a row or a metric that was not measured."""
         if name not in self.rows:
-            known = ", ".join(repr(row) for row in self.rows)
-            raise BadInput(f"scoreboard: no row {name!r}; there are {known}")
+            available = ", ".join(repr(row) for row in self.rows)
+            raise BadInput(f"scoreboard: no row {name!r}; there are {available}")
         measured = self._find(name, metric, view)
         if measured is None:
             asked = f"{metric}/{view}" if view else metric
-            known = ", ".join(sorted(key[len(name) + 1 :] for key in self._per_image if key.startswith(f"{name}/")))
-            have = f"it has {known}" if known else "its per_image.npz is missing"
+            available = ", ".join(sorted(key[len(name) + 1 :] for key in self._per_image if key.startswith(f"{name}/")))
+            have = f"it has {available}" if available else "its per_image.npz is missing"
             raise BadInput(f"scoreboard: {name!r} has no numbers per image for {asked!r}; {have}")
         return measured
 
@@ -74,8 +74,8 @@ class Columns:
 
     def ceiling(self, view: str) -> float:
         """Return the share of treated originals that are found first in a view; 1 where nothing is treated."""
-        known = self._protocol.get("ceiling", {}).get(view)
-        return float(known["reid_top1"]["mean"]) if known else 1.0
+        metrics = self._protocol.get("ceiling", {}).get(view)
+        return float(metrics["reid_top1"]["mean"]) if metrics else 1.0
 
 
 def within_view(view: str) -> str:

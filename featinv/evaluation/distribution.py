@@ -90,8 +90,8 @@ def _frechet(reconstructed: FeatureRows, original: FeatureRows) -> float:
 
 def _kernel(reconstructed: FeatureRows, original: Float[np.ndarray, "M D"]) -> float:
     # The class around this function draws subsets of its own, and warns that it keeps all features.
-    real, made = (torch.from_numpy(rows.astype(np.float64)) for rows in (original, reconstructed))
-    return float(poly_mmd(real, made))
+    originals, reconstructions = (torch.from_numpy(rows.astype(np.float64)) for rows in (original, reconstructed))
+    return float(poly_mmd(originals, reconstructions))
 
 
 def _shuffled(count: int) -> np.ndarray:

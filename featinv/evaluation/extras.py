@@ -51,66 +51,68 @@ class ExtraMeasures:
         cls, chosen: Chosen, panel: Panel, release: Release, public: ImageSet | None, clusters: Clusters | None
     ) -> "ExtraMeasures":
         """Run the networks whose features all rows share."""
-        seen = _judge_features(panel, public) if "memorised" in chosen.wanted and public is not None else None
+        public_features = (
+            _judge_features(panel, public) if "memorised" in chosen.wanted and public is not None else None
+        )
         originals = _inception_rows(panel, panel.truth.batch) if chosen.measured("inception") else None
-        return cls(chosen, panel, release, clusters, seen, originals)
+        return cls(chosen, panel, release, clusters, public_features, originals)
 
     def skipped(self, attack: Attack) -> dict[str, str]:
         """Name the metrics whose network the attack was trained with, and say so: they judge it no more."""
-        told = "not measured: the attack was trained with the weights of its network"
+        why = "not measured: the attack was trained with the weights of its network"
         reasons = {}
         for name in self.chosen.wanted:
             if name in NETWORKS and _trained_with(attack, name):
-                reasons[name] = f"{name} {told}"
+                reasons[name] = f"{name} {why}"
         for metric in self.chosen.measured("inception"):
             if shares_network(inception_network(), attack):
-                reasons[metric.name] = f"{metric.name} {told}"
+                reasons[metric.name] = f"{metric.name} {why}"
         return reasons
 
     def of_images(self, result: Pass) -> PerImage:
         """Return the extra numbers of every reconstruction."""
         arrays: PerImage = {}
-        seen, original = result.seen[MAIN].features, self.panel.originals[MAIN].features
+        features, original = result.outputs[MAIN].features, self.panel.originals[MAIN].features
         if self.public is not None:
-            memorised, nearest_public_rate = memorisation(seen, original, self.public)
+            memorised, nearest_public_rate = memorisation(features, original, self.public)
             arrays["memorised"] = memorised & ~result.failed
             arrays[NEAREST_PUBLIC_RATE] = nearest_public_rate & ~result.failed
         if "attributes" in self.chosen.wanted:
             for name, labels in attributes_of(self.panel.truth).items():
-                arrays[f"{ATTRIBUTE}{name}"] = probe_hits(seen, labels, self.panel.seed) & ~result.failed
+                arrays[f"{ATTRIBUTE}{name}"] = probe_hits(features, labels, self.panel.seed) & ~result.failed
         if "target_cosine" in self.chosen.wanted:
             arrays["target_cosine"] = np.where(result.failed, np.nan, self._target_cosine(result)).astype(np.float32)
         return arrays
 
     def of_all(self, result: Pass) -> tuple[dict[str, Interval], list[str]]:
         """Return the distances of distributions, and notes on those that could not be had."""
-        rows = {"distribution": (result.seen[MAIN].features, self.panel.originals[MAIN].features)}
+        rows = {"distribution": (result.outputs[MAIN].features, self.panel.originals[MAIN].features)}
         distances = [*self.chosen.measured("distribution")]
         if self.inception is not None:
             rows["inception"] = (_inception_rows(self.panel, result.images.batch), self.inception)
             distances += self.chosen.measured("inception")
-        found: dict[str, Interval] = {}
+        distances_measured: dict[str, Interval] = {}
         notes = []
         sound = ~result.failed
         for metric in distances:
-            made, original = (features[sound] for features in rows[metric.needs])
+            reconstructed, original = (features[sound] for features in rows[metric.needs])
             reason = too_few(KINDS[metric.name], *original.shape)
             if reason is None and metric.name not in result.without:
                 assert metric.function is not None
-                found[metric.name] = metric.function(made, original)
+                distances_measured[metric.name] = metric.function(reconstructed, original)
             elif reason is not None:
                 notes.append(f"{metric.name} not measured: {reason}")
-        return found, notes
+        return distances_measured, notes
 
     def priors(self) -> dict[str, float]:
         """Return what each measured attribute, and a public nearest image, would be without any knowledge."""
-        known = {}
+        chances = {}
         if self.public is not None:
-            known[NEAREST_PUBLIC_RATE] = len(self.public) / (len(self.public) + len(self.panel.truth) - 1)
+            chances[NEAREST_PUBLIC_RATE] = len(self.public) / (len(self.public) + len(self.panel.truth) - 1)
         if "attributes" in self.chosen.wanted:
             attributes = attributes_of(self.panel.truth)
-            known |= {f"{ATTRIBUTE}{name}": label_free(labels) for name, labels in attributes.items()}
-        return known
+            chances |= {f"{ATTRIBUTE}{name}": label_free(labels) for name, labels in attributes.items()}
+        return chances
 
     def metadata(self, attacks: Iterable[Attack]) -> dict[str, Any]:
         """Return what the protocol says of the extras: which, which not and why, attributes, and a warning."""

@@ -49,8 +49,8 @@ def bootstrap(
     With `clusters` (an id an image: one person, one event) whole clusters are drawn. Raises BadInput for fewer than
     two values or clusters, any value that is not finite, and fewer than 100 resamples.
     """
-    found = bootstrap_all({"values": values}, clusters=clusters, resamples=resamples, seed=seed, level=level)
-    return found["values"]
+    intervals = bootstrap_all({"values": values}, clusters=clusters, resamples=resamples, seed=seed, level=level)
+    return intervals["values"]
 
 
 def bootstrap_all(

@@ -119,7 +119,7 @@ class OutputsCollector:
 
         Raises BadInput when the judge does not answer with (features (B, D), logits (B, K)).
         """
-        batch = look(judge, images)
+        batch = run_judge(judge, images)
         if self._outputs is None:
             # All at once: small arrays kept between large temporaries leave the heap full of holes (53 kB an image).
             width = batch.features.shape[1]
@@ -136,18 +136,20 @@ class OutputsCollector:
         return self._outputs
 
 
-def look(judge: Judge, images: Images) -> JudgeOutputs:
+def run_judge(judge: Judge, images: Images) -> JudgeOutputs:
     """Return the judge's features (float32) and labels (argmax of its logits) for one batch, on a CPU in blocks."""
     images = images.to(device_of(judge))
     with torch.no_grad():
         blocks = images.split(rows_at_once(judge, images, most=max(1, len(images))))
-        seen = [_look_at_block(judge, block) for block in blocks]
-    if len(seen) == 1:
-        return seen[0]
-    return JudgeOutputs(np.concatenate([one.features for one in seen]), np.concatenate([one.labels for one in seen]))
+        outputs = [_run_judge_block(judge, block) for block in blocks]
+    if len(outputs) == 1:
+        return outputs[0]
+    return JudgeOutputs(
+        np.concatenate([one.features for one in outputs]), np.concatenate([one.labels for one in outputs])
+    )
 
 
-def _look_at_block(judge: Judge, images: Images) -> JudgeOutputs:
+def _run_judge_block(judge: Judge, images: Images) -> JudgeOutputs:
     answer = judge(images)
     if not (isinstance(answer, tuple) and len(answer) == 2 and all(part.ndim == 2 for part in answer)):
         raise BadInput(f"judges: {judge.name!r} must answer (features (B, D), logits (B, K)); got {_shape(answer)}")
@@ -157,11 +159,11 @@ def _look_at_block(judge: Judge, images: Images) -> JudgeOutputs:
     return JudgeOutputs(features.float().cpu().numpy(), logits.argmax(dim=1).cpu().numpy())
 
 
-def feature_cosines(made: JudgeOutputs, original: JudgeOutputs) -> Float32[np.ndarray, " N"]:
+def feature_cosines(reconstructed: JudgeOutputs, original: JudgeOutputs) -> Float32[np.ndarray, " N"]:
     """Return the cosine of the judge's raw features, row by row; 0 where one of them has no length."""
-    one, two = made.features.astype(np.float64), original.features.astype(np.float64)
-    length = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
-    product = (one * two).sum(axis=1)
+    ours, theirs = reconstructed.features.astype(np.float64), original.features.astype(np.float64)
+    length = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    product = (ours * theirs).sum(axis=1)
     return np.divide(product, length, out=np.zeros_like(product), where=length > 0).astype(np.float32)
 
 

@@ -173,9 +173,9 @@ def sentence(
 def budget(protocol: Mapping[str, Any], rows: Sequence[AttackScore]) -> str:
     """Return what the level holds under: images, attacks, parameters and time as far as known."""
     public = protocol.get("public")
-    known = f"{public['count']:,} public images" if public else "public images not stated"
+    public_images = f"{public['count']:,} public images" if public else "public images not stated"
     tried = ", ".join(f"{row.name} ({row.parameters:,} parameters, {_time(row)})" for row in rows)
-    return f"{known}; {protocol['private']['count']:,} private images; {tried}"
+    return f"{public_images}; {protocol['private']['count']:,} private images; {tried}"
 
 
 def not_tried(protocol: Mapping[str, Any], named: str | None) -> tuple[str, ...]:
@@ -229,10 +229,10 @@ def _nothing(effects: Mapping[str, float], protocol: Mapping[str, Any], rows: Se
         could.append(f"images more like their original than like {_percent(effects['L2'])} % of its kind")
     if "L3" in effects:
         could.append(f"originals found first for {_percent(effects['L3'])} %")
-    found = f" {', or '.join(could)}, would have been found with 80 % power" if could else " nothing is known"
+    detectable = f" {', or '.join(could)}, would have been detectable with 80 % power" if could else " nothing is known"
     return (
         f"No leak was shown by the {len(rows)} controls and attacks tried. "
-        f"With {protocol['private']['count']:,} private images{found}. "
+        f"With {protocol['private']['count']:,} private images{detectable}. "
         "That is no proof of anonymity: smaller leaks and stronger attacks remain possible."
     )
 

@@ -36,7 +36,7 @@ class Criterion(ABC):
         self.views = tuple(views)
 
     @abstractmethod
-    def look(self, row: str, view: str) -> Finding | None:
+    def examine(self, row: str, view: str) -> Finding | None:
         """Return what a view says of a row; None where it was not measured."""
 
     @abstractmethod
@@ -45,8 +45,8 @@ class Criterion(ABC):
 
     def weakest(self, row: str) -> Finding | None:
         """Return the finding of the view with the largest p; None where nothing was measured of this row."""
-        found = [finding for view in self.views if (finding := self.look(row, view)) is not None]
-        return max(found, key=lambda finding: finding.p, default=None)
+        findings = [finding for view in self.views if (finding := self.examine(row, view)) is not None]
+        return max(findings, key=lambda finding: finding.p, default=None)
 
     def worth(self, rows: Sequence[str]) -> int:
         """Return how many independent images there are at least."""
@@ -63,7 +63,7 @@ class ClassAgreement(Criterion):
         super().__init__("L1", columns, columns.independent)
         self.excess = excess
 
-    def look(self, row: str, view: str) -> Finding | None:
+    def examine(self, row: str, view: str) -> Finding | None:
         """Return the rate of agreement, with the bounds of its paired difference from that of mismatched features."""
         null_view = wrong_view(view)
         if not (self.columns.has(row, "judge_agreement", view) and self.columns.has(row, "judge_agreement", null_view)):
@@ -82,7 +82,9 @@ class ClassAgreement(Criterion):
     def minimum_detectable_effect(self, rows: Sequence[str], strict: float, reach: float) -> float:
         """The test counts discordant images, of which a larger leak makes more; 1/n is what its steps cost."""
         nulls = [
-            self.columns.get(row, "judge_agreement", MISMATCHED_FEATURES).mean() for row in rows if self.look(row, "")
+            self.columns.get(row, "judge_agreement", MISMATCHED_FEATURES).mean()
+            for row in rows
+            if self.examine(row, "")
         ]
         null, n = float(np.mean(nulls)), self.worth(rows)
 
@@ -102,7 +104,7 @@ class WithinClass(Criterion):
         super().__init__("L2", columns, columns.independent)
         self.bar = bar
 
-    def look(self, row: str, view: str) -> Finding | None:
+    def examine(self, row: str, view: str) -> Finding | None:
         """Return the normalised rank within the class, 0.5 by chance."""
         if not self.columns.has(row, "reid_auc", within_view(view)):
             return None
@@ -125,7 +127,7 @@ class FoundFirst(Criterion):
         # As many as can be shown at all: a bar of 1 cannot be exceeded.
         super().__init__(level, columns, columns.independent if self.bar < 1 else ())
 
-    def look(self, row: str, view: str) -> Finding | None:
+    def examine(self, row: str, view: str) -> Finding | None:
         """Return the share found first; a treated view is asked for the share of what treated originals reach."""
         if not self.columns.has(row, "rank", view):
             return None

@@ -37,7 +37,7 @@ class Pass:
 
     name: str
     images: ImageStore
-    seen: dict[str, JudgeOutputs]
+    outputs: dict[str, JudgeOutputs]
     without: frozenset[str]
     failed: Bool[np.ndarray, " N"]
     seconds: float
@@ -73,7 +73,7 @@ class Panel:
         metrics: Sequence[Metric] | None = None,
         tick: Callable[[int], object] = lambda done: None,
     ) -> "Panel":
-        """Let every judge look at the originals, and return the panel.
+        """Run every judge on the originals and return the panel.
 
         `metrics` are those of images and of judge outputs; None: the usual ones. Batches hold at most `batch_size`
         images, fewer when these are large. Raises BadInput for a batch of none.
@@ -81,16 +81,16 @@ class Panel:
         if batch_size < 1:
             raise BadInput(f"batch_size: expected at least 1, got {batch_size}")
         batch_size = max(1, min(batch_size, _PIXELS // truth.size**2))
-        books = {view: OutputsCollector(len(truth)) for view in _views(judges)}
+        collectors = {view: OutputsCollector(len(truth)) for view in _views(judges)}
         for rows in _batches(len(truth), batch_size):
-            _look(judges, truth.batch(rows), books)
+            _run_judges(judges, truth.batch(rows), collectors)
             tick(len(rows))
-        looked = {view: book.done() for view, book in books.items()}
+        outputs = {view: collector.done() for view, collector in collectors.items()}
         return cls(
             truth,
             tuple(judges),
-            originals={view: looked[MAIN if view in TREATMENTS else view] for view in looked},
-            treated_originals={view: looked[view] for view in TREATMENTS},
+            originals={view: outputs[MAIN if view in TREATMENTS else view] for view in outputs},
+            treated_originals={view: outputs[view] for view in TREATMENTS},
             metrics=USUAL if metrics is None else tuple(metrics),
             galleries=tuple(galleries),
             seed=seed,
@@ -111,7 +111,7 @@ class Panel:
 
     @property
     def views(self) -> tuple[str, ...]:
-        """The ways a reconstruction is looked at: by the first judge, treated, and by each other judge."""
+        """The ways a reconstruction is outputs at: by the first judge, treated, and by each other judge."""
         return _views(self.judges)
 
     def batches(self) -> Iterator[np.ndarray]:
@@ -132,11 +132,11 @@ class Panel:
         *,
         without: frozenset[str] = frozenset(),
     ) -> Pass:
-        """Reconstruct every vector once and let every judge look; what is no image is marked as failed.
+        """Reconstruct every vector once and run every judge on the result; what is no image is marked as failed.
 
         `without` names metrics of images that are not to judge this attack.
         """
-        books = {view: OutputsCollector(len(self.truth)) for view in self.views}
+        collectors = {view: OutputsCollector(len(self.truth)) for view in self.views}
         failed, seconds = [], 0.0
         for rows in self.batches():
             begin = time.perf_counter()
@@ -144,13 +144,13 @@ class Panel:
             seconds += time.perf_counter() - begin
             sound, bad = _sound(images, (len(rows), 3, self.truth.size, self.truth.size), name)
             store.append(sound)
-            _look(self.judges, sound, books)
+            _run_judges(self.judges, sound, collectors)
             failed.append(bad)
             self.tick(len(rows))
         if store.count != len(self.truth):
             raise BadInput(f"{name}: scored {store.count} reconstructions of {len(self.truth)} images")
-        seen = {view: book.done() for view, book in books.items()}
-        return Pass(name, store, seen, without, np.concatenate(failed), seconds)
+        outputs = {view: collector.done() for view, collector in collectors.items()}
+        return Pass(name, store, outputs, without, np.concatenate(failed), seconds)
 
     def score(
         self, result: Pass, *, order: Int64[np.ndarray, " N"] | None = None, views: Sequence[str] | None = None
@@ -160,26 +160,26 @@ class Panel:
         arrays = self._pixels(result, order)
         judged = [metric for metric in self.metrics if metric.needs == "judge"]
         for view in self.views if views is None else views:
-            seen, original = result.seen[view].take(order), self.originals[view]
+            reconstructed, original = result.outputs[view].take(order), self.originals[view]
             for metric in judged:
-                values = values_of(metric, seen, original, count=len(order))
+                values = values_of(metric, reconstructed, original, count=len(order))
                 check_finite(metric, np.where(result.failed[order], 0, values))
                 arrays[keyed(metric.name, view)] = values
-            arrays[keyed("rank", view)] = ranks(seen.features, original.features).astype(np.int32)
-            inside = ranks_within(seen.features, original.features, self.classes).astype(np.int32)
+            arrays[keyed("rank", view)] = ranks(reconstructed.features, original.features).astype(np.int32)
+            inside = ranks_within(reconstructed.features, original.features, self.classes).astype(np.int32)
             if view == MAIN:
                 arrays[keyed("rank", WITHIN_CLASS)] = inside
             arrays[keyed("reid_auc", within_view(view))] = normalised(inside, self.class_sizes).astype(np.float32)
         if views is None:
-            features = result.seen[MAIN].features[order]
+            features = result.outputs[MAIN].features[order]
             arrays.update(self.gallery_ranks(features, self.originals[MAIN].features))
         return self._mark_failed(arrays, result.failed[order])
 
     def agreement(self, result: Pass, order: Int64[np.ndarray, " N"]) -> PerImage:
         """Return, for every view but the plain one, whether reconstruction order[i] gets the label of original i."""
         views = [view for view in self.views if view != MAIN]
-        same = {view: result.seen[view].take(order).labels == self.originals[view].labels for view in views}
-        return {view: seen & ~result.failed[order] for view, seen in same.items()}
+        same = {view: result.outputs[view].take(order).labels == self.originals[view].labels for view in views}
+        return {view: agreeing & ~result.failed[order] for view, agreeing in same.items()}
 
     def gallery_ranks(self, features: np.ndarray, candidates: np.ndarray, *, whole: bool = False) -> PerImage:
         """Return the ranks in each of the smaller galleries, and with `whole` in the whole one too."""
@@ -192,8 +192,8 @@ class Panel:
     def label_chance(self) -> dict[str, float]:
         """Return, for every view, the best agreement without any vector: the share of the commonest label."""
         return {
-            view: float(np.unique(seen.labels, return_counts=True)[1].max() / len(self.truth))
-            for view, seen in self.originals.items()
+            view: float(np.unique(outputs.labels, return_counts=True)[1].max() / len(self.truth))
+            for view, outputs in self.originals.items()
         }
 
     def _pixels(self, result: Pass, order: np.ndarray) -> PerImage:
@@ -229,13 +229,13 @@ def _batches(count: int, size: int) -> Iterator[np.ndarray]:
         yield np.arange(start, min(start + size, count))
 
 
-def _look(judges: Sequence[Judge], images: Images, books: Mapping[str, OutputsCollector]) -> None:
+def _run_judges(judges: Sequence[Judge], images: Images, collectors: Mapping[str, OutputsCollector]) -> None:
     first, *others = judges
-    books[MAIN].add(first, images)
+    collectors[MAIN].add(first, images)
     for view, treat in TREATMENTS.items():
-        books[view].add(first, treat(images))
+        collectors[view].add(first, treat(images))
     for judge in others:
-        books[judge.name].add(judge, images)
+        collectors[judge.name].add(judge, images)
 
 
 def keyed(metric: str, view: str) -> str:

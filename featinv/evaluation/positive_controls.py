@@ -93,13 +93,13 @@ def _detectable(level: LeakLevel, name: str) -> bool:
 
 
 def _effects(level: LeakLevel, names: Sequence[str]) -> str:
-    known = [
+    effects = [
         f"{name}: {100 * level.minimum_detectable_effect[name]:.0f} %"
         if name in level.minimum_detectable_effect
         else f"{name}: none"
         for name in names
     ]
-    return "minimum detectable effect " + ", ".join(known)
+    return "minimum detectable effect " + ", ".join(effects)
 
 
 @dataclass(frozen=True)

@@ -94,12 +94,12 @@ def label_free(labels: np.ndarray) -> float:
 
 def attributes_of(images: ImageSet) -> dict[str, np.ndarray]:
     """Return labels and factors of 2 to 100 values, each seen often enough for a probe, by name."""
-    known = {} if images.labels is None else {"label": np.asarray(images.labels)}
+    attributes = {} if images.labels is None else {"label": np.asarray(images.labels)}
     for name, values in images.factors.items():
-        if not np.array_equal(values, known.get("label", ())):  # the factor that the labels are made of
-            known[name] = np.asarray(values)
+        if not np.array_equal(values, attributes.get("label", ())):  # the factor that the labels are made of
+            attributes[name] = np.asarray(values)
     usable = {}
-    for name, values in known.items():
+    for name, values in attributes.items():
         if 2 <= len(np.unique(values)) <= min(_MOST_LABELS, len(values) // FOLDS):
             usable[name] = values.astype(np.int64)
     return usable

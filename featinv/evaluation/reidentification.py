@@ -41,8 +41,8 @@ def ranks(
     check_gallery(size, count)
     result = np.zeros(count, dtype=np.int64)
     for block, scored in _blocks(count, size, seed):
-        found = _ranks_within(reconstructed[block], gallery[block])
-        result[block[:scored]] = found[:scored]
+        block_ranks = _ranks_within(reconstructed[block], gallery[block])
+        result[block[:scored]] = block_ranks[:scored]
     return result
 
 

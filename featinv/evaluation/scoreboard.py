@@ -119,12 +119,12 @@ class Scoreboard:
         `first - second` and its interval. Raises BadInput for a row or a metric that was not measured, for a row on
         both sides of a verdict, and for a scoreboard without numbers per image.
         """
-        one, two = _group(first), _group(second)
+        left, right = _group(first), _group(second)
         resamples, seed = int(self.protocol["resamples"]), int(self.protocol["seed"])
         columns = Columns(self.per_image, self.protocol, self.attacks)
         if metric is not None:
-            return difference(columns, one, two, metric, resamples=resamples, seed=seed)
-        return decide(columns, one, two, resamples=resamples, seed=seed)
+            return difference(columns, left, right, metric, resamples=resamples, seed=seed)
+        return decide(columns, left, right, resamples=resamples, seed=seed)
 
 
 def _group(side: str | Sequence[str]) -> tuple[str, ...]:

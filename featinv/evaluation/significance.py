@@ -65,10 +65,10 @@ def rate_above(hits: Bool[np.ndarray, " N"], level: int | float, clusters: Clust
     With clusters the counts are divided by the design effect: the hits of one person are no independent finds.
     """
     count = effective_count(hits, clusters)
-    found = int(np.floor(hits.mean() * count))
-    if level >= 1 or found == 0:
+    successes = int(np.floor(hits.mean() * count))
+    if level >= 1 or successes == 0:
         return 1.0
-    return float(scipy.special.bdtrc(found - 1, count, level)) if level > 0 else 0.0
+    return float(scipy.special.bdtrc(successes - 1, count, level)) if level > 0 else 0.0
 
 
 def effective_count(hits: Bool[np.ndarray, " N"], clusters: Clusters | None) -> int:
@@ -117,8 +117,8 @@ def cluster_members(clusters: Clusters, count: int) -> Int[np.ndarray, " N"]:
     """
     if len(clusters) != count:
         raise BadInput(f"clusters: expected one id for each of {count} images, got {len(clusters)}")
-    found, member = np.unique(clusters, return_inverse=True)
-    if len(found) < 2:
+    identifiers, member = np.unique(clusters, return_inverse=True)
+    if len(identifiers) < 2:
         raise BadInput("clusters: expected at least 2 different ids, got 1; nothing can be said of one cluster")
     return member
 

@@ -12,7 +12,7 @@ from featinv.errors import BadInput
 from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.columns import normalised
 from featinv.evaluation.intervals import Clusters, Interval, bootstrap_all, excess_of, rate
-from featinv.evaluation.judging import look
+from featinv.evaluation.judging import run_judge
 from featinv.evaluation.reidentification import chance_mrr, chance_top
 from featinv.metrics.metric import Metric
 from featinv.metrics.value_range import rounded
@@ -32,11 +32,15 @@ def probe(metrics: Sequence[Metric], truth: ImageSet, judge: Judge) -> None:
     rows = np.arange(min(_PROBED, len(truth)))
     original = truth.batch(rows)
     with seeded(0):
-        made = rounded(original + 0.1 * torch.randn_like(original))
+        reconstruction = rounded(original + 0.1 * torch.randn_like(original))
     # One copy is perfect and one very bad, so that a mean over the batch shows.
-    made[0], made[-1] = original[0], 1 - original[-1]
+    reconstruction[0], reconstruction[-1] = original[0], 1 - original[-1]
     for metric in metrics:
-        given = (made, original) if metric.needs == "images" else (look(judge, made), look(judge, original))
+        given = (
+            (reconstruction, original)
+            if metric.needs == "images"
+            else (run_judge(judge, reconstruction), run_judge(judge, original))
+        )
         whole = values_of(metric, *given, count=len(rows))
         check_finite(metric, whole)
         for some in ([0], [len(rows) - 1], list(reversed(range(len(rows))))):

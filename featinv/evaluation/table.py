@@ -66,8 +66,8 @@ def _main_table(attacks: Sequence[AttackScore], shown: Sequence[Metric]) -> str:
 
 def _chance(attacks: Sequence[AttackScore], key: str, factor: int) -> str:
     chances = [row.metrics[key].chance for row in attacks if key in row.metrics]
-    known = [chance for chance in chances if chance is not None]
-    return _short(known[0], factor) if known else ""
+    measured = [chance for chance in chances if chance is not None]
+    return _short(measured[0], factor) if measured else ""
 
 
 def _views_tables(attacks: Sequence[AttackScore]) -> list[str]:
@@ -89,8 +89,8 @@ def _top10(row: AttackScore, view: str) -> Interval | None:
 
 def _notes(protocol: dict[str, Any], attacks: Sequence[AttackScore]) -> list[str]:
     notes = [_judge_note(judge, first=position == 0) for position, judge in enumerate(protocol["judges"])]
-    known = protocol.get("ceiling", {})
-    ceiling = [f"{_percent(known[view])} ({view})" for view in TREATMENTS if view in known]
+    ceilings = protocol.get("ceiling", {})
+    ceiling = [f"{_percent(ceilings[view])} ({view})" for view in TREATMENTS if view in ceilings]
     if ceiling:
         notes.append(f"Ceiling: the originals themselves, once treated, reach a top-10 % of {', '.join(ceiling)}.")
     if protocol.get("best_control"):

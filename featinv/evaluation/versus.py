@@ -61,8 +61,8 @@ class Versus:
         for name, family in self.families.items():
             lines.append(f"  {name}: {family.side}")
             for metric, found in family.differences.items():
-                seen = found.interval
-                bounds = f"{seen.mean:+.3g} [{seen.low:+.3g} {seen.high:+.3g}]"
+                interval = found.interval
+                bounds = f"{interval.mean:+.3g} [{interval.low:+.3g} {interval.high:+.3g}]"
                 lines.append(f"    {metric} {bounds}, p {found.p:.2g}, after Holm {found.p_holm:.2g}: {found.side}")
         return "\n".join(lines)
 
@@ -162,10 +162,10 @@ def _weakest(columns: Columns, metric: str, units: Sequence[Group], views: Seque
     size = len(units)
     result = np.zeros((size, size))
     for view in views:
-        known = [unit for unit, group in enumerate(units) if all(columns.has(row, metric, view) for row in group)]
+        measured = [unit for unit, group in enumerate(units) if all(columns.has(row, metric, view) for row in group)]
         p = np.ones((size, size))
-        rows = [_better_high(columns, group, metric, view) for group in (units[unit] for unit in known)]
-        p[np.ix_(known, known)] = _tests(rows, columns)
+        rows = [_better_high(columns, group, metric, view) for group in (units[unit] for unit in measured)]
+        p[np.ix_(measured, measured)] = _tests(rows, columns)
         result = np.maximum(result, p)
     return result
 
@@ -212,14 +212,14 @@ def _together(columns: Columns, differences: dict[str, Difference], alpha: float
 
 def _beyond_prior(columns: Columns, group: Group, metrics: Sequence[str], attacks: int, alpha: float) -> bool:
     """Whether right vectors serve it better than wrong ones, in any metric (Bonferroni over metrics and attacks)."""
-    known = [m for m in metrics if all(columns.has(row, m, MISMATCHED_FEATURES) for row in group)]
-    found = [
+    measured = [m for m in metrics if all(columns.has(row, m, MISMATCHED_FEATURES) for row in group)]
+    p_values = [
         _tests([_better_high(columns, group, m, ""), _better_high(columns, group, m, MISMATCHED_FEATURES)], columns)[
             0, 1
         ]
-        for m in known
+        for m in measured
     ]
-    return bool(found) and float(min(found)) * len(known) * max(attacks, 1) < alpha
+    return bool(p_values) and float(min(p_values)) * len(measured) * max(attacks, 1) < alpha
 
 
 def _verdict(families: dict[str, Family]) -> tuple[Literal["stronger", "weaker", "undecided"], str]:

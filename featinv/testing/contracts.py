@@ -33,8 +33,8 @@ def difference(got: Tensor, expected: Tensor) -> float:
 
 def demand_same(got: Tensor, expected: Tensor, sentence: str, tolerance: float = TOLERANCE) -> None:
     """Demand equal tensors, to the tolerance."""
-    seen = difference(got, expected)
-    demand(seen <= tolerance, f"{sentence}; the outputs differ by {seen:.2g} (allowed: {tolerance:g})")
+    gap = difference(got, expected)
+    demand(gap <= tolerance, f"{sentence}; the outputs differ by {gap:.2g} (allowed: {tolerance:g})")
 
 
 def demand_tensor(value: Any, shape: tuple[int, ...], what: str) -> None:

@@ -77,7 +77,7 @@ def probe(case: str, block: int, images: int) -> str:
 def _network_pass(case: str, block: int) -> Callable[[int], object]:
     import torch
 
-    from featinv.evaluation.judging import look
+    from featinv.evaluation.judging import run_judge
 
     judge = fi.encoders.judge("scenes-vgg")
     network = judge if case == "judge" else _victim(case)
@@ -91,7 +91,7 @@ def _network_pass(case: str, block: int) -> Callable[[int], object]:
     def ours(count: int) -> None:
         with torch.no_grad():
             for rows in pixels[:count].split(256):
-                look(judge, rows) if case == "judge" else network(rows)
+                run_judge(judge, rows) if case == "judge" else network(rows)
 
     return bare if block else ours
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 
 import featinv as fi
 from featinv.evaluation import Interval, bootstrap, wilson
-from featinv.evaluation.judging import look
+from featinv.evaluation.judging import run_judge
 from featinv.metrics import psnr
 from featinv.metrics.value_range import rounded
 
@@ -40,7 +40,7 @@ class Side:
 
 def side(name: str, images: "fi.data.ImageSet", victim: "fi.Victim", judge: "fi.types.Judge") -> Side:
     """Prepare one side: its vectors as the victim releases them, and the judge's view of the originals."""
-    seen = [look(judge, images.batch(rows)) for rows in _blocks(len(images))]
+    seen = [run_judge(judge, images.batch(rows)) for rows in _blocks(len(images))]
     return Side(
         name,
         images,
@@ -62,7 +62,7 @@ def measure(
     for rows in _blocks(len(asked.images)):
         made = attack.reconstruct(torch.from_numpy(asked.vectors[rows])).cpu()
         decibels.append(psnr(made, asked.images.batch(rows)).numpy())
-        seen = look(judge, rounded(made))
+        seen = run_judge(judge, rounded(made))
         features.append(seen.features)
         labels.append(seen.labels)
     found = ranks_among(np.concatenate(features), asked.features, distractors, own=asked.name == "unseen")

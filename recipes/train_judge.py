@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import featinv as fi
 from featinv.configuration import Component, build
-from featinv.training.classifier_settings import ClassifierTraining
+from featinv.training.settings import ClassifierTraining
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import featinv as fi
 from featinv.assembly import ImageSettings, VictimSettings
-from featinv.training.classifier_settings import ClassifierTraining
+from featinv.training.settings import ClassifierTraining
 
 
 @dataclass(frozen=True)

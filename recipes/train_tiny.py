@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import featinv as fi
-from featinv.training.classifier_settings import ClassifierTraining
+from featinv.training.settings import ClassifierTraining
 
 
 @dataclass(frozen=True)

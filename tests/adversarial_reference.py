@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from featinv import Adversary, Training
 from featinv.training.batches import Batches
-from featinv.training.schedule import rate
+from featinv.training.progress import rate
 
 STEPS, BATCH = 20, 24
 PLAIN = Training(images=STEPS * BATCH, batch_size=BATCH, lr=3e-3, eps=1e-4, clip=0.02, ema=0.9, warmup=0.1, holdout=0)

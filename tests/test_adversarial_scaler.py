@@ -16,8 +16,8 @@ from featinv.losses import (
     wasserstein,
 )
 from featinv.training import AdversarialStep
-from featinv.training.acceleration import accelerating
 from featinv.training.batches import Batches
+from featinv.training.fitting import accelerating
 from featinv.training.progress import Progress
 
 SETTINGS = Training(images=480, batch_size=24, holdout=10, ema=0.9, accumulation=2)

@@ -27,9 +27,9 @@ from featinv.losses import (
     wasserstein,
 )
 from featinv.training import AdversarialStep, RegressionStep, Step, fit_decoder
-from featinv.training.acceleration import accelerating
 from featinv.training.adversarial_step import last_weight
 from featinv.training.batches import Batches, seed_step
+from featinv.training.fitting import accelerating
 from featinv.training.progress import Progress
 
 SETTINGS = Training(images=480, batch_size=24, holdout=10, ema=0.9, accumulation=2)

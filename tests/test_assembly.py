@@ -10,8 +10,7 @@ from PIL import Image
 import featinv as fi
 from featinv.assembly import AttackSettings, ImageSettings, JudgeSettings, RunFolder, Term, VictimSettings
 from featinv.configuration import Component
-from featinv.training.classifier_settings import ClassifierTraining
-from featinv.training.settings import Training
+from featinv.training.settings import ClassifierTraining, Training
 
 
 def some_images(folder: Path, count: int, seed: int) -> Path:

@@ -13,7 +13,7 @@ import featinv as fi
 from featinv.data import ImageSet
 from featinv.encoders.networks import SmallMixer, SmallVGG
 from featinv.training.augmentation import augment
-from featinv.training.classifier_settings import ClassifierTraining
+from featinv.training.settings import ClassifierTraining
 
 PLAIN = {"shift": 0, "flips": False, "colour": 0, "blur": 0, "cutout": 0}
 

@@ -16,8 +16,7 @@ import pytest
 import featinv as fi
 from featinv import cli, command_line, configuration, environment, leaving, outputs, plain_numbers
 from featinv.assembly import ImageSettings
-from featinv.training.classifier_settings import ClassifierTraining
-from featinv.training.settings import Training
+from featinv.training.settings import ClassifierTraining, Training
 
 SIDES: dict[str, Any] = {"out": "run", "victim": "tiny", "public": "old", "private": "new"}
 

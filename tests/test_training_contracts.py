@@ -21,7 +21,7 @@ from featinv.losses import L1, MSE, Loss
 from featinv.metrics import psnr
 from featinv.training import Checkpoints, Fitted, fit_decoder
 from featinv.training.batches import Batches, hold_out
-from featinv.training.schedule import rate
+from featinv.training.progress import rate
 
 STEPS, BATCH = 20, 24
 PLAIN = Training(

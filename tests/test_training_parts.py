@@ -17,11 +17,10 @@ from featinv import BadInput, Diverged, Training, processes
 from featinv.training import Ema, Selection
 from featinv.training import progress as progress_module
 from featinv.training.batches import Batches, hold_out, seed_step
-from featinv.training.callbacks import in_words
+from featinv.training.callbacks import format_duration
 from featinv.training.history import History
-from featinv.training.optimisers import optimiser
-from featinv.training.progress import Progress
-from featinv.training.schedule import rate
+from featinv.training.network_optimizer import optimiser
+from featinv.training.progress import Progress, rate
 
 # ------------------------------------------------------------------------------------------------ settings
 
@@ -141,8 +140,8 @@ def test_parts_of_the_budget_are_crossed_exactly_as_often_as_there_are_parts() -
     assert count == 20
 
 
-def test_durations_in_words() -> None:
-    assert [in_words(s) for s in (3.2, 240.0, 9000.0)] == ["4 s", "4 min", "2.5 h"]
+def test_durations_are_formatted_for_reading() -> None:
+    assert [format_duration(s) for s in (3.2, 240.0, 9000.0)] == ["4 s", "4 min", "2.5 h"]
 
 
 # ------------------------------------------------------------------------------------------------ batches

@@ -7,6 +7,7 @@ from .persistence import save_attack as save_attack
 from .predicted_class_mean import PredictedClassMean as PredictedClassMean
 from .random_fourier import RandomFourier as RandomFourier
 from .random_vector import RandomVector as RandomVector
+from .recoloured_neighbour import RecolouredNeighbour as RecolouredNeighbour
 from .ridge import Ridge as Ridge
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "PredictedClassMean",
     "RandomFourier",
     "RandomVector",
+    "RecolouredNeighbour",
     "Ridge",
     "load_attack",
     "save_attack",

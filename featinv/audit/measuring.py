@@ -12,7 +12,7 @@ from featinv.audit.settings import AuditSettings
 from featinv.audit.sources import Source
 from featinv.audit.suite import SuitePlan
 from featinv.configuration import Component
-from featinv.training.classifier_settings import ClassifierTraining
+from featinv.training.settings import ClassifierTraining
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet, Overlap

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import featinv as fi
 from featinv.errors import BadInput
-from featinv.training.classifier_settings import ClassifierTraining
-from featinv.training.settings import Training
+from featinv.training.settings import ClassifierTraining, Training
 
 if TYPE_CHECKING:
     from featinv.decoders import Upsampling

@@ -1,15 +1,15 @@
-"""The adversary of a decoder, as a value: who adversary_active, for what, when, and how it learns."""
+"""The adversary of a decoder as a value: the discriminator, its loss, when it is active, and how it is trained."""
 
+import inspect
 import math
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 from torch import nn
 
 from featinv.discriminators import Discriminator
 from featinv.errors import BadInput
 from featinv.losses import AdversarialLoss, Penalty, hinge
-from featinv.training.words import as_built
 
 
 @final
@@ -119,3 +119,28 @@ class Adversary:
 def _demand(name: str, value: object, good: bool, expected: str) -> None:
     if isinstance(value, bool) or not good:
         raise BadInput(f"adversary.{name}: expected {expected}, got {value!r}")
+
+
+def format_value(value: Any) -> str:
+    """Return a value in one line; a module as it was built, or by its fingerprint where it has one."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(format_value(item) for item in value)}]"
+    fingerprint = getattr(value, "weights_fingerprint", None) or getattr(value, "fingerprint", None)
+    if isinstance(fingerprint, str):
+        return f"{type(value).__name__}({fingerprint[:12]})"
+    return as_built(value) if isinstance(value, nn.Module) else repr(value)
+
+
+def as_built(value: Any) -> str:
+    """Return how an object was built, `DCGAN(32, norm='none')`: its class, and its arguments but for those at default.
+
+    An argument is what the object keeps under the argument's name, and `...` where it keeps nothing.
+    """
+    told = []
+    for name, parameter in inspect.signature(type(value)).parameters.items():
+        given = format_value(getattr(value, name)) if hasattr(value, name) else "..."
+        if parameter.default is parameter.empty:
+            told.append(given)
+        elif given != format_value(parameter.default):
+            told.append(f"{name}={given}")
+    return f"{type(value).__name__}({', '.join(told)})"

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from featinv.types import Images
 
-from .classifier_settings import ClassifierTraining
+from .settings import ClassifierTraining
 
 
 def augment(images: Images, settings: ClassifierTraining, generator: torch.Generator) -> Images:

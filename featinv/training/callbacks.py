@@ -1,10 +1,10 @@
-"""What happens between steps: validation, checkpoints, the progress bar."""
+"""What happens between steps: validation, checkpoints, snapshots, the progress bar."""
 
 import math
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, final
 
 import torch
 from accelerate import Accelerator
@@ -12,13 +12,42 @@ from torch import Tensor
 from tqdm import tqdm
 
 from featinv import processes
+from featinv.errors import BadInput
 from featinv.training.checkpoints import Checkpoints
 from featinv.training.collapse import CollapseWatch
 from featinv.training.history import History
 from featinv.training.progress import Progress
-from featinv.training.selection import Selection, check_finite, validate
+from featinv.training.selection import Selection, check_finite, copied_weights, validate
 from featinv.training.settings import Training
 from featinv.training.step import Step
+
+
+@final
+class Snapshots:
+    """Calls `take(attack, images)` once for each number in `at`, as soon as so many training images have been seen.
+
+    `attack` is a fitted copy with the weights of that moment (the averaged ones where there is an average). A training
+    that resumes from a checkpoint does not repeat those of before it. Raises BadInput for a number below 1.
+    """
+
+    def __init__(self, at: Sequence[int], take: Callable[[Any, int], object]) -> None:
+        self.at = tuple(sorted(set(at)))
+        self.take = take
+        if self.at and self.at[0] < 1:
+            raise BadInput(f"snapshots: expected numbers of images of at least 1, got {self.at[0]}")
+
+
+class SnapshotCallback:
+    """The watcher of `Snapshots`: hands over copies of the weights when they are due."""
+
+    def __init__(self, step: Step, at: Sequence[int], take: Callable[[dict[str, Tensor], int], object]) -> None:
+        self.step, self.at, self.take = step, at, take
+
+    def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
+        for images in self.at:
+            if progress.last_images < images <= progress.images:
+                self.take(copied_weights(self.step.network), images)
+
 
 VALIDATIONS = 20
 """over the budget, unless the settings say every how many images"""
@@ -107,14 +136,14 @@ class Bar:
             self._told = True
             speed = (progress.images - self._warm[2]) / max(progress.seconds - self._warm[0], 1e-9)
             if not self.bar.disable:
-                say(f"{self.bar.desc}: about {in_words(left)} to go ({speed:,.0f} images/s)")
+                say(f"{self.bar.desc}: about {format_duration(left)} to go ({speed:,.0f} images/s)")
         shown = {"loss": f"{self.history.means['train/loss']:.4f}"} if "train/loss" in self.history.means else {}
         if self.history.rows and "val/psnr" in self.history.rows[-1]:
             self._psnr = f"{self.history.rows[-1]['val/psnr']:.2f}"
         if self._psnr:
             shown["psnr"] = self._psnr
         if left is not None:
-            shown["left"] = in_words(left)
+            shown["left"] = format_duration(left)
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update(progress.images - self.bar.n)
 
@@ -136,7 +165,7 @@ def silent(words: str) -> None:
     del words
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration as a person says it: 40 s, 4 min, 2.5 h."""
     if seconds < 90:
         return f"{math.ceil(seconds)} s"

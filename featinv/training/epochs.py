@@ -11,7 +11,8 @@ from torch.optim import Optimizer
 from featinv.errors import Diverged
 from featinv.processes import progress_bar
 
-from .classifier_settings import ClassifierTraining
+from .progress import warmup_cosine
+from .settings import ClassifierTraining
 
 Row = dict[str, float]
 
@@ -47,7 +48,7 @@ def run_epochs(
             losses: list[float] = []
             for batch in _batches(rows, batch_size, generator):
                 for group in optimiser.param_groups:
-                    group["lr"] = settings.lr * _rate(fraction, settings.warmup)
+                    group["lr"] = settings.lr * warmup_cosine(fraction, settings.warmup, floor=0.01)
                 losses.append(_step(what, loss(batch), optimiser, settings))
                 seen += len(batch)
                 bar.update(len(batch))
@@ -77,10 +78,3 @@ def _batches(rows: np.ndarray, batch_size: int, generator: torch.Generator) -> l
     order = rows[torch.randperm(len(rows), generator=generator).numpy()]
     # The last, smaller batch is dropped: batch normalisation on a handful of images does harm.
     return [order[at : at + batch_size] for at in range(0, len(order) - batch_size + 1, batch_size)]
-
-
-def _rate(fraction: float, warmup: float) -> float:
-    """Multiplier of the learning rate: a linear rise, then half a cosine down to 0."""
-    if fraction < warmup:
-        return max(fraction, 0.01 * warmup) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))

@@ -1,33 +1,99 @@
-"""From settings and pairs to fitted weights: the parts of a training put together."""
+"""From settings and pairs to fitted weights: the accelerator, the fit loop, and the parts put together."""
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from featinv import processes
+from featinv import precision, processes
 from featinv.configuration import describe
+from featinv.errors import BadInput
 from featinv.losses import Loss
-from featinv.training.acceleration import accelerating
 from featinv.training.adversarial_step import AdversarialStep
 from featinv.training.adversary import Adversary
-from featinv.training.batches import Batches, hold_out
-from featinv.training.callbacks import Bar, CheckpointCallback, ListenerCallback, Validation, say, silent
+from featinv.training.batches import Batches, hold_out, place, seed_step
+from featinv.training.callbacks import (
+    Bar,
+    CheckpointCallback,
+    ListenerCallback,
+    SnapshotCallback,
+    Validation,
+    say,
+    silent,
+)
 from featinv.training.checkpoints import Checkpoints
 from featinv.training.collapse import CollapseWatch
 from featinv.training.history import History
-from featinv.training.loop import Callback, run
 from featinv.training.progress import Progress
 from featinv.training.selection import Selection, check_finite, copied_weights
 from featinv.training.settings import Training
-from featinv.training.snapshots import SnapshotCallback
 from featinv.training.step import RegressionStep, Step
+
+_REFUSED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+
+
+@contextlib.contextmanager
+def accelerating(settings: Training) -> Iterator[Accelerator]:
+    """Yield an Accelerator for one training; trainings of different precision may follow each other in one process.
+
+    Accelerate keeps the first Accelerator's precision for the life of the process and refuses another; so its state is
+    put aside meanwhile and restored afterwards. Under `accelerate launch` the cores are shared out among the processes.
+    Raises BadInput for fp16 on a CPU and for anything but plain data parallelism.
+    """
+    # Machines of one training may differ: the main process's hardware decides for all.
+    chosen = processes.broadcast(precision.resolve(settings.mixed_precision, processes.device()))
+    if "ACCELERATE_MIXED_PRECISION" in os.environ:
+        processes.share_threads()
+    before = dict(AcceleratorState._shared_state)
+    AcceleratorState._reset_state()
+    try:
+        accelerator = Accelerator(mixed_precision=chosen, dynamo_backend="no")
+        if (kind := accelerator.distributed_type) in _REFUSED:
+            raise BadInput(
+                f"accelerate launch: {kind.value} was asked for; decoders and their adversaries are trained with plain "
+                "DDP only, because Accelerate's FSDP2 and DeepSpeed refuse two models"
+            )
+        try:
+            yield accelerator
+        finally:
+            accelerator.free_memory()
+    finally:
+        AcceleratorState._reset_state()
+        AcceleratorState._shared_state.update(before)
+
+
+@runtime_checkable
+class Callback(Protocol):
+    """Called after every step: history, validation, checkpoints and the progress bar are callbacks."""
+
+    def __call__(self, progress: Progress, values: dict[str, Tensor], /) -> None: ...
+
+
+def run(
+    step: Step,
+    batches: Batches,
+    progress: Progress,
+    settings: Training,
+    callbacks: Sequence[Callback],
+    device: torch.device,
+) -> None:
+    """Take steps until the budget is used up; every step is a function of the weights, the seed and its own number."""
+    while not progress.done:
+        seed_step(settings.seed, progress.step, device)
+        batch = place(batches.load(progress.step), device)
+        values = step(batch, progress)
+        progress.advance(batch.total)
+        for watcher in callbacks:
+            watcher(progress, values)
+
 
 IMAGES_TO_KNOW = 16
 """images by which a resumed training knows its pairs again"""

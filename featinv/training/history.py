@@ -8,8 +8,7 @@ from torch import Tensor
 
 from featinv import processes
 from featinv.errors import Diverged
-from featinv.training.progress import Progress
-from featinv.training.schedule import rate
+from featinv.training.progress import Progress, rate
 from featinv.training.settings import Training
 
 ROWS = 200

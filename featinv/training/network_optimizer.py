@@ -1,19 +1,77 @@
-"""One network on its way downhill: what a step of an optimiser is, whatever is made small."""
+"""One network, its optimiser and its moving average: what a step of an optimiser is, whatever the loss is."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adadelta, AdamW, Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from featinv import processes
+from featinv.errors import BadInput
 from featinv.training.batches import Batch
-from featinv.training.ema import Ema
-from featinv.training.optimisers import optimiser
 from featinv.training.settings import Training
+
+
+def optimiser(parameters: Iterable[nn.Parameter], settings: Training) -> Optimizer:
+    """Return the optimiser of a decoder that the settings name, over those parameters that require a gradient.
+
+    torch's Adadelta is Keras's formula term by term (accumulators started at 0, eps inside both roots).
+    Raises BadInput when there is nothing to train.
+    """
+    if settings.optimiser == "adadelta":
+        return Adadelta(trained(parameters, "decoder"), lr=settings.lr, rho=settings.rho, eps=settings.eps)
+    return adamw(
+        trained(parameters, "decoder"), settings.lr, settings.betas, eps=settings.eps, decay=settings.weight_decay
+    )
+
+
+def adamw(
+    parameters: list[nn.Parameter], lr: int | float, betas: tuple, *, eps: int | float, decay: int | float
+) -> AdamW:
+    """Return AdamW, which without weight decay is Adam, in one pass over memory where torch can."""
+    # One pass over memory instead of a dozen: with 4 million parameters, 3 ms a step instead of 12 on one core.
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    return AdamW(parameters, lr=lr, betas=betas, eps=eps, weight_decay=decay, fused=fused)
+
+
+def trained(parameters: Iterable[nn.Parameter], whose: str) -> list[nn.Parameter]:
+    """Return those parameters that require a gradient. Raises BadInput when there are none."""
+    found = [parameter for parameter in parameters if parameter.requires_grad]
+    if not found:
+        raise BadInput(f"{whose}: expected at least one parameter to train, got none that requires a gradient")
+    return found
+
+
+class Ema(AveragedModel):
+    """Exponential moving average of a network's weights, with a warm-up: after n updates the decay is
+    min(decay, (1 + n) / (10 + n)), so that a short training is not averaged with its initialisation.
+
+    Source of the warm-up: tf.train.ExponentialMovingAverage(num_updates). Buffers follow the network. Build it from the
+    unwrapped network, before Accelerate or DDP touches it: `network` is the averaged copy, in eval mode.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network, multi_avg_fn=self._average)
+        self.decay = decay
+        self.module.requires_grad_(False).eval()
+
+    @property
+    def network(self) -> nn.Module:
+        """The averaged network."""
+        return self.module
+
+    @torch.no_grad()
+    def _average(self, averaged: Any, current: Any, _: Tensor | int) -> None:
+        # The counter is read here and not from the argument, which AveragedModel has moved to the accelerator: that
+        # would wait for the device in every step.
+        count = int(self.n_averaged)
+        decay = min(self.decay, (1 + count) / (10 + count))
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+
 
 Logged: TypeAlias = dict[str, Tensor]
 MicroBatch = TypeVar("MicroBatch")

@@ -1,5 +1,6 @@
-"""How far a training has come: the one clock that schedule, validation and checkpoints read."""
+"""How far a training has come, which schedule, validation and checkpoints read, and the learning rate there."""
 
+import math
 import time
 from typing import Any
 
@@ -76,3 +77,24 @@ class Progress:
         self.step, self.images, self.seconds = int(state["step"]), int(state["images"]), float(state["seconds"])
         self._before = (self.images, self.fraction, self.seconds)
         self._started = time.monotonic() - self.seconds
+
+
+def rate(settings: Training, fraction: float) -> float:
+    """Return what the learning rate of a decoder is multiplied by when `fraction` of the budget is used up.
+
+    A plain function instead of a scheduler object, because a prepared scheduler steps once per process.
+    """
+    if settings.schedule == "constant" and fraction >= settings.warmup:
+        return 1.0
+    return warmup_cosine(fraction, settings.warmup, floor=1e-3)
+
+
+def warmup_cosine(fraction: float, warmup: float, *, floor: float) -> float:
+    """Return the multiplier of a learning rate: linear up to 1 over `warmup`, then half a cosine down to 0.
+
+    All three are shares: `fraction` and `warmup` of the budget, `floor` of the full rate. The first step is taken at
+    `floor` and not at 0, so that it changes the weights. Source: arXiv:1608.03983 eq. 5, one cycle.
+    """
+    if fraction < warmup:
+        return max(fraction, floor * warmup) / warmup
+    return 0.5 * (1.0 + math.cos(math.pi * (fraction - warmup) / (1.0 - warmup)))

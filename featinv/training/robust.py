@@ -7,7 +7,7 @@ from torch import Tensor
 
 from featinv.types import Images
 
-from .classifier_settings import Ball
+from .settings import Ball
 
 _STEP = 2.5
 """size of all steps together, in radii: enough to reach the edge from any start (arXiv:1706.06083)"""

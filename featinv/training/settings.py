@@ -1,11 +1,11 @@
-"""How a decoder is trained, as a frozen value that a command line can hold (nothing here imports torch)."""
+"""How decoders and classifiers are trained, as frozen values for a command line (nothing here imports torch)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from featinv.errors import BadInput
-from featinv.plain_numbers import check_seed, make_plain
+from featinv.plain_numbers import check_positive, check_seed, make_plain
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,103 @@ class Training:
             holdout=0,
             keep="last",
         )
+
+
+@dataclass(frozen=True)
+class ClassifierTraining:
+    """Budget, optimiser (AdamW, one cosine cycle) and augmentation of one classifier.
+
+    Raises BadInput for a value that cannot be used, naming the field.
+    """
+
+    epochs: int | float = 12
+    """budget: passes over the images"""
+    minutes: int | float | None = None
+    """bound on the wall time, if it comes before the budget of epochs; null: none"""
+    batch_size: int = 128
+    """images per step"""
+    lr: int | float = 3e-3
+    """learning rate after warm-up, then half a cosine down to 0"""
+    warmup: int | float = 0.1
+    """share of the budget in which the learning rate rises linearly"""
+    weight_decay: int | float = 0.05
+    """decoupled weight decay"""
+    label_smoothing: int | float = 0.05
+    """share of the probability that the target spreads over all classes (arXiv:1512.00567, section 7)"""
+    label_share: int | float = 0.5
+    """share of the loss that the first head, the label, has where there are others, which share the rest"""
+    shift: int | float = 0.125
+    """random crop: largest shift, as a share of the side (0.125: 4 of 32 pixels)"""
+    flips: bool = True
+    """mirror every second image; not for images whose labels say left and right"""
+    colour: int | float = 0.3
+    """largest relative change of brightness, contrast, saturation and, half of it, of each channel"""
+    blur: int | float = 0.25
+    """share of the images that are blurred, so that a judge also reads soft reconstructions"""
+    cutout: int | float = 0.375
+    """side of the grey square painted over half of the images (arXiv:1708.04552), as a share of theirs; 0: none"""
+    input_size: int | None = None
+    """side in pixels that the network sees; null: that of the images, at most 64"""
+    holdout: int | float = 0.05
+    """share of the images held out of training, on which accuracy is reported; 0: none"""
+    mixed_precision: Literal["auto", "no", "bf16"] = "auto"
+    """auto: bf16 where the device has it in hardware, else float32; bf16 is slower than float32 where it is emulated"""
+    seed: int = 0
+    """of the weights, the order of the images, their augmentation and the held-out ones"""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        check_positive("training.epochs", self.epochs)
+        if self.minutes is not None:
+            check_positive("training.minutes", self.minutes)
+        _demand("batch_size", self.batch_size, self.batch_size >= 2, "at least 2, as batch normalisation needs")
+        _demand("lr", self.lr, math.isfinite(self.lr) and self.lr > 0, "a finite number above 0")
+        _demand("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "a finite number of at least 0")
+        choices = ("auto", "no", "bf16")
+        expected = "auto, no or bf16 (fp16 needs a gradient scaler, which classifiers train without)"
+        _demand("mixed_precision", self.mixed_precision, self.mixed_precision in choices, expected)
+        check_seed("training.seed", self.seed)
+        size = self.input_size
+        _demand("input_size", size, size is None or 8 <= size <= 1024, "8 to 1024 pixels, or null")
+        for name in ("warmup", "label_smoothing", "label_share", "shift", "colour", "cutout", "holdout"):
+            _demand(name, getattr(self, name), 0 <= getattr(self, name) < 1, "a number in [0, 1)")
+        _demand("blur", self.blur, 0 <= self.blur <= 1, "a number in [0, 1]")
+
+    def side(self, images: int) -> int:
+        """Return the side in pixels that the network sees for images of this side."""
+        return self.input_size or min(images, 64)
+
+    def fraction(self, spent: float, seconds: float) -> float:
+        """Return which share of the budget is used up, by images or by time, whichever is more."""
+        return spent if self.minutes is None else max(spent, seconds / (60 * self.minutes))
+
+    def without_flips(self) -> "ClassifierTraining":
+        """Return the same settings without mirrored images."""
+        return replace(self, flips=False)
+
+
+@dataclass(frozen=True)
+class Ball:
+    """How far, and how, images are moved against the network that trains on them.
+
+    Raises BadInput for a value that cannot be used, naming the field.
+    """
+
+    radius: int | float = 0.25
+    """L2 norm of the change of an image of 32 x 32 pixels in [0, 1]; grows with the side for larger images"""
+    steps: int = 2
+    """gradient steps; 1 is the cheap variant: one step of 1.25 radii from a random start (arXiv:2001.03994)"""
+    share: int | float = 0.5
+    """share of each batch that is moved; the rest stays clean"""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        if not (math.isfinite(self.radius) and self.radius > 0):
+            raise BadInput(f"ball.radius: expected a finite number above 0, got {self.radius}; e.g. 0.25")
+        if self.steps < 1:
+            raise BadInput(f"ball.steps: expected at least 1 gradient step, got {self.steps}")
+        if not 0 < self.share <= 1:
+            raise BadInput(f"ball.share: expected a share above 0 and up to 1, got {self.share}")
 
 
 def _demand(name: str, value: object, good: bool, expected: str) -> None:

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from featinv.losses import Loss
 from featinv.training.batches import Batch
 from featinv.training.network_optimizer import Logged, decoder_optimizer, micro_batches
-from featinv.training.progress import Progress
-from featinv.training.schedule import rate
+from featinv.training.progress import Progress, rate
 from featinv.training.settings import Training
 from featinv.types import Images
 

@@ -17,9 +17,9 @@ from featinv.processes import broadcast, device, is_main, seeded
 
 from .augmentation import augment
 from .classifier_accuracy import PIXEL_MEAN, PIXEL_STD, resized
-from .classifier_settings import Ball, ClassifierTraining
 from .epochs import held_out_rows, run_epochs
 from .robust import moved
+from .settings import Ball, ClassifierTraining
 
 MOST_NUMBERS = 8192
 """numbers a vector may have; the last layer of the surrogate has that many rows"""

@@ -81,9 +81,9 @@ def our_loop(decoder: "nn.Module", pairs: "fi.Pairs", config: Config, accelerato
     """The fit loop with its history and progress bar, without validation and checkpoints."""
     from featinv.training.batches import Batches
     from featinv.training.callbacks import Bar
+    from featinv.training.fitting import Callback
+    from featinv.training.fitting import run as fit_loop
     from featinv.training.history import History
-    from featinv.training.loop import Callback
-    from featinv.training.loop import run as fit_loop
     from featinv.training.progress import Progress
 
     clip, ema = (1.0, 0.999) if config.averaging else (None, None)
@@ -111,7 +111,7 @@ def main(config: Config) -> None:
     import numpy as np
     import torch
 
-    from featinv.training.acceleration import accelerating
+    from featinv.training.fitting import accelerating
 
     fi.processes.share_threads()
     device = fi.processes.device()

@@ -60,6 +60,7 @@ ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
         attack(lambda pairs: fi.attacks.RandomVector(fi.attacks.Ridge().fit(pairs))),
         attack(lambda pairs: fi.attacks.RandomVector(fi.attacks.Ridge().fit(pairs), source="matched"), shape=SPATIAL),
     ],
+    "RecolouredNeighbour": [attack(lambda _: fi.attacks.RecolouredNeighbour())],
     "Ridge": [attack(lambda _: fi.attacks.Ridge()), attack(lambda _: fi.attacks.Ridge(penalty=1), shape=SPATIAL)],
     "load_attack": Elsewhere("test_save_attack.py"),
     "save_attack": Elsewhere("test_save_attack.py"),

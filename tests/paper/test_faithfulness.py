@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import featinv as fi
 from featinv.losses import BCE, bce_floor
-from featinv.training.optimisers import optimiser
+from featinv.training.network_optimizer import optimiser
 
 BATCH, WIDTH, SIZE, STEPS = 30, 64, 32, 10
 

@@ -7,7 +7,7 @@ from attack_pairs import make_pairs
 from scipy import stats
 
 from featinv.attacks import RandomFourier, Ridge
-from featinv.attacks.fourier_choice import PENALTIES
+from featinv.attacks.random_fourier import PENALTIES
 from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.features import Pairs

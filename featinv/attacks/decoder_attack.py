@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from featinv import configuration, processes
 from featinv.attacks.checks import check_features
-from featinv.attacks.decoder_checks import check_pairs, check_parts
-from featinv.attacks.decoder_weights import ReprOnly, as_shape, assemble, check_weights
+from featinv.attacks.decoder_parts import ReprOnly, as_shape, assemble, check_pairs, check_parts, check_weights
 from featinv.attacks.passes import Moments, feature_moments
 from featinv.block_sizes import rows_at_once
 from featinv.blocks import Standardise

@@ -1,7 +1,7 @@
-"""Exact nearest neighbours, and the frame of the two attacks that answer with public images."""
+"""Exact nearest neighbours, and the two attacks that answer with public images."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -130,3 +130,33 @@ class NeighbourAttack(TensorAttack):
             "bank": (torch.float32, ("pairs", width)),
             "pixels": (torch.uint8, ("pairs", size, size, 3)),
         }
+
+
+@final
+class NearestNeighbour(NeighbourAttack):
+    """features -> the public image whose vector is nearest (Euclidean, on standardised features, exact).
+
+    The bar for identification: a real image of the same kind. A saved one contains every public image.
+    """
+
+    @property
+    def neighbours(self) -> int:
+        return 1
+
+
+@final
+class NeighbourAverage(NeighbourAttack):
+    """features -> the mean of the `k` public images with the nearest vectors (as for NearestNeighbour).
+
+    Raises BadInput for k below 1, and in `fit` for more neighbours than public pairs.
+    """
+
+    def __init__(self, k: int = 16) -> None:
+        super().__init__()
+        if k < 1:
+            raise BadInput(f"k: expected at least 1 neighbour, got {k}")
+        self.k = k
+
+    @property
+    def neighbours(self) -> int:
+        return self.k

@@ -9,7 +9,7 @@ import scipy.special
 import torch
 from jaxtyping import Float
 
-from featinv.attacks.least_squares import NormalEquations
+from featinv.attacks.ridge import NormalEquations
 from featinv.data import ImageSet
 from featinv.data.image_likeness import area_matrix
 from featinv.errors import BadInput

@@ -1,4 +1,4 @@
-"""What a fitted decoder attack is made of: a network put together, its weights checked, words for what is gone."""
+"""What a decoder attack is made of and asks for: its parts and pairs checked, a network put together."""
 
 import copy
 from collections import OrderedDict
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from featinv.blocks import Standardise
 from featinv.errors import BadInput
+from featinv.losses import Loss
 
 
 class ReprOnly(nn.Module):
@@ -46,3 +47,30 @@ def check_weights(network: nn.Module, tensors: dict[str, Tensor]) -> None:
             )
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise BadInput(f"weights: expected finite numbers in {name}, got NaN or infinity; the file is damaged")
+
+
+def check_parts(decoder: nn.Module, objective: nn.Module) -> None:
+    """Raise BadInput unless the objective is a loss (or the words of one) and the decoder says what it maps."""
+    if not isinstance(objective, Loss | ReprOnly):
+        raise BadInput(
+            f"objective: expected a featinv.losses.Loss or a sum of them, got {type(objective).__name__}; "
+            "derive your loss from featinv.losses.Loss"
+        )
+    for name in ("feature_shape", "image_size"):
+        if not hasattr(decoder, name):
+            raise BadInput(f"{type(decoder).__name__}: expected a decoder with an attribute {name!r}, got none; set it")
+
+
+def check_pairs(pairs: Any, decoder: nn.Module, feature_shape: tuple[int, ...], image_size: int) -> None:
+    """Raise BadInput unless the pairs' vectors and images are of the decoder's shape and size."""
+    kind = type(decoder).__name__
+    if tuple(pairs.feature_shape) != feature_shape:
+        raise BadInput(
+            f"pairs: expected features of shape {feature_shape}, as {kind} takes, got {tuple(pairs.feature_shape)}; "
+            f"build the decoder with feature_shape={tuple(pairs.feature_shape)}"
+        )
+    if int(pairs.image_size) != image_size:
+        raise BadInput(
+            f"pairs: expected images of {image_size} pixels, as {kind} makes, got {pairs.image_size}; build the "
+            f"decoder with image_size={pairs.image_size}"
+        )

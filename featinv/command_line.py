@@ -6,15 +6,16 @@ Nothing here imports torch, so that every `--help` answers at once.
 import dataclasses
 import math
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from types import UnionType
-from typing import Any, TypeVar, get_args
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from featinv import environment
 from featinv.allocator import set_allocator
-from featinv.configuration import Component
+from featinv.component_flags import expand, field_paths
+from featinv.configuration import Component, nearest
 from featinv.errors import BadInput
 from featinv.leaving import keep_output, leave_with
 from featinv.outputs import check_out, check_out_file
@@ -23,31 +24,6 @@ from featinv.plain_numbers import check_positive, check_seed
 Config = TypeVar("Config")
 _PATHS = ("data", "weights", "judge_folder", "attack", "features", "source")
 _COUNTS = ("public", "private", "count", "batch_size", "size", "width")
-
-
-def _component_flags(kind: Any, prefix: str = "") -> Iterable[str]:
-    for item in dataclasses.fields(kind):
-        held = item.type
-        if isinstance(held, UnionType):  # `X | None`
-            held = next((one for one in get_args(held) if dataclasses.is_dataclass(one)), None)
-        if held is Component:
-            yield prefix + item.name
-        elif dataclasses.is_dataclass(held):
-            yield from _component_flags(held, f"{prefix}{item.name}.")
-
-
-def _expand(arguments: Sequence[str], parts: Iterable[str]) -> list[str]:
-    """Write `--decoder X` as `--decoder.name X`, and `--decoder.width 8` as `--decoder.args.width 8`."""
-    written = []
-    for argument in arguments:
-        flag, equals, value = argument.partition("=")
-        for part in parts:
-            if flag == f"--{part}":
-                flag = f"--{part}.name"
-            elif flag.startswith(f"--{part}.") and flag.split(".")[part.count(".") + 1] not in ("name", "args"):
-                flag = f"--{part}.args.{flag[len(part) + 3 :]}"
-        written.append(flag + equals + value)
-    return written
 
 
 def _plain_defaults(kind: type) -> dict[str, Any]:
@@ -82,12 +58,19 @@ def parse(config: type[Config], description: str | None = None, arguments: Seque
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            namespace = parser.parse_args(_expand(given, list(_component_flags(config))))
+            namespace = parser.parse_args(expand(given, config))
             built = parser.instantiate(namespace)
         except (jsonargparse.ArgumentError, BadInput, UnicodeDecodeError) as error:
-            print(f"error: {_one_line(str(error))}; --help lists the flags", file=sys.stderr, flush=True)
+            hint = _nearest_flag(str(error), config)
+            print(f"error: {_one_line(str(error))}{hint}; --help lists the flags", file=sys.stderr, flush=True)
             sys.exit(2)
     return config(**{item.name: built[item.name] for item in dataclasses.fields(config)})  # type: ignore[arg-type]
+
+
+def _nearest_flag(message: str, config: type) -> str:
+    """Return the most similar flag to one that the parser does not know, or nothing."""
+    unknown = re.search(r"unrecognized arguments: --([\w.-]+)", message)
+    return nearest(unknown[1], field_paths(config), "--") if unknown else ""
 
 
 def _one_line(message: str) -> str:

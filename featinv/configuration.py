@@ -6,11 +6,14 @@ Nothing here imports torch, so that every `--help` answers at once; `build` and 
 import difflib
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
+
+import yaml
 
 from featinv import environment
 from featinv.errors import BadInput
@@ -21,14 +24,128 @@ from featinv.plain_numbers import plain
 class Component:
     """A class or function by name, with its own keywords: what a command line or YAML file writes for an object.
 
-    `--decoder Upsampling --decoder.width 128`, in YAML `decoder: {name: Upsampling, args: {width: 128}}`. A name with
-    a dot (`my_package.MyDecoder`) is imported; a name without one is looked up in the group's export list.
+    Written as one text, `NAME[:VALUE][,KEY=VALUE...]` (`parse_component` reads it), or field by field:
+    `--decoder Upsampling:width=128`, `--decoder Upsampling --decoder.width 128`, and in YAML
+    `decoder: Upsampling:width=128` or `decoder: {name: Upsampling, args: {width: 128}}` are equal. A name with a dot
+    (`my_package.MyDecoder`) is imported; a name without one is looked up in the group's export list.
     """
 
     name: str
     """exported name, or the import path of a class of yours"""
     args: dict[str, Any] = field(default_factory=dict)
     """its own keywords; on the command line `--decoder.width 128` is short for `--decoder.args.width 128`"""
+
+    def __str__(self) -> str:
+        """Return the component as a command line writes it, `torchvision:name=resnet50,layer=avgpool`."""
+        args = [f"{key}={_as_text(value)}" for key, value in self.args.items()]
+        return ":".join([self.name, ",".join(args)]) if args else self.name
+
+
+# ----------------------------------------------------------------------------------------------- text -> Component
+
+GRAMMAR = "NAME[:VALUE][,KEY=VALUE...]"
+PACKAGES = {
+    "attack": "featinv.attacks",
+    "decoder": "featinv.decoders",
+    "defence": "featinv.defences",
+    "discriminator": "featinv.discriminators",
+    "encoder": "featinv.encoders",
+    "judge": "featinv.encoders",
+    "losses": "featinv.losses",
+    "network": "featinv.encoders.networks",
+    "penalties": "featinv.losses",
+    "second_judge": "featinv.encoders",
+    "victim": "featinv.encoders",
+}
+"""where the name in a field of this name is looked up"""
+
+
+def parse_component(text: str, group: ModuleType | str, flag: str) -> Component:
+    """Return the component that NAME[:VALUE][,KEY=VALUE...] names; a VALUE without a key goes to the first parameter.
+
+    `group` is the package that exports the name, or its import path; it is imported only where a VALUE has no key.
+    Values are read as `component_value` does. Raises BadInput, naming the flag, for text of another form and for a
+    VALUE of an unknown name.
+    """
+    parts = re.fullmatch(r"([\w.]+)(?:[:,](.+))?", text.strip(), re.DOTALL)
+    if parts is None:
+        raise BadInput(f"{flag}: expected {GRAMMAR}, got {text!r}; e.g. torchvision:resnet50,layer=avgpool")
+    name, rest = parts.groups()
+    args: dict[str, Any] = {}
+    for place, item in enumerate(_OUTER_COMMA.split(rest) if rest else ()):
+        key, equals, value = item.partition("=")
+        if not (equals and key.isidentifier()):
+            if place > 0 or text.strip()[len(name)] == ",":
+                raise BadInput(f"{flag}: expected KEY=VALUE after a comma, got {item!r}; e.g. GaussianNoise:std=0.1")
+            key, value = _first_parameter(name, group, flag), item
+        if key in args:
+            raise BadInput(f"{flag}: expected each keyword once, got {key!r} twice in {text!r}")
+        args[key] = component_value(value)
+    return Component(name, args)
+
+
+_OUTER_COMMA = re.compile(r",(?![^\[{(]*[\])}])")
+"""a comma that is not inside brackets"""
+
+
+def component_value(text: str) -> Any:
+    """Return the value that a keyword of a component is given as text: a number, true, null, [a, b], or else text.
+
+    Reads YAML as the configuration files do (1e-3 is a number); what is no YAML is text as it stands.
+    """
+    try:
+        value = load_yaml(text)
+    except yaml.YAMLError:
+        return text
+    brackets = isinstance(value, dict | list) and text.lstrip()[:1] not in ("{", "[")  # as in "C: x"
+    unquoted = isinstance(value, str) and text.lstrip()[:1] not in ("'", '"')
+    return text if not text.strip() or brackets or unquoted else value
+
+
+def _as_text(value: Any) -> str:
+    """Return what `component_value` reads as this value again."""
+    if isinstance(value, str) and component_value(value) == value:
+        return value
+    return yaml.safe_dump(value, default_flow_style=True, width=10**9).strip().removesuffix("\n...")
+
+
+def load_yaml(text: str) -> Any:
+    """Return what YAML text holds, read as the configuration files are: 1e-3 is a number, 2026-01-01 is text."""
+    from jsonargparse import get_loader  # here, because `import featinv` does without
+
+    return get_loader("yaml")(text)
+
+
+def _first_parameter(name: str, group: ModuleType | str, flag: str) -> str:
+    package = importlib.import_module(group) if isinstance(group, str) else group
+    try:
+        return next(iter(inspect.signature(find(name, package)).parameters), "")
+    except BadInput as error:
+        raise BadInput(f"{flag}: {error}") from error
+
+
+def check_component(component: Component, group: ModuleType | str, flag: str) -> None:
+    """Raise BadInput, naming the flag, for a name that does not exist or a keyword that it does not take."""
+    package = importlib.import_module(group) if isinstance(group, str) else group
+    try:
+        factory = find(component.name, package)
+    except BadInput as error:
+        raise BadInput(f"{flag}: {error}") from error
+    parameters = inspect.signature(factory).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in component.args:
+        if name not in parameters:
+            raise BadInput(
+                f"{flag}.{name}: {component.name} takes no such keyword; it takes "
+                f"{', '.join(parameters) or 'none'}{nearest(name, parameters)}"
+            )
+
+
+def nearest(name: str, names: Iterable[str], prefix: str = "") -> str:
+    """Return "; did you mean NAME?" of the most similar name, or nothing where none is similar."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 # ---------------------------------------------------------------------------------------------- names -> objects
@@ -45,10 +162,8 @@ def find(name: str, group: ModuleType) -> Any:
     if "." not in name:
         if name in group.__all__:
             return getattr(group, name)
-        near = difflib.get_close_matches(name, group.__all__, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
         raise BadInput(
-            f"{kind}: there is no {name!r}{hint} Exported: {', '.join(exported(group))}. "
+            f"{kind}: there is no {name!r}{nearest(name, group.__all__)} Exported: {', '.join(exported(group))}. "
             "For a class of your own give its import path (my_package.MyClass)."
         )
     module_name, _, attribute = name.rpartition(".")
@@ -68,32 +183,32 @@ def find(name: str, group: ModuleType) -> Any:
     return getattr(module, attribute)
 
 
-def build(part: Component, group: ModuleType, *positional: Any) -> Any:
-    """Build the object that `part` names, with `positional` arguments first and the part's own keywords after them.
+def build(component: Component, group: ModuleType, *positional: Any) -> Any:
+    """Build the object that `component` names, with `positional` arguments first and its own keywords after them.
 
     The positional arguments may have any name in a foreign class. What was given is remembered for `describe`.
     Raises BadInput for an unknown name or keyword, saying which exist.
     """
-    factory = find(part.name, group)
+    factory = find(component.name, group)
     signature = inspect.signature(factory)
     try:
-        bound = signature.bind(*positional, **part.args)
+        bound = signature.bind(*positional, **component.args)
     except TypeError as error:
         names = list(signature.parameters)[len(positional) :]
-        raise BadInput(f"{part.name}: {error}; its own keywords are: {', '.join(names) or 'none'}") from error
-    built = factory(*bound.args, **bound.kwargs)
+        raise BadInput(f"{component.name}: {error}; its own keywords are: {', '.join(names) or 'none'}") from error
+    instance = factory(*bound.args, **bound.kwargs)
     if inspect.isclass(factory):
-        _remember(built, bound.arguments)
-    return built
+        _remember(instance, bound.arguments)
+    return instance
 
 
 # ---------------------------------------------------------------------------------------------- objects -> names
 
 
-def _remember(made: object, arguments: Mapping[str, Any]) -> None:
+def _remember(instance: object, arguments: Mapping[str, Any]) -> None:
     """Note on the object how it was built; one that refuses attributes must keep its arguments itself."""
     try:
-        object.__setattr__(made, "_built_from", dict(arguments))
+        object.__setattr__(instance, "_built_from", dict(arguments))
     except (AttributeError, TypeError):
         return
 
@@ -123,16 +238,16 @@ def describe(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [describe(item) for item in value]
     path = public_path(type(value))
-    known = getattr(value, "_built_from", None)
+    built_from = getattr(value, "_built_from", None)
     arguments = {}
     for name, parameter in inspect.signature(type(value)).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise BadInput(
                 f"{path}: cannot be saved, because its constructor takes *{name}; give every argument a name"
             )
-        if known is not None:
-            if name in known:
-                arguments[name] = describe(known[name])
+        if built_from is not None:
+            if name in built_from:
+                arguments[name] = describe(built_from[name])
             continue
         if not hasattr(value, name):
             raise BadInput(
@@ -162,9 +277,9 @@ def rebuild(description: Any, allow: Iterable[type | str] = ()) -> Any:
         bound = inspect.signature(kind).bind(**arguments)
     except TypeError as error:
         raise BadInput(f"{description['class']}: {error}; was the attack saved by another version?") from error
-    made = kind(*bound.args, **bound.kwargs)
-    _remember(made, bound.arguments)
-    return made
+    instance = kind(*bound.args, **bound.kwargs)
+    _remember(instance, bound.arguments)
+    return instance
 
 
 def trusted_class(path: str, allow: Iterable[type | str] = ()) -> type:
@@ -181,8 +296,8 @@ def trusted_class(path: str, allow: Iterable[type | str] = ()) -> type:
     group_name, _, name = rest.partition(".")
     if package == "featinv" and group_name in groups:
         group = importlib.import_module(f"featinv.{group_name}")
-        if name in group.__all__ and inspect.isclass(found := getattr(group, name)):
-            return found
+        if name in group.__all__ and inspect.isclass(exported_class := getattr(group, name)):
+            return exported_class
     raise BadInput(
         f"class {path!r} is not one of featinv's; if you trust its author, allow it by name "
         f"(load_attack(..., allow=[{path!r}]) or --allow {path})"

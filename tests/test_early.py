@@ -457,7 +457,7 @@ def test_a_configuration_that_cannot_even_be_read(
 def test_a_defect_in_the_parser_does_not_look_like_a_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["recipe.py"])
-    monkeypatch.setattr(command_line, "_expand", lambda *_: _raise(ZeroDivisionError()))
+    monkeypatch.setattr(command_line, "expand", lambda *_: _raise(ZeroDivisionError()))
     with pytest.raises(SystemExit) as left:
         command_line.run(lambda config: None, Config)
     assert left.value.code == 3

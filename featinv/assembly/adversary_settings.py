@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import featinv as fi
 from featinv.assembly.victim_settings import fill
-from featinv.configuration import Component, build, find
+from featinv.configuration import Component, build, find, parse_component
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -92,32 +92,32 @@ def build_adversary(
 
 
 def build_with_encoder(
-    part: Component,
+    component: Component,
     group: "ModuleType",
     encoder: "Encoder | None",
     folders: Mapping[str, str | None] | None,
     *rest: Any,
 ) -> Any:
-    """Build a part; where its first argument is called `encoder`, that is the victim's unless the part names another.
+    """Build a component; where its first argument is called `encoder`, it gets the victim's unless it names another.
 
-    Another is written as in `victim.encoder`: `encoder: {name: torchvision, args: {name: vgg16, ...}}`.
-    Raises BadInput where a part needs an encoder and there is none.
+    Another is written as in `victim.encoder`: `encoder: torchvision:vgg16`, or {name: torchvision, args: {...}}.
+    Raises BadInput where a component needs an encoder and there is none.
     """
-    first = next(iter(inspect.signature(find(part.name, group)).parameters), None)
+    first = next(iter(inspect.signature(find(component.name, group)).parameters), None)
     if first != "encoder":
-        return build(part, group, *rest)
-    own = dict(part.args)
+        return build(component, group, *rest)
+    own = dict(component.args)
     if (named := own.pop("encoder", None)) is not None:
         if isinstance(named, str):
-            named = {"name": named}
+            named = asdict(parse_component(named, fi.encoders, f"{component.name}.encoder"))
         if not isinstance(named, Mapping) or not {"name"} <= set(named) <= {"name", "args"}:
             raise fi.BadInput(
-                f"{part.name}.encoder: expected {{name: ..., args: {{...}}}} as for the victim, got {named!r}"
+                f"{component.name}.encoder: expected {{name: ..., args: {{...}}}} as for the victim, got {named!r}"
             )
         encoder = build(fill(Component(named["name"], dict(named.get("args") or {})), folders), fi.encoders)
     if encoder is None:
-        raise fi.BadInput(f"{part.name}: expected an encoder to look through, got none; name one in its args")
-    made = build(replace(part, args=own), group, encoder, *rest)
+        raise fi.BadInput(f"{component.name}: expected an encoder to look through, got none; name one in its args")
+    instance = build(replace(component, args=own), group, encoder, *rest)
     # What is never rebuilt from a description need not remember its arguments, whose copies would be whole networks.
-    vars(made).pop("_built_from", None)
-    return made
+    vars(instance).pop("_built_from", None)
+    return instance

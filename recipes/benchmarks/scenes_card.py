@@ -48,7 +48,7 @@ def main(config: Config) -> None:
     print(f"\n{config.public} public and {config.private} private scenes of {config.size} px, {victim.name}\n")
     print_board(config, victim, public, private)
     width = victim.feature_shape[0]
-    print(f"| principal components of the pixels, {width} numbers | {component_code(public, private, width):.2f} | | |")
+    print(f"| {width} principal components of the pixels | {component_code(public, private, width):.2f} | | |")
     print(f"\nPublic against private: {shared}. Within the private: {equal_images(private)} equal images.")
     print_speed(config)
     print_factors(public)

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 import featinv as fi
 from featinv import BadInput, Vectors, load_features
 from featinv.audit.file_source import FileSource, open_files
-from featinv.features.digests import content_digest
+from featinv.features.loading import content_digest
 from featinv.features.matching import match, match_ids, plain_order_differs
 
 PUBLIC_IDS = tuple(f"{kind}/{number}.png" for kind in ("cat", "dog") for number in range(3))

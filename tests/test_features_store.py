@@ -90,7 +90,7 @@ def test_rows_across_shards_come_in_the_order_asked_for(
 
 
 def test_more_shards_than_may_be_open(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featinv.features.shard_rows.OPEN_SHARDS", 2)
+    monkeypatch.setattr("featinv.features.rows.OPEN_SHARDS", 2)
     pairs = open_store(finished, some_images())
     backwards = np.arange(COUNT)[::-1]
     assert np.array_equal(pairs.features(backwards), open_store(finished, some_images()).features(range(COUNT))[::-1])

@@ -10,7 +10,7 @@ import numpy as np
 import featinv as fi
 from featinv.audit.settings import AuditSettings
 from featinv.errors import BadInput
-from featinv.features.digests import content_digest
+from featinv.features.loading import content_digest
 from featinv.features.matching import Match, match, parts_of, plain_order_differs
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 from .extraction import extract as extract
-from .live_rows import live as live
+from .extraction import live as live
 from .loading import load_features as load_features
-from .opening import open_store as open_store
 from .pairs import Pairs as Pairs
+from .store import open_store as open_store
 from .vectors import Vectors as Vectors
 from .vectors import pair as pair
 

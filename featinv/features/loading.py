@@ -1,21 +1,40 @@
-"""Loading vectors that somebody already has, whatever the format."""
+"""Loading vectors that somebody already has, whatever the format, and telling the content of two files apart."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from featinv.errors import BadInput
-from featinv.features.array_files import read_npy, read_npz, within
+from featinv.features.array_files import read_id_list, read_npy, read_npz, read_numbered, within
 from featinv.features.choosing import NO_IDS, Content
-from featinv.features.filling import IDS, must_be_complete
 from featinv.features.manifest import MANIFEST, UNFINISHED, layout_of, read_manifest
-from featinv.features.numbered_files import read_id_list, read_numbered
 from featinv.features.parquet_files import read_parquet
-from featinv.features.rows import unknown_metadata
-from featinv.features.shard_rows import ShardRows
+from featinv.features.rows import ShardRows, unknown_metadata
+from featinv.features.store import IDS, must_be_complete
 from featinv.features.tensor_files import read_safetensors, read_torch
 from featinv.features.vectors import Vectors
+from featinv.files import sha256_file
+
+
+def content_digest(path: Path | str) -> str:
+    """Return the hexadecimal SHA-256 of a file's bytes, or of the names and bytes of all files of a folder.
+
+    Of a feature store that is the manifest, the ids and every shard; hidden files do not count. The path itself never
+    counts. Raises BadInput where nothing is there.
+    """
+    path = Path(path)
+    if path.is_file():
+        return sha256_file(path)
+    if not path.is_dir():
+        raise BadInput(f"{path}: expected a file or a folder of vectors, found none")
+    whole = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        if file.is_file() and not file.name.startswith("."):
+            whole.update(f"{file.name}\0{sha256_file(file)}\n".encode("utf-8", "surrogateescape"))
+    return whole.hexdigest()
+
 
 LIMIT = 64 * 2**30
 """Bytes of a file, and of the numbers in it, that are read without asking."""

@@ -1,4 +1,4 @@
-"""Filling a store: shared out among processes, resumable after a kill at any moment, complete or not there."""
+"""A feature store: filled by several processes, resumable after a kill at any moment, complete or not there."""
 
 import json
 import os
@@ -9,8 +9,9 @@ from typing import Any
 from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.features.layout import Layout, Shard, write_shard
-from featinv.features.manifest import MANIFEST, UNFINISHED, layout_of, must_be_of, read_manifest
-from featinv.features.rows import Publisher
+from featinv.features.manifest import MANIFEST, UNFINISHED, describe_images, layout_of, must_be_of, read_manifest
+from featinv.features.pairs import Pairs
+from featinv.features.rows import Publisher, ShardRows
 from featinv.files import atomic_file, write_json
 from featinv.processes import gather, is_main, progress_bar, rank, world_size
 
@@ -111,3 +112,19 @@ def _write_ids(path: Path, images: ImageSet) -> None:
             lines = ",\n".join(json.dumps(name) for name in images.ids[start : start + 1000])
             file.write(("[\n" if start == 0 else ",\n") + lines)
         file.write("\n]\n")
+
+
+def open_store(folder: Path | str, images: ImageSet) -> Pairs:
+    """Open the features that `extract(..., to=folder)` made of `images`; they are memory-mapped, not loaded.
+
+    Raises BadInput when there is no finished store, a shard is missing or damaged, or the images are others than
+    those that were extracted (other pixels, ids, order, count or size).
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file() and (folder / UNFINISHED).is_file():
+        raise BadInput(f"{folder}: expected a finished store, got an interrupted one; run the same extraction again")
+    manifest = read_manifest(folder / MANIFEST)
+    must_be_of(folder, manifest, describe_images(images))
+    layout = layout_of(manifest)
+    must_be_complete(folder, layout)
+    return Pairs(ShardRows(folder, layout), images, metadata=manifest["victim"])

@@ -126,9 +126,9 @@ def test_the_doctor_names_a_missing_library(
 
 
 def test_the_doctor_names_packaged_weights_that_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from featinv.encoders import packaged
+    from featinv.encoders import judge_files
 
-    monkeypatch.setattr(packaged, "_TINY", Path("gone.safetensors"))
+    monkeypatch.setattr(judge_files, "_TINY", Path("gone.safetensors"))
     found = {finding.what: finding for finding in doctor.examine()}
     assert found["embedded default"].state == "broken"
     assert "gone.safetensors" in found["embedded default"].text

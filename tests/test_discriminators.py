@@ -181,7 +181,7 @@ def test_a_width_or_norm_that_cannot_be_is_refused(kind):
         kind(32, width=0)
     # The annotations refuse it first in tests; a user's Python has no such check.
     with pytest.raises(BadInput, match="batch, none, spectral, got 'layer'"):
-        discriminators.convolutions.check_norm("layer", kind.__name__)
+        discriminators.convolutional.check_norm("layer", kind.__name__)
 
 
 def test_more_layers_than_there_is_room_for_are_refused():

@@ -1,7 +1,7 @@
 """The encoder: a frozen network, cut at a layer, that turns images into features."""
 
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Callable, Sequence
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +10,11 @@ from featinv.errors import BadInput
 from featinv.processes import seeded
 from featinv.types import Features, Images
 
-from .cuts import compiled, cut, layer_names
+from .checks import why_no_gradient
+from .cuts import compiled, cut, last_at_each_size, layer_names
 from .feature_tensors import as_features, check_channels_first, what_failed
 from .fingerprints import network_fingerprint, output_fingerprint, probe_images
 from .frozen import FrozenNetwork, check_images
-from .gradients import why_no_gradient
-from .stages import last_at_each_size
 
 
 @final
@@ -148,3 +147,51 @@ class Encoder(FrozenNetwork):
                 layer: as_features(outputs[layer], name=f"{self.name}/{layer}", dtype=self._precision)
                 for layer in wanted
             }
+
+
+def wrap(
+    network: nn.Module | Callable[[Tensor], Any],
+    *,
+    name: str,
+    family: str,
+    input_size: int,
+    layer: str | None = None,
+    trained_on: str = "",
+    mean: Sequence[int | float] = (0, 0, 0),
+    std: Sequence[int | float] = (1, 1, 1),
+    fingerprint: str | None = None,
+) -> Encoder:
+    """Return an Encoder around your own network: called with (B, 3, input_size, input_size), (pixels - mean) / std.
+
+    A module is frozen and put into eval mode in place; a plain callable has no layers, and its fingerprint comes from
+    its outputs unless you give one; whatever it calls must be in eval mode already. A module is fed in the precision of
+    its first weights. A scripted or traced module has no layers either. Raises BadInput for what is not callable, for a
+    layer where there are none, and for a network that fails or returns anything but one tensor of floating-point
+    numbers, saying what to write instead.
+    """
+    if not callable(network):
+        raise BadInput(f"network: expected an nn.Module or a callable, got {type(network).__name__}; wrap a function")
+    if not isinstance(network, nn.Module):
+        if layer is not None:
+            raise BadInput(f"layer: expected None for a plain callable, got {layer!r}; give an nn.Module to cut it")
+        network = _Called(network)
+    return Encoder(
+        network,
+        name=name,
+        family=family,
+        trained_on=trained_on,
+        layer=layer,
+        input_size=input_size,
+        mean=mean,
+        std=std,
+        fingerprint=fingerprint,
+    )
+
+
+class _Called(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x)

@@ -160,3 +160,14 @@ def _build(kind: str, args: dict[str, Any], path: Path) -> nn.Module:
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise BadInput(f"{path}: expected arguments of {kind}, got {args!r} ({error}); save it again") from error
     return network
+
+
+_TINY = Path(__file__).parent / "weights" / "tiny.safetensors"
+
+
+def tiny(*, layer: str = "avgpool") -> Encoder:
+    """Return the packaged small ResNet (input 32 px, 64-d pooled features), trained on `featinv.data.scenes`.
+
+    Its metadata is docs/encoder_tiny.md, its recipe recipes/train_tiny.py. Raises BadInput for an unknown layer.
+    """
+    return saved(_TINY, layer=layer)

@@ -1,5 +1,5 @@
-from .matching import features_must_match as features_must_match
 from .published import Release as Release
+from .published import features_must_match as features_must_match
 from .published import release as release
 from .victim import Victim as Victim
 

@@ -51,7 +51,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(base: Path, out: Path, **changes: Any) -> fi.audit.AuditSettings:
     usual: dict[str, Any] = {"public": str(base / "public"), "private": str(base / "private"), "size": 32}
     usual |= {"features": str(base / "private.npz"), "public_features": str(base / "public.npz")}
-    return fi.audit.AuditSettings(**{**usual, "out": str(out), "named": "none", "images": False, **changes})
+    return fi.audit.AuditSettings(**{**usual, "out": str(out), "named": "none", "show_images": False, **changes})
 
 
 def with_fault(fault: str, asked: fi.audit.AuditSettings, base: Path, folder: Path) -> fi.audit.AuditSettings:

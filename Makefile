@@ -8,6 +8,9 @@ RUN := $(VENV)/bin
 
 LAUNCH := $(RUN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
+# A process a core, four at most: every test runs on one thread. A file stays in one process, for its fixtures.
+WORKERS := -n auto --maxprocesses 4 --dist loadfile
+
 .PHONY: demo demo-2 paper test test-all check format clean
 
 demo: $(VENV)/.installed
@@ -22,10 +25,10 @@ demo-2: $(VENV)/.installed
 	  --dynamo_backend no recipes/compare.py --config recipes/configs/demo.yaml --out runs/demo-2
 
 test: $(VENV)/.installed-dev
-	$(RUN)/python -m pytest -m "not slow"
+	$(RUN)/python -m pytest -m "not slow" $(WORKERS)
 
 test-all: $(VENV)/.installed-dev
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest $(WORKERS)
 
 check: $(VENV)/.installed-dev
 	$(RUN)/ruff check .

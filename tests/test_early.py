@@ -320,13 +320,13 @@ def test_figures_do_not_depend_on_the_callers_backend(monkeypatch: pytest.Monkey
     """One that needs a window system draws the same bytes, and none is opened."""
     import matplotlib
 
-    from featinv.report import drawing
+    from featinv import plots
 
     def figure() -> str:
-        with drawing.drawn(2.0) as (made, axes):
-            axes.plot([1, 3, 2])
-            assert type(made.canvas).__name__ == "FigureCanvasAgg"
-            return drawing.as_svg(made)
+        with plots.styled_figure(2.0) as drawn:
+            drawn.subplots().plot([1, 3, 2])
+            assert type(drawn.canvas).__name__ == "FigureCanvasAgg"
+            return plots.as_svg(drawn)
 
     first = figure()
     monkeypatch.setitem(matplotlib.rcParams, "backend", "tkagg")

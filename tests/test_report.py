@@ -18,8 +18,8 @@ from report_parts import NASTY, compared, finished, hits, rescored
 import featinv as fi
 from featinv.evaluation import Scoreboard
 from featinv.evaluation.table import number
+from featinv.report.evidence_sections import PAIRWISE
 from featinv.report.verdicts import verdict
-from featinv.report.versus_section import TITLE
 
 
 class Page(html.parser.HTMLParser):
@@ -124,17 +124,19 @@ def test_what_the_best_control_finds_stands_beside_the_verdict(board: Scoreboard
     best = board.protocol["best_control"]
     what = "other images' vectors" if best.startswith("mismatched features") else "no trained attack"
     rate = f"{100 * hits(board, best, 10):.1f} %"
-    assert f"The best control, {best!r} ({what}), does so for {rate}" in before
+    assert f"The best control, {best!r} ({what}), reaches {rate}" in before
     assert f"for {100 * hits(board, NASTY, 10):.1f} % [" in before
-    assert "The attack finds more than any control." in before  # a perfect attack against one that knows nothing
+    assert (
+        "The attack identifies more images than any control." in before
+    )  # a perfect attack against one that knows nothing
 
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (-0.4, -0.1, "The control finds more than the attack: this much the vectors give away without any training."),
-        (-0.1, 0.2, "That the attack finds more than the control is not shown."),
-        (0.1, 0.3, "The attack finds more than any control."),
+        (-0.4, -0.1, "The control identifies more images than the attack: this much leaks without any training."),
+        (-0.1, 0.2, "It is not shown that the attack identifies more images than the control."),
+        (0.1, 0.3, "The attack identifies more images than any control."),
     ],
 )
 def test_what_an_attack_adds_is_told_by_the_interval_of_its_strength(
@@ -152,7 +154,7 @@ def test_what_an_attack_adds_is_told_by_the_interval_of_its_strength(
 
 def test_the_leading_attack_is_held_against_every_row_as_the_board_does(board: Scoreboard, folder: Path) -> None:
     text = fi.report.write(folder, folder / "versus.md").read_text(encoding="utf-8")
-    section = text.partition(f"## {TITLE}")[2].partition("## ")[0]
+    section = text.partition(f"## {PAIRWISE}")[2].partition("## ")[0]
     assert NASTY.partition("(")[2][:4] in section
     rows = {line.split(" | ")[0].removeprefix("| against "): line.split(" | ") for line in section.splitlines()}
     others = [row for row in board.attacks if row.name != NASTY and row.role != "linkage"]
@@ -180,9 +182,12 @@ def test_a_board_without_a_level_says_so(board: Scoreboard, tmp_path: Path) -> N
 def test_the_curve_is_the_share_of_ranks(board: Scoreboard, page: Page) -> None:
     alternative = next(str(image["alt"]) for image in page.images() if "hit rate against rank" in str(image["alt"]))
     for name in ("mean image", "blurred", NASTY):
-        assert f"{name} {_percent(hits(board, name, 1))} % first and {_percent(hits(board, name, 10))} %" in alternative
+        assert (
+            f"{name} {_percent(hits(board, name, 1))} % at top-1 and {_percent(hits(board, name, 10))} % at top-10"
+            in alternative
+        )
     count = len(board.per_image[f"{NASTY}/rank"])
-    assert f"chance {_percent(1 / count)} % first and {_percent(10 / count)} % among ten" in alternative
+    assert f"chance {_percent(1 / count)} % at top-1 and {_percent(10 / count)} % at top-10" in alternative
 
 
 def _percent(share: float) -> str:
@@ -212,7 +217,7 @@ def test_the_same_run_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None
 
 
 def test_private_images_are_announced_and_can_be_left_out(folder: Path, page: Page, tmp_path: Path) -> None:
-    assert page.text.index("This report shows private images") < page.text.rindex("What these vectors give away")
+    assert page.text.index("This report shows private images") < page.text.rindex("What leaks from these vectors")
     without = Page(fi.report.write(folder, tmp_path / "a.html", show_images=False).read_text(encoding="utf-8"))
     assert "This report shows private images" not in without.text
     assert "left out as asked" in without.text

@@ -45,7 +45,7 @@ def tables(board: Scoreboard, tmp_path: Path) -> dict[str, list[list[str]]]:
 
 
 def test_further_measures_stand_in_a_table_with_chance(board: Scoreboard, tmp_path: Path) -> None:
-    head, _, *rows = tables(board, tmp_path)["More measures"]
+    head, _, *rows = tables(board, tmp_path)["More metrics"]
     by_name = {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
     measured = {"low_pass_psnr", "judge_cosine", "memorised", "nearest_public_rate", "target_cosine"}
     assert measured <= {metric.name for metric in METRICS.at("details") if metric.heading in head}
@@ -61,7 +61,7 @@ def test_further_measures_stand_in_a_table_with_chance(board: Scoreboard, tmp_pa
 
 
 def test_what_the_vector_alone_tells_stands_beside_guessing(board: Scoreboard, tmp_path: Path) -> None:
-    ((name, guessed, vector, made, original),) = tables(board, tmp_path)["What can be read off a vector"][2:]
+    ((name, guessed, vector, made, original),) = tables(board, tmp_path)["Attributes predicted from a vector"][2:]
     metadata = board.protocol["attributes"]["label"]
     assert (name, guessed) == ("label", f"{100 * metadata['prior']:.1f}")
     for cell, known in ((vector, metadata["vector"]), (original, metadata["original"])):
@@ -73,8 +73,8 @@ def test_what_was_not_asked_for_has_no_section(board: Scoreboard, tmp_path: Path
     attacks = {"mean image": mean_image(), "blurred": blurred()}
     plain = fi.compare(attacks, published(some_images(40)), [PoolJudge()], resamples=100, progress=False)
     found = tables(plain, tmp_path)
-    assert "What can be read off a vector" not in found
-    assert METRICS["memorised"].heading not in found["More measures"][0]
+    assert "Attributes predicted from a vector" not in found
+    assert METRICS["memorised"].heading not in found["More metrics"][0]
 
 
 def test_of_several_runs_the_one_that_read_attributes_tells_them(board: Scoreboard, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_of_several_runs_the_one_that_read_attributes_tells_them(board: Scoreboa
     for name, one in (("first", silent), ("second", board)):
         one.save(tmp_path / name)
     text = fi.report.write([tmp_path / "first", tmp_path / "second"], tmp_path / "both.md").read_text(encoding="utf-8")
-    assert "## What can be read off a vector" in text
+    assert "## Attributes predicted from a vector" in text
 
 
 @pytest.mark.parametrize("broken", [{"label": {}}, {"label": {"vector": 1, "original": 1, "prior": 0.5}}])

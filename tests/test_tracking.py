@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -389,36 +389,6 @@ def test_nothing_is_left_in_the_home_folder(study: tuple[Path, dict[str, str]]) 
     assert "WANDB_DATA_DIR" not in os.environ
 
 
-class Noted:
-    """Stands for a tracker of Accelerate's that takes images."""
-
-    requires_logging_directory = True
-    runs: ClassVar[list["Noted"]] = []
-
-    def __init__(self, title: str, folder: str) -> None:
-        self.title, self.folder = title, folder
-        self.settings: dict[str, Any] = {}
-        self.logged: list[tuple[dict[str, Any], int | None]] = []
-        self.images: dict[str, np.ndarray] = {}
-        self.state = "made"
-        Noted.runs.append(self)
-
-    def start(self) -> None:
-        self.state = "started"
-
-    def store_init_configuration(self, values: dict[str, Any]) -> None:
-        self.settings = values
-
-    def log(self, values: dict[str, Any], step: int | None = None) -> None:
-        self.logged.append((values, step))
-
-    def log_images(self, values: dict[str, np.ndarray], step: int) -> None:
-        self.images |= values
-
-    def finish(self) -> None:
-        self.state = "finished"
-
-
 def test_ids_and_artifacts_of_different_studies_and_attacks_differ(tmp_path: Path, board: fi.Scoreboard) -> None:
     """Two folders of one name; names that lose letters; a boundary between names that could lie elsewhere."""
     logged = [Study(tmp_path / parent / "run", TrackingSettings(mode="offline")).log(board) for parent in ("a", "b")]
@@ -437,34 +407,3 @@ def test_ids_and_artifacts_of_different_studies_and_attacks_differ(tmp_path: Pat
     artifacts = [_artifact_name(*one) for one in names]
     assert len(set(artifacts)) == len(names)
     assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,128}", one) for one in artifacts)
-
-
-def test_other_trackers_of_accelerate_get_numbers_and_images_even_without_wandb(
-    tmp_path: Path, board: fi.Scoreboard, attacks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from accelerate import tracking
-
-    monkeypatch.setattr(tracking, "LOGGER_TYPE_TO_CLASS", {**tracking.LOGGER_TYPE_TO_CLASS, "noted": Noted})
-    monkeypatch.setattr(Noted, "runs", [])
-    settings = TrackingSettings(mode="disabled", study="s", also=("noted",))
-    assert Study(tmp_path, settings, config=CONFIG).log(board, attacks) == {}
-    runs = {run.title: run for run in Noted.runs}
-    assert set(runs) == {"s/control/mean-image", "s/attack/perfect", "s/comparison/comparison"}
-    learnt = runs["s/attack/perfect"]
-    assert [step for _, step in learnt.logged[:-1]] == [row["images"] for row in HISTORY]
-    assert learnt.logged[-1][0]["attack/psnr"] == board["perfect"].metrics["psnr"].mean
-    assert learnt.settings["settings.attacks.perfect.lr"] == 0.1
-    assert learnt.settings["settings.data"] == ".../photos"
-    assert runs["s/comparison/comparison"].images["scoreboard/bars"].dtype == np.uint8
-    assert {run.state for run in runs.values()} == {"finished"}
-
-
-def test_a_tracker_that_is_not_installed_stops_nothing_and_one_that_does_not_exist_is_refused(
-    tmp_path: Path, board: fi.Scoreboard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    assert Study(tmp_path, TrackingSettings(mode="disabled", also=("tensorboard",))).log(board) == {}
-    assert "not installed (pip install tensorboard); the run goes on without it" in capsys.readouterr().err
-    with pytest.raises(fi.BadInput, match="tracking.also: there is no 'paper'; expected one of .*tensorboard"):
-        Study(tmp_path, TrackingSettings(also=("paper",)))

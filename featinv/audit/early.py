@@ -21,18 +21,12 @@ def check_early(settings: AuditSettings) -> None:
     _check_paths(settings)
     _check_name(settings)
     fi.evaluation.check_metrics(settings.metrics, "--metrics")
-    _check_tracking(settings)
+    fi.tracking.TrackingSettings(**settings.tracking)
     for judge in settings.judges:
         try:
             fi.encoders.judge(judge)
         except BadInput as error:
             raise BadInput(f"--judge: {error}") from error
-
-
-def _check_tracking(settings: AuditSettings) -> None:
-    from featinv.tracking.other_trackers import check_trackers  # here, because it loads accelerate
-
-    check_trackers(fi.tracking.TrackingSettings(**settings.tracking).also)
 
 
 def _check_paths(settings: AuditSettings) -> None:

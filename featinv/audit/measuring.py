@@ -99,8 +99,7 @@ def _publish(
         folders={name: run.folder(name) for name in attacks},
     )
     run.complete()
-    fi.report.write(run.path, show_images=settings.show_images)
-    fi.report.write(run.path, kind="markdown")
+    fi.report.write_both(run.path, show_images=settings.show_images)
 
 
 def _judges(settings: AuditSettings, run: RunFolder, public: "ImageSet", *, victim_family: str | None) -> "list[Judge]":

@@ -1,12 +1,13 @@
-"""What a report says, before it is HTML or Markdown."""
+"""The content of a report, before it is HTML or Markdown."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of words and numbers; the first column names the row.
+    """Rows of text and numbers; the first column names the row.
 
     `rules` are rows with a line above them, `words` are columns of text rather than numbers.
     """
@@ -22,15 +23,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """An image as a data URI, with the words that stand for it, and the numbers that it draws.
+    """A drawing with its text alternative and its numbers.
 
-    `private` marks images of people's own; `wide` ones take the whole width; `repeats` says that the numbers stand in
-    a table of the same section.
+    `draw` returns the image as a data URI; only HTML calls it, because drawing takes most of a report's time. `private`
+    marks private images; `wide` figures take the whole width; `repeats` says that the numbers stand in a table of the
+    same section.
     """
 
     kind: ClassVar[str] = "figure"
     title: str
-    image: str
+    draw: Callable[[], str]
     alternative: str
     caption: str = ""
     numbers: Table | None = None
@@ -41,7 +43,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Facts:
-    """Terms, and what is to be said of each."""
+    """Terms with their explanations."""
 
     kind: ClassVar[str] = "facts"
     private: ClassVar[bool] = False
@@ -90,9 +92,9 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one run says in one sentence, where it stands on the scale of levels, and what its best control finds.
+    """The verdict of one run: its sentence, the scale of levels, and in `beside` the best control's numbers.
 
-    `checks` are the positive controls of an audit: without all of them a low level means little.
+    `checks` are the positive controls of an audit: where one failed, a low level proves nothing.
     """
 
     run: str

@@ -1,15 +1,15 @@
-"""The rows of one or several scoreboards as the report shows them: controls first, each with a name of its own."""
+"""The rows of one or several scoreboards as the report shows them: which lead, in which order, under which names."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from featinv.evaluation import AttackScore, Catalogue
+from featinv.evaluation import AttackScore, Catalogue, Scoreboard
 from featinv.evaluation.attack_score import LINKAGE
 from featinv.metrics.metric import Metric, Place
-from featinv.report.finished_run import Rows, Run
-from featinv.report.leading import leading_attack, named_control
+from featinv.report.runs import Rows, Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,3 +65,29 @@ def entries(runs: Sequence[Run]) -> list[Entry]:
             label = f"{row.name} ({run.name})" if several else row.name
             listed.append(Entry(label, run, row, row is leading, row is best))
     return sorted(listed, key=lambda entry: entry.is_attack)
+
+
+def leading_attack(board: Scoreboard) -> AttackScore | None:
+    """Return the attack that the level rests on, else the one with the greatest strength; None where there is none."""
+    attacks = [row for row in board.attacks if row.kind == "attack"]
+    level = board.leak_level
+    if level is not None and level.row in {row.name for row in attacks}:
+        return board[level.row or ""]
+    return max(attacks, key=_strength, default=None)
+
+
+def best_control(rows: Sequence[AttackScore]) -> AttackScore | None:
+    """Return the control that an attack has to beat: the first of those that find most originals among ten."""
+    return max((row for row in rows if row.counts_as_control), key=_strength, default=None)
+
+
+def named_control(board: Scoreboard) -> AttackScore | None:
+    """Return the control that strengths are held against, which the protocol names."""
+    name = board.protocol.get("best_control")
+    return next((row for row in board.attacks if row.name == name), None)
+
+
+def _strength(row: AttackScore) -> tuple[float, float]:
+    known = row.metrics.get("attack_strength") or row.metrics.get("reid_top10")
+    fidelity = row.metrics.get("psnr")
+    return (known.mean if known else -math.inf, fidelity.mean if fidelity else -math.inf)

@@ -6,7 +6,7 @@ from typing import Any
 
 from featinv.report.document import Facts, Section, Table
 from featinv.report.entries import Entry
-from featinv.report.finished_run import Run
+from featinv.report.runs import Run
 
 _SHORT = 16
 """Characters of a fingerprint that are enough to tell two apart; the scoreboard has all."""

@@ -1,25 +1,30 @@
-"""The verdict at the top: the level, the sentence to quote, and what stands beside it."""
+"""The verdict at the top: the level, the sentence to quote, and the best control beside it."""
 
 from featinv.evaluation import AttackScore, Interval
 from featinv.evaluation.attack_score import MISMATCHED_FEATURES
 from featinv.evaluation.leak_level import LEVELS, NOT_SHOWN, LeakLevel
 from featinv.evaluation.positive_controls import check_power, read_checks
 from featinv.report.document import Confirmation, Step, Verdict
-from featinv.report.finished_run import Run
-from featinv.report.leading import leading_attack, named_control
-from featinv.report.words import LEVEL_MEANINGS
+from featinv.report.entries import leading_attack, named_control
+from featinv.report.runs import Run
 
 NOT_ASSESSED = "not assessed"
-_NOTHING = "No attack was measured here, so that nothing can be said of what leaks."
+_NOTHING = "No attack was measured here. The scoreboard does not show what leaks."
+_MEANINGS = {
+    "L1": "A judge recognises what kind of thing an image shows.",
+    "L2": "Reconstructions look more like their own originals than like others of their kind.",
+    "L3": "Some originals are identified among many candidates.",
+    "L4": "Most originals are identified among many candidates.",
+}
 
 
 def verdict(run: Run) -> Verdict:
-    """Return what one run says in a sentence, what its best control finds, and where it stands on the scale."""
+    """Return the verdict of one run: its sentence, its best control, and its place on the scale of levels."""
     level = run.board.leak_level
     if level is None:
         return Verdict(run.name, NOT_ASSESSED, beside_the_control(run) or _NOTHING)
-    held = {one.level for one in level.evidence if one.shown}
-    steps = tuple(Step(name, LEVELS[name], LEVEL_MEANINGS[name], name in held) for name in LEVELS)
+    held = {evidence.level for evidence in level.evidence if evidence.shown}
+    steps = tuple(Step(name, LEVELS[name], _MEANINGS[name], name in held) for name in LEVELS)
     reached = level.level
     title = f"{reached} ({LEVELS[reached]})" if reached in LEVELS else reached
     return Verdict(run.name, title, level.sentence, steps, beside_the_control(run), confirmations(run, level))
@@ -35,21 +40,21 @@ def confirmations(run: Run, level: LeakLevel) -> tuple[Confirmation, ...]:
 
 
 def beside_the_control(run: Run) -> str:
-    """Say how many originals the leading attack finds, and how many are found without any; "" without an attack."""
+    """Return top-10 re-identification of the leading attack and of the best control; "" without an attack."""
     leader, control = leading_attack(run.board), named_control(run.board)
-    found = leader.metrics.get("reid_top10") if leader else None
-    if leader is None or found is None:
+    rate = leader.metrics.get("reid_top10") if leader else None
+    if leader is None or rate is None:
         return ""
-    told = (
-        f"From what {leader.name!r} makes of a vector, a judge finds the original among the first ten of "
-        f"{run.board.protocol.get('gallery', found.n):,} candidates for {_percent(found)} of images"
-    )
-    against = control.metrics.get("reid_top10") if control else None
-    if control is None or against is None:
-        return f"{told}."
-    what = "other images' vectors" if control.role == MISMATCHED_FEATURES else "no trained attack"
-    beside = f"The best control, {control.name!r} ({what}), does so for {_percent(against)}."
-    return f"{told}. {beside} {_added(leader)}".strip()
+    candidates = run.board.protocol.get("gallery", rate.n)
+    sentences = [
+        f"A judge that sees the reconstructions of {leader.name!r} ranks the original among the first ten of "
+        f"{candidates:,} candidates for {_percent(rate)} of images."
+    ]
+    best = control.metrics.get("reid_top10") if control else None
+    if control is not None and best is not None:
+        what = "other images' vectors" if control.role == MISMATCHED_FEATURES else "no trained attack"
+        sentences += [f"The best control, {control.name!r} ({what}), reaches {_percent(best)}.", _added(leader)]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _added(attack: AttackScore) -> str:
@@ -57,10 +62,10 @@ def _added(attack: AttackScore) -> str:
     if strength is None:
         return ""
     if strength.low > 0:
-        return "The attack finds more than any control."
+        return "The attack identifies more images than any control."
     if strength.high < 0:
-        return "The control finds more than the attack: this much the vectors give away without any training."
-    return "That the attack finds more than the control is not shown."
+        return "The control identifies more images than the attack: this much leaks without any training."
+    return "It is not shown that the attack identifies more images than the control."
 
 
 def _percent(interval: Interval) -> str:

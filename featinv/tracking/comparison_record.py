@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from featinv import plots
 from featinv.evaluation import AttackScore, Catalogue, Interval, Scoreboard
+from featinv.metrics.metric import Metric
 from featinv.tracking.attack_record import common, tracked_name
-from featinv.tracking.comparison_figures import bars, trade_off
-from featinv.tracking.run_record import Plot, Reference, RunRecord, RunTable
+from featinv.tracking.run_record import Pixels, Plot, Reference, RunRecord, RunTable
 
 COMPARISON = "comparison"
 TRADE_OFF = ("psnr", "reid_top10")
+_HEIGHT, _PER_ROW, _PANEL = 0.9, 0.28, 2.6
+"""Inches of the figure of intervals: its frame, each row, each panel."""
 
 
 def comparison_record(
@@ -30,13 +33,13 @@ def comparison_record(
         )
         for metric in shown
     }
-    images = {"scoreboard/bars": bars(board.attacks, drawn)}
+    images = {"scoreboard/bars": interval_pixels(board.attacks, drawn)}
     if all(metric in shown for metric in TRADE_OFF):
         columns = ("attack", *TRADE_OFF)
         plots["plots/trade_off"] = Plot(
             "scatter", _pairs(board.attacks, columns), *TRADE_OFF, "likeness against re-identification"
         )
-        images["scoreboard/trade_off"] = trade_off(board.attacks, *(catalogue[name] for name in TRADE_OFF))
+        images["scoreboard/trade_off"] = trade_off_pixels(board.attacks, *(catalogue[name] for name in TRADE_OFF))
     return RunRecord(
         name=COMPARISON,
         job_type=COMPARISON,
@@ -48,6 +51,29 @@ def comparison_record(
         plots=plots,
         references=references,
     )
+
+
+def interval_pixels(rows: Sequence[AttackScore], metrics: Sequence[Metric]) -> Pixels:
+    """Return one panel a metric: the interval of each row, and the chance level as a line."""
+    columns = max(1, len(metrics))
+    with plots.styled_figure(_HEIGHT + _PER_ROW * len(rows), 2 + _PANEL * columns) as figure:
+        panels = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
+        for axes, metric in zip(panels, metrics, strict=False):
+            plots.draw_intervals(axes, metric, _marks(rows))
+        return plots.as_pixels(figure)
+
+
+def trade_off_pixels(rows: Sequence[AttackScore], across: Metric, up: Metric) -> Pixels:
+    """Return each row as a point with both of its intervals and its name beside it."""
+    with plots.styled_figure(5.5, 8) as figure:
+        axes = figure.subplots()
+        plots.draw_trade_off(axes, across, up, _marks(rows))
+        axes.margins(0.15)
+        return plots.as_pixels(figure)
+
+
+def _marks(rows: Sequence[AttackScore]) -> list[plots.Mark]:
+    return [plots.Mark(row.name, row.metrics, row.kind == "attack") for row in rows]
 
 
 def scoreboard_table(rows: Sequence[AttackScore]) -> RunTable:

@@ -1,21 +1,56 @@
-"""Runs by name, and their ids on disk."""
+"""The runs of a study that are open, their ids on disk, and the one guarded call: a failing tracker stops nothing."""
 
 import os
 import secrets
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from featinv import environment, files
 from featinv.errors import BadInput
-from featinv.tracking.guarded import Guard, one_line, say
 from featinv.tracking.run_record import CURVE_STEP, RunRecord
 from featinv.tracking.tracking_settings import TrackingSettings
 
 IDS = "runs.json"
 Mode = Literal["disabled", "offline", "online"]
 _SECONDS_BETWEEN_NOTES = 5.0
+Result = TypeVar("Result")
+
+
+class Guard:
+    """Calls what speaks to a tracker; after the first failure it says so once and is `silent`."""
+
+    def __init__(self, tracker: str, *, silent: bool = False) -> None:
+        self.tracker = tracker
+        self.silent = silent
+
+    def call(self, function: Callable[[], Result]) -> Result | None:
+        """Return the result; None after a failure, now or before."""
+        if self.silent:
+            return None
+        try:
+            return function()
+        except ModuleNotFoundError as error:
+            self._give_up(f"{error.name} is not installed (pip install {self.tracker})")
+        except Exception as error:  # noqa: BLE001  # the one broad except of featinv: a tracker never stops a run
+            self._give_up(one_line(error))
+        return None
+
+    def _give_up(self, why: str) -> None:
+        self.silent = True
+        say(f"{self.tracker}: {why}; the run goes on without it")
+
+
+def say(words: str) -> None:
+    """Write one line to stderr."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def one_line(error: Exception) -> str:
+    """Return an error as a line of at most 300 letters."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 class OpenRuns:

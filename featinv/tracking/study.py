@@ -5,20 +5,17 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 from featinv import processes
 from featinv.evaluation import Scoreboard
-from featinv.tracking import other_trackers
 from featinv.tracking.attack_record import attack_record, first_record
 from featinv.tracking.comparison_record import comparison_record
-from featinv.tracking.guarded import Guard, say
-from featinv.tracking.open_runs import OpenRuns
+from featinv.tracking.open_runs import OpenRuns, say
 from featinv.tracking.places import plain_settings
 from featinv.tracking.probe_table import PROBE_KEY, probe_tables
-from featinv.tracking.run_record import Reference, RunRecord
+from featinv.tracking.run_record import Reference
 from featinv.tracking.tracking_settings import TrackingSettings
 from featinv.types import Attack
 from featinv.victim import Release
@@ -39,8 +36,6 @@ class Study:
         self.settings = TrackingSettings() if settings is None else settings
         self.config = plain_settings(config)
         self.name = self.settings.study or self.folder.absolute().name
-        other_trackers.check_trackers(self.settings.also)
-        self._others = {name: Guard(name) for name in self.settings.also}
         self.runs = OpenRuns(self.folder / "wandb", self.name, self.settings) if processes.is_main() else None
 
     def listener(self, name: str, attack: Attack) -> Callable[[Mapping[str, int | float]], None] | None:
@@ -70,7 +65,7 @@ class Study:
         those of the saved attacks: they become artifacts.
         """
         runs = self.runs
-        if runs is None or (runs.silent and not self._others):
+        if runs is None or runs.silent:
             return {}
         settings, size = self.settings, int(board.protocol["private"]["count"])
         if settings.probe > size:
@@ -94,19 +89,13 @@ class Study:
                 tables={PROBE_KEY: probes[row.name]} if row.name in probes else {},
                 references=tuple(one for one in (saved.get(row.name), store) if one is not None),
             )
-            ids |= self._tell(runs, record)
+            ids |= runs.finish(record)
         if not runs.sweep:
             used = [replace(one, made=False) for one in saved.values()]
             references = (*used, *([] if store is None else [replace(store, made=True)]))
-            ids |= self._tell(runs, comparison_record(board, self.config, tags=settings.tags, references=references))
+            ids |= runs.finish(comparison_record(board, self.config, tags=settings.tags, references=references))
         runs.goodbye()
         return ids
-
-    def _tell(self, runs: OpenRuns, record: RunRecord) -> dict[str, str]:
-        for name, guard in self._others.items():
-            tell = partial(other_trackers.tell, name, record, study=self.name, folder=self.folder / "trackers")
-            guard.call(partial(tell, keep_places=self.settings.log_machine))
-        return runs.finish(record)
 
     def _saved(self, name: str, folder: Path, board: Scoreboard) -> Reference:
         facts = {"victim": board.victim.get("fingerprint"), "study": self.name}
@@ -116,6 +105,28 @@ class Study:
         public = board.protocol.get("public") or {}
         facts = {"victim": board.victim.get("fingerprint"), "public": public.get("fingerprint"), "study": self.name}
         return Reference(_artifact_name(self.name, "features"), "features", folder, facts, made=False)
+
+
+def log(
+    board: Scoreboard,
+    attacks: Mapping[str, Attack] | None = None,
+    release: Release | None = None,
+    *,
+    project: str = "featinv",
+    study: str = "",
+    mode: Literal["online", "offline", "disabled"] = "online",
+    folder: Path | str = ".",
+    log_private_images: bool = False,
+    config: Any = None,
+) -> dict[str, str]:
+    """Log a scoreboard to wandb: one run an attack and one for the comparison; returns the runs' ids by name.
+
+    `attacks` adds how each was made and its learning curves. The private images of `release` are shown only with
+    `log_private_images`. Online without a login it writes to `folder`/wandb and says so; a wandb that fails never stops
+    the program. Raises BadInput for wrong arguments. `Study` has all the settings.
+    """
+    settings = TrackingSettings(project=project, study=study, mode=mode, log_private_images=log_private_images)
+    return Study(folder, settings, config=config).log(board, attacks, release)
 
 
 def _artifact_name(*names: str) -> str:

@@ -30,9 +30,6 @@ class TrackingSettings:
     upload: bool = False
     """upload attacks and feature stores (references by name only, when false)"""
 
-    also: tuple[str, ...] = ()
-    """other trackers of Accelerate that get the numbers too: tensorboard (under OUT/trackers), mlflow, comet_ml, ..."""
-
     def __post_init__(self) -> None:
         if not self.project or "/" in self.project:
             raise BadInput(

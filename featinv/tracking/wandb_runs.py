@@ -1,4 +1,4 @@
-"""The only file that calls wandb: it opens runs and writes records, quietly, without what nobody asked to be sent."""
+"""The only file that calls wandb: it opens runs and writes records, without output and without unrequested data."""
 
 import contextlib
 import json
@@ -11,16 +11,18 @@ from urllib.parse import urlparse
 
 import wandb
 
-from featinv.tracking.folder_contents import contents
+from featinv.files import sha256_file
 from featinv.tracking.places import without_places
 from featinv.tracking.run_record import CURVE_STEP, Plot, Reference, RunRecord, RunTable
 from featinv.tracking.tracking_settings import TrackingSettings
 
 Mode = Literal["disabled", "offline", "online"]
 DIRECTIONS = {"val/psnr": "max", "train/loss": "min"}
-"""What a summary keeps of a curve: its best. All private numbers go into the summary as they are."""
+"""Best value of a curve, kept in the summary. All private numbers go into the summary as they are."""
 NO_SERVER = (wandb.errors.CommError, wandb.errors.UsageError)
-"""What opening a run raises where there is no network or the login is refused."""
+"""Raised on opening a run where there is no network or the login is refused."""
+LARGEST = 64 * 2**20
+"""Bytes up to which a file is read for its sha256; a larger one is recorded by name and size."""
 _SECONDS_TO_START, _SECONDS_TO_UPLOAD = 60.0, 600.0
 
 
@@ -30,8 +32,8 @@ def logged_in() -> bool:
     if any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")) or settings.api_key:
         return True
     host = urlparse(settings.base_url).hostname or ""
-    named = os.environ.get("NETRC")
-    for file in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
+    given = os.environ.get("NETRC")
+    for file in [Path(given)] if given else [Path.home() / ".netrc", Path.home() / "_netrc"]:
         with contextlib.suppress(OSError, netrc.NetrcParseError):
             if netrc.netrc(file).authenticators(host):
                 return True
@@ -39,7 +41,7 @@ def logged_in() -> bool:
 
 
 def not_to_be_sent() -> str:
-    """Return why nothing may be sent from here: wandb's own settings files say so, or nobody is logged in; else ""."""
+    """Return why nothing may be sent: wandb's own settings files forbid it, or nobody is logged in; else ""."""
     settings = wandb.Settings()
     settings.update_from_system_settings()  # what `wandb offline` and `wandb init --mode` wrote
     if settings.mode in ("offline", "dryrun", "disabled"):
@@ -49,14 +51,14 @@ def not_to_be_sent() -> str:
 
 @contextlib.contextmanager
 def kept_in(folder: Path) -> Iterator[None]:
-    """Keep what wandb stages (images of tables among it) under `folder` instead of the home folder."""
+    """Make wandb stage its files, the images of tables among them, under `folder` instead of the home folder."""
     places = {"WANDB_DATA_DIR": folder / "data", "WANDB_CACHE_DIR": folder / "cache"}
-    mine = {name: str(place.absolute()) for name, place in places.items() if name not in os.environ}
-    os.environ.update(mine)
+    added = {name: str(place.absolute()) for name, place in places.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        for name in mine:
+        for name in added:
             os.environ.pop(name, None)
 
 
@@ -75,7 +77,7 @@ def open_run(
         group=study,
         job_type=record.job_type,
         tags=[tag[:64] for tag in dict.fromkeys(record.tags)],
-        config=_told(record.config, settings),
+        config=_without_machine(record.config, settings),
         mode=mode,
         reinit="create_new",
         settings=_reserved(settings),
@@ -95,18 +97,18 @@ def write_row(run: wandb.Run, row: Mapping[str, int | float]) -> None:
 
 def write_results(run: wandb.Run, record: RunRecord, *, settings: TrackingSettings, mode: str) -> None:
     """Add tables, images, plots, references and the summary of a run; its curves are written as they come."""
-    run.config.update(_told(record.config, settings), allow_val_change=True)
-    shown: dict[str, Any] = {key: _table(table) for key, table in record.tables.items()}
-    shown |= {key: wandb.Image(pixels) for key, pixels in record.images.items()}
-    shown |= {key: _plot(plot) for key, plot in record.plots.items()}
-    if shown:
-        run.log(shown)
+    run.config.update(_without_machine(record.config, settings), allow_val_change=True)
+    logged: dict[str, Any] = {key: _table(table) for key, table in record.tables.items()}
+    logged |= {key: wandb.Image(pixels) for key, pixels in record.images.items()}
+    logged |= {key: _plot(plot) for key, plot in record.plots.items()}
+    if logged:
+        run.log(logged)
     for reference in record.references:
         _refer(run, reference, settings, mode)
-    run.summary.update(_told(record.summary, settings))
+    run.summary.update(_without_machine(record.summary, settings))
 
 
-def _told(facts: Mapping[str, Any], settings: TrackingSettings) -> dict[str, Any]:
+def _without_machine(facts: Mapping[str, Any], settings: TrackingSettings) -> dict[str, Any]:
     return dict(facts) if settings.log_machine else without_places(facts)
 
 
@@ -146,11 +148,11 @@ def _plot(plot: Plot) -> Any:
 def _refer(run: wandb.Run, reference: Reference, settings: TrackingSettings, mode: str) -> None:
     """Name a folder as an artifact by a list of its files; those themselves only when asked for."""
     if not reference.folder.is_dir() or not (reference.made or mode == "online"):
-        return  # only a server knows what was used
+        return  # a folder that was used is known to a server only
     metadata = {**reference.metadata, "folder": reference.folder.name}
     artifact = wandb.Artifact(reference.name, type=reference.kind, metadata=without_places(metadata))
     with artifact.new_file("contents.json", encoding="utf-8") as file:
-        json.dump(contents(reference.folder), file, indent=1)
+        json.dump(_contents(reference.folder), file, indent=1)
     if settings.upload:
         artifact.add_dir(str(reference.folder))
     elif settings.log_machine:
@@ -159,3 +161,13 @@ def _refer(run: wandb.Run, reference: Reference, settings: TrackingSettings, mod
         run.log_artifact(artifact)
     else:
         run.use_artifact(artifact)
+
+
+def _contents(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return {"name": {"bytes", "sha256"}} of all files below `folder`, in alphabetical order."""
+    listed = {}
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        size = file.stat().st_size
+        digest = {"sha256": sha256_file(file)} if size <= LARGEST else {}
+        listed[file.relative_to(folder).as_posix()] = {"bytes": size, **digest}
+    return listed

@@ -1,25 +1,35 @@
-"""The private images that a report shows: one of each tenth, and the worst leaks; never picked by hand."""
+"""The private images that a report shows: kept in a file of the run's folder, and drawn as sheets."""
 
-from collections.abc import Mapping
+import base64
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from einops import rearrange
+from PIL import Image
 
 from featinv import files
+from featinv.data import ImageSet
 from featinv.errors import BadInput
-from featinv.evaluation import Scoreboard, decile_indices, sample
-from featinv.evaluation.judging import TREATMENTS, as_uint8
+from featinv.evaluation import contact_sheet
 from featinv.evaluation.scoreboard import read_arrays
-from featinv.report.leading import best_control, leading_attack
-from featinv.types import Attack
-from featinv.victim import Release
+from featinv.report.document import Figure
 
 FILE_NAME = "report_images.npz"
 DECILES, WORST = "deciles", "worst"
-COUNT = 10
+LARGEST = 128
+"""Pixels a side that an image is shown at, at most."""
+_TITLES = {
+    DECILES: "From worst to best: one image of each tenth",
+    WORST: "The worst leaks",
+}
+_CAPTIONS = {
+    DECILES: "One private image of each tenth of the PSNR of {leader!r}, lowest on the left, drawn by a seed.",
+    WORST: "Private images with the best ranks under {leader!r}, in the judge's weakest view. Equal ranks are sorted "
+    "by SSIM.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +47,7 @@ class Exhibit:
 
     @property
     def count(self) -> int:
-        """How many different private images it holds."""
+        """Return how many different private images it holds."""
         return len(np.unique(np.concatenate([*self.rows.values()])))
 
     def save(self, folder: Path | str) -> None:
@@ -51,37 +61,6 @@ class Exhibit:
             np.savez_compressed(out, **arrays)  # type: ignore[arg-type]  # the stub knows no names but its flag
 
 
-def choose_images(
-    board: Scoreboard, attacks: Mapping[str, Attack], release: Release, *, seed: int = 0
-) -> Exhibit | None:
-    """Reconstruct ten images, one of each tenth of the leading attack's PSNR, and the ten that leak worst.
-
-    Worst are those that the judges find soonest in the view that is hardest for them; the more alike go first. Drawn by
-    `seed`, and shown as the best of the given controls and every attack make them. None where no attack was measured.
-    Raises BadInput when the release has no images.
-    """
-    if release.truth is None:
-        raise BadInput("release: a report's images need the private ones, but this release has none")
-    leader = leading_attack(board)
-    if leader is None:
-        return None
-    # Rows that the scorer made are not among the attacks.
-    control = best_control([row for row in board.attacks if row.name in attacks])
-    shown = [*([control] if control else []), *(row for row in board.attacks if row.kind == "attack")]
-    chosen = {row.name: attacks[row.name] for row in shown}
-    rows = {DECILES: _deciles(board, leader.name, seed), WORST: _worst(board, leader.name)}
-    made = {group: sample(chosen, release, places) for group, places in rows.items()}
-    return Exhibit(
-        leader=leader.name,
-        rows=rows,
-        originals={group: release.truth.uint8(places) for group, places in rows.items()},
-        reconstructions={
-            group: {name: as_uint8(torch.nan_to_num(images, nan=0.0)) for name, images in by_name.items()}
-            for group, by_name in made.items()
-        },
-    )
-
-
 def read_exhibit(folder: Path) -> Exhibit | None:
     """Read what `Exhibit.save` wrote; None where there is no such file. BadInput names a broken one."""
     file = folder / FILE_NAME
@@ -90,7 +69,7 @@ def read_exhibit(folder: Path) -> Exhibit | None:
         return None
     try:
         groups = [group for group in (DECILES, WORST) if f"{group}/rows" in arrays]
-        made = {
+        reconstructions = {
             group: dict(zip(map(str, arrays[f"{group}/names"]), arrays[f"{group}/reconstructions"], strict=True))
             for group in groups
         }
@@ -98,7 +77,7 @@ def read_exhibit(folder: Path) -> Exhibit | None:
             leader=str(arrays["leader"]),
             rows={group: arrays[f"{group}/rows"] for group in groups},
             originals={group: arrays[f"{group}/originals"] for group in groups},
-            reconstructions=made,
+            reconstructions=reconstructions,
         )
         sound = groups and all(_sound(exhibit, group) for group in groups)
     except (KeyError, ValueError, TypeError) as error:
@@ -117,14 +96,49 @@ def _sound(exhibit: Exhibit, group: str) -> bool:
     )
 
 
-def _deciles(board: Scoreboard, leader: str, seed: int) -> Int64[np.ndarray, " P"]:
-    values = board.per_image[f"{leader}/psnr"]
-    if len(values) < COUNT:
-        return np.argsort(values, kind="stable").astype(np.int64)
-    return decile_indices(values, seed)
+def sheets(exhibit: Exhibit | None, run: str = "") -> list[Figure]:
+    """Return one sheet for each group of images, originals above reconstructions; none without images.
+
+    `run` names the run in the titles where a report has several.
+    """
+    return [] if exhibit is None else [_sheet(exhibit, group, run) for group in exhibit.rows]
 
 
-def _worst(board: Scoreboard, leader: str) -> Int64[np.ndarray, " P"]:
-    keys = [f"{leader}/rank", *(f"{leader}/rank/{view}" for view in TREATMENTS)]
-    ranks = np.max([board.per_image[key] for key in keys if key in board.per_image], axis=0)
-    return np.lexsort((-board.per_image[f"{leader}/ssim"], ranks))[:COUNT].astype(np.int64)
+def _sheet(exhibit: Exhibit, group: str, run: str) -> Figure:
+    count, side = exhibit.originals[group].shape[:2]
+    caption = _CAPTIONS[group].format(leader=exhibit.leader)
+    return Figure(
+        title=f"{_TITLES[group]}{f' ({run})' if run else ''}",
+        draw=lambda: _draw(exhibit, group),
+        alternative=f"{count} private images in the top row, and below them their reconstructions by "
+        f"{', '.join(exhibit.reconstructions[group])}.",
+        caption=caption + (f" Shown at {LARGEST} of {side} pixels." if side > LARGEST else ""),
+        wide=True,
+        private=True,
+    )
+
+
+def _draw(exhibit: Exhibit, group: str) -> str:
+    reconstructions = {name: _tensor(_small(images)) for name, images in exhibit.reconstructions[group].items()}
+    small = _small(exhibit.originals[group])
+    originals = ImageSet(small, ids=[str(place) for place in range(len(small))])
+    return _as_png(contact_sheet(originals, reconstructions, np.arange(len(small))))
+
+
+def _small(images: np.ndarray) -> np.ndarray:
+    side = images.shape[1]
+    if side <= LARGEST:
+        return images
+    shrunk = [Image.fromarray(image).resize((LARGEST, LARGEST), Image.Resampling.LANCZOS) for image in images]
+    return np.stack([np.asarray(image) for image in shrunk])
+
+
+def _tensor(images: np.ndarray) -> torch.Tensor:
+    return rearrange(torch.from_numpy(images), "b h w c -> b c h w").float().div(255)
+
+
+def _as_png(image: Image.Image) -> str:
+    """Return an image as a data URI."""
+    out = io.BytesIO()
+    image.save(out, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"

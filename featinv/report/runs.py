@@ -1,15 +1,19 @@
-"""One finished comparison, as far as its folder tells."""
+"""The runs of a report: what the folder of a finished comparison holds, and whether several runs compare."""
 
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from featinv import files
+from featinv.errors import BadInput
 from featinv.evaluation import Scoreboard, load_scoreboard
-from featinv.report.shown_images import Exhibit, read_exhibit
+from featinv.report.exhibit import Exhibit, read_exhibit
 
 Rows = list[dict[str, float]]
 _ATTACK_LIMIT = 64 * 2**20
+_SHORT = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,3 +80,59 @@ def _making(saved: dict[str, Any]) -> str:
         words.append(str(decoder.get("class", "")).rpartition(".")[2])
     words += [str(config[key]) for key in ("objective", "adversary") if config.get(key)]
     return ", ".join(word for word in words if word)
+
+
+def comparable(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Return the runs under different names.
+
+    Raises BadInput that names the difference where victims, private images, galleries or first judges differ: rates
+    among other candidates, or of other images, say nothing about each other.
+    """
+    if not runs:
+        raise BadInput("report: expected at least one run, got none; name the folder of a finished comparison")
+    first = runs[0]
+    for other in runs[1:]:
+        for what, there, here in zip(_FACTS, _facts(first), _facts(other), strict=True):
+            if there != here:
+                raise BadInput(
+                    f"report: {first.name!r} and {other.name!r} do not compare: {what} {_shown(there)} and "
+                    f"{_shown(here)}; write a report of each"
+                )
+    return tuple(_renamed(runs))
+
+
+_FACTS = (
+    "their victims are",
+    "their private images are",
+    "their galleries are",
+    "their first judges are",
+)
+
+
+def _facts(run: Run) -> tuple[Any, ...]:
+    victim, protocol = run.board.victim, run.board.protocol
+    judges = protocol.get("judges") or [{}]
+    return (
+        victim.get("fingerprint", victim.get("name")),
+        protocol["private"].get("fingerprint"),
+        (protocol.get("gallery"), *protocol.get("galleries", ())),
+        judges[0].get("fingerprint") or judges[0].get("name"),
+    )
+
+
+def _shown(fact: Any) -> str:
+    return ", ".join(map(str, fact)) if isinstance(fact, tuple) else str(fact)[:_SHORT]
+
+
+def _renamed(runs: Sequence[Run]) -> list[Run]:
+    """Number the runs whose folders have the same name, so that all names differ."""
+    names = [run.name for run in runs]
+    taken = {name for name in names if names.count(name) == 1}
+    renamed = []
+    for run in runs:
+        name = run.name
+        if names.count(run.name) > 1:
+            name = next(one for k in itertools.count(1) if (one := f"{run.name} ({k})") not in taken)
+            taken.add(name)
+        renamed.append(replace(run, name=name))
+    return renamed

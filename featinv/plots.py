@@ -1,0 +1,137 @@
+"""How scoreboards are drawn, for the report and for trackers: one style, intervals of a metric, and a trade-off."""
+
+import base64
+import contextlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from featinv.evaluation import Interval
+from featinv.metrics.metric import Metric
+
+Pixels = UInt8[np.ndarray, "H W 3"]
+INK, FAINT, GRID = "#1f2328", "#8b949e", "#d8dee4"
+CONTROL, ATTACK, LEADER = "#7d8590", "#0969da", "#bc4c00"
+LINES = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf3989", "#9a6700", "#1b7c83")
+"""Colours of lines; each is dark enough on white for text, and dashes tell them apart in print."""
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 3)))
+WIDTH = 4.7
+"""Inches: on a telephone the figure is not shrunk much, on a screen two stand side by side."""
+_STYLE: Any = {
+    "font.size": 8.5,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "featinv",
+    "axes.formatter.use_mathtext": False,
+    "text.parse_math": False,
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A row of a scoreboard as figures show it; `leads` marks the leading attack."""
+
+    label: str
+    metrics: Mapping[str, Interval]
+    is_attack: bool
+    leads: bool = False
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """Return colour and marker: the leading attack orange, attacks blue dots, controls grey squares."""
+        colour = LEADER if self.leads else ATTACK if self.is_attack else CONTROL
+        return {"color": colour, "marker": "o" if self.is_attack else "s"}
+
+
+@contextlib.contextmanager
+def styled_figure(height: int | float, width: int | float = WIDTH) -> Iterator[Figure]:
+    """Yield an empty figure of this size in inches, in the common style."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)  # whatever backend the caller's own windows have
+        yield figure
+
+
+def draw_intervals(axes: Axes, metric: Metric, marks: Sequence[Mark]) -> None:
+    """Draw one metric: a line a row from the lower to the upper bound, its mean, and the chance level."""
+    for place, mark in enumerate(marks):
+        if metric.name in mark.metrics:
+            value = mark.metrics[metric.name].scaled(metric.factor)
+            axes.plot([value.low, value.high], [place, place], color=mark.style["color"], linewidth=2)
+            axes.plot([value.mean], [place], markersize=4.5, **mark.style)
+    chances = [mark.metrics[metric.name].chance for mark in marks if metric.name in mark.metrics]
+    chance = next((chance for chance in chances if chance is not None), None)
+    if chance is not None:
+        _reference(axes, chance * metric.factor, "chance")
+    elif metric.name == "attack_strength":
+        _reference(axes, 0, "adds nothing")
+    axes.set_yticks(range(len(marks)), [shortened(mark.label) for mark in marks])
+    axes.set_ylim(len(marks) - 0.4, -1.1)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(f"{metric.heading} ({metric.direction}: more leaks)")
+
+
+def draw_trade_off(axes: Axes, across: Metric, up: Metric, marks: Sequence[Mark]) -> None:
+    """Draw one metric against another: a point a row with both intervals, and its label beside it."""
+    for mark in marks:
+        if not {across.name, up.name} <= set(mark.metrics):
+            continue
+        x, y = (mark.metrics[metric.name].scaled(metric.factor) for metric in (across, up))
+        axes.plot([x.low, x.high], [y.mean, y.mean], color=mark.style["color"], linewidth=1.2)
+        axes.plot([x.mean, x.mean], [y.low, y.high], color=mark.style["color"], linewidth=1.2)
+        axes.plot([x.mean], [y.mean], markersize=4, **mark.style)
+        axes.annotate(mark.label, (x.mean, y.mean), (4, 4), textcoords="offset points", color=INK, fontsize=8)
+    axes.set_xlabel(f"{across.heading} ({'to the right' if across.higher_is_better else 'to the left'}: better)")
+    axes.set_ylabel(f"{up.heading} ({'up' if up.higher_is_better else 'down'}: better)")
+
+
+def as_svg(figure: Figure) -> str:
+    """Return the figure as a data URI; the same figure gives the same bytes."""
+    out = io.BytesIO()
+    with matplotlib.rc_context(_STYLE):
+        # Not `savefig`, which draws a figure with a layout twice.
+        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def as_pixels(figure: Figure) -> Pixels:
+    """Return the figure as 8-bit RGB pixels; no display is needed."""
+    with matplotlib.rc_context(_STYLE):
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def shortened(name: str, most: int = 26) -> str:
+    """Return a name that fits beside a figure."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _reference(axes: Axes, value: int | float, label: str) -> None:
+    axes.axvline(value, color=INK, linewidth=1, linestyle=":")
+    axes.annotate(label, (value, -0.75), (3, 0), textcoords="offset points", color=INK, va="center")

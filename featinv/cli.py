@@ -9,7 +9,7 @@ from featinv import environment
 from featinv.audit.flags import EXIT_CODES, add_flags
 from featinv.doctor import examine, healthy
 from featinv.inventory import GROUPS, descriptions
-from featinv.leaving import DONE, REFUSED, keep_output, leave_with
+from featinv.leaving import DONE, REFUSED, keep_output, leave_with, show_log
 
 
 class _Parser(argparse.ArgumentParser):
@@ -103,6 +103,7 @@ def _parser() -> _Parser:
 def main() -> None:
     """Run the command in this one process, and leave as `leave_with` does: bad input is one line and exit code 2."""
     keep_output()
+    show_log()
 
     def checked() -> int:
         flags = _parser().parse_args()

@@ -17,7 +17,7 @@ from featinv.allocator import set_allocator
 from featinv.component_flags import expand, field_paths
 from featinv.configuration import Component, nearest
 from featinv.errors import BadInput
-from featinv.leaving import keep_output, leave_with
+from featinv.leaving import keep_output, leave_with, show_log
 from featinv.outputs import check_out, check_out_file
 from featinv.plain_numbers import check_positive, check_seed
 
@@ -85,6 +85,7 @@ def _one_line(message: str) -> str:
 def run(main: Callable[[Config], None], config: type[Config], description: str | None = None) -> None:
     """Parse the command line, check what it and the environment say, call `main`, and leave as `leave_with` does."""
     keep_output()
+    show_log()
 
     def checked() -> None:
         environment.working_folder()  # the parser of files asks for it

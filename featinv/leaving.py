@@ -5,6 +5,7 @@ Nothing here imports torch.
 
 import importlib.metadata
 import io
+import logging
 import os
 import platform
 import sys
@@ -34,13 +35,13 @@ def leave_with(call: Callable[[], int | None]) -> NoReturn:
     try:
         code = call() or DONE
     except (BadInput, Diverged) as error:
-        _say(str(error))
+        _print_error(str(error))
         code = REFUSED
     except KeyboardInterrupt:
         code = INTERRUPTED
     # Broad on purpose: Python would leave with 1, which a gate reads as "more leaks than allowed".
     except Exception as error:  # noqa: BLE001
-        _say(f"{_told(error)}; this is a defect of featinv or of code that it was given: {_written(error)}")
+        _print_error(f"{_summary(error)}; this is a defect of featinv or of code that it was given: {_written(error)}")
         code = UNEXPECTED
     sys.exit(code)
 
@@ -55,6 +56,26 @@ def keep_output() -> None:
         sys.stdout = _kept(sys.stdout)
     if sys.stderr is not None and sys.stderr is sys.__stderr__:
         sys.stderr = _kept(sys.stderr)
+
+
+def show_log() -> None:
+    """Write what featinv logs to standard error, a line a record, above any progress bar. Called twice it does no more.
+
+    For commands and recipes: the library itself installs no handler.
+    """
+    log = logging.getLogger("featinv")
+    if not any(isinstance(handler, _AboveBars) for handler in log.handlers):
+        log.addHandler(_AboveBars())
+        log.setLevel(logging.INFO)
+
+
+class _AboveBars(logging.Handler):
+    """Writes through tqdm, which takes progress bars away meanwhile."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm  # imported here: most commands log nothing
+
+        tqdm.write(self.format(record), file=sys.stderr)
 
 
 class _Dropping(io.FileIO):
@@ -79,15 +100,15 @@ def _kept(stream: Any) -> io.TextIOWrapper:
     )
 
 
-def _say(words: str) -> None:
+def _print_error(message: str) -> None:
     """Print an error as one line; where several processes run, mostly only one has to."""
     if os.environ.get("RANK", "").lstrip("0").isdecimal():
         # The main process mostly met the same error, and the launcher ends us with it; ours alone is ours to say.
         time.sleep(5)
-    print(f"error: {' '.join(words.split())}", file=sys.stderr, flush=True)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
-def _told(error: Exception) -> str:
+def _summary(error: Exception) -> str:
     """Return the kind of an error and the beginning of its first line."""
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:300]}".rstrip(": ")
 

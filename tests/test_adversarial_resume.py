@@ -212,16 +212,15 @@ def _steps(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_when_the_discriminator_has_won_it_is_said_once_and_a_state_from_before_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_when_the_discriminator_has_won_one_warning_is_logged_and_a_state_from_before_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     _hasty(monkeypatch, WON=0.0)
-    monkeypatch.setenv("FEATINV_PROGRESS", "1")
-    fitted = _fit(tmp_path, make_adversary(), keep=1, progress=True)
+    fitted = _fit(tmp_path, make_adversary(), keep=1)
     (notice,) = fitted.notices
     assert notice.startswith("The discriminator has won: it tells originals from their reconstructions almost always ")
     assert "since step 4 " in notice, "when the adversary began to play"
-    assert capsys.readouterr().err.count("The discriminator has won") == 1
+    assert caplog.text.count("The discriminator has won") == 1
     assert _steps(tmp_path) == ["step_00000004", "step_00000020"]
 
 

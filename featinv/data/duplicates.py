@@ -13,7 +13,7 @@ from featinv.data.image_likeness import close_hashes, difference_hashes, same_im
 from featinv.data.imageset import ImageSet
 from featinv.errors import BadInput
 
-_log = logging.getLogger("featinv")
+_log = logging.getLogger(__name__)
 _BLOCK_BYTES = 4 * 2**20
 _PAIRS = 1024
 

@@ -24,7 +24,7 @@ from featinv.data.pixel_sink import Memory, RawFile, Sink, TemporaryFile, map_pi
 from featinv.errors import BadInput
 from featinv.files import publish_folder, read_json, write_json
 
-_log = logging.getLogger("featinv")
+_log = logging.getLogger(__name__)
 
 LIMIT_PIXELS = 64 * 10**6
 ON_DISK_ABOVE = 2**30

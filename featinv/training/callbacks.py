@@ -1,7 +1,6 @@
 """What happens between steps: validation, checkpoints, snapshots, the progress bar."""
 
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -11,7 +10,6 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
-from featinv import processes
 from featinv.errors import BadInput
 from featinv.training.checkpoints import Checkpoints
 from featinv.training.collapse import CollapseWatch
@@ -38,7 +36,7 @@ class Snapshots:
 
 
 class SnapshotCallback:
-    """The watcher of `Snapshots`: hands over copies of the weights when they are due."""
+    """The callback of `Snapshots`: hands over copies of the weights when they are due."""
 
     def __init__(self, step: Step, at: Sequence[int], take: Callable[[dict[str, Tensor], int], object]) -> None:
         self.step, self.at, self.take = step, at, take
@@ -105,26 +103,26 @@ class CheckpointCallback:
 
 
 class ListenerCallback:
-    """Tells every closed row of the history once, validation included, to whoever listens: a tracker, a plot."""
+    """Hands every closed row of the history to `listener` once, validation included: to a tracker or a plot."""
 
     def __init__(self, history: History, listener: Callable[[dict[str, float]], object]) -> None:
         self.history, self.listener = history, listener
-        self._told = len(history.rows)  # those of before a resume were told then
+        self._handed = len(history.rows)  # those of before a resume were handed over then
 
     def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
-        for row in self.history.rows[self._told :]:
+        for row in self.history.rows[self._handed :]:
             self.listener(dict(row))
-        self._told = len(self.history.rows)
+        self._handed = len(self.history.rows)
 
 
 class Bar:
-    """The progress bar: images, loss, PSNR of the last validation, time left; says once how long it will take."""
+    """The progress bar: images, loss, PSNR of the last validation, time left; writes one estimate above itself."""
 
     def __init__(self, bar: tqdm, history: History, progress: Progress) -> None:
         self.bar, self.history = bar, history
         self._first = progress.step
         self._warm: tuple[float, float, int] | None = None
-        self._told = False
+        self._estimated = False
         self._psnr = ""
 
     def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
@@ -132,19 +130,20 @@ class Bar:
         if self._warm is None and taken >= 2:  # the first steps allocate, plan and compile
             self._warm = (progress.seconds, progress.fraction, progress.images)
         left = self._seconds_left(progress)
-        if not self._told and taken >= WARM_STEPS and self._warm is not None and left is not None:
-            self._told = True
+        if not self._estimated and taken >= WARM_STEPS and self._warm is not None and left is not None:
+            self._estimated = True
             speed = (progress.images - self._warm[2]) / max(progress.seconds - self._warm[0], 1e-9)
             if not self.bar.disable:
-                say(f"{self.bar.desc}: about {format_duration(left)} to go ({speed:,.0f} images/s)")
-        shown = {"loss": f"{self.history.means['train/loss']:.4f}"} if "train/loss" in self.history.means else {}
+                estimate = f"{self.bar.desc}: about {format_duration(left)} to go ({speed:,.0f} images/s)"
+                self.bar.write(estimate, file=sys.stderr)
+        postfix = {"loss": f"{self.history.means['train/loss']:.4f}"} if "train/loss" in self.history.means else {}
         if self.history.rows and "val/psnr" in self.history.rows[-1]:
             self._psnr = f"{self.history.rows[-1]['val/psnr']:.2f}"
         if self._psnr:
-            shown["psnr"] = self._psnr
+            postfix["psnr"] = self._psnr
         if left is not None:
-            shown["left"] = format_duration(left)
-        self.bar.set_postfix(shown, refresh=False)
+            postfix["left"] = format_duration(left)
+        self.bar.set_postfix(postfix, refresh=False)
         self.bar.update(progress.images - self.bar.n)
 
     def _seconds_left(self, progress: Progress) -> float | None:
@@ -154,19 +153,8 @@ class Bar:
         return (progress.seconds - seconds) / (progress.fraction - fraction) * (1.0 - progress.fraction)
 
 
-def say(words: str) -> None:
-    """Write a line to stderr, above the progress bar, once for all processes; nothing where bars are switched off."""
-    if processes.is_main() and os.environ.get("FEATINV_PROGRESS") != "0":
-        tqdm.write(words, file=sys.stderr)
-
-
-def silent(words: str) -> None:
-    """Say nothing."""
-    del words
-
-
 def format_duration(seconds: float) -> str:
-    """Return a duration as a person says it: 40 s, 4 min, 2.5 h."""
+    """Return a duration rounded for reading: 40 s, 4 min, 2.5 h."""
     if seconds < 90:
         return f"{math.ceil(seconds)} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

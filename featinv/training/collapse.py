@@ -1,6 +1,6 @@
-"""Noticing that an adversarial training has come to nothing."""
+"""Noticing that an adversarial training has failed."""
 
-from collections.abc import Callable
+import logging
 from typing import Any
 
 import torch
@@ -9,8 +9,10 @@ from torch import Tensor
 from featinv import processes
 from featinv.training.progress import Progress
 
+_log = logging.getLogger(__name__)
+
 STEPS_IN_A_ROW = 500
-"""for so long it must look bad before anything is said"""
+"""steps for which it must look bad before a warning is given"""
 STEPS_BETWEEN_LOOKS = 20
 """over which the figures are averaged; looking at them makes the host wait for an accelerator"""
 WON = 0.99
@@ -23,19 +25,18 @@ _ACCURACY, _DIVERSITY = "train/discriminator/accuracy", "train/diversity"
 
 
 class CollapseWatch:
-    """Watches accuracy and diversity from the share `start` of the budget on, and says in words when one went bad.
+    """Watches accuracy and diversity from the share `start` of the budget on, and warns when one stays bad.
 
-    `notices` are the sentences said, one of a kind at most. `since` is the step after which the trouble began, as soon
-    as it might be one and for good once it was said: the training state from before that is worth keeping. Its state is
-    part of a checkpoint, so that a resumed training says the same.
+    `notices` are the warnings, one of a kind at most; each is logged once. `since` is the step after which the trouble
+    began: set as soon as it may be one, and kept once it was reported, because the training state from before is worth
+    keeping. The state is part of a checkpoint, so that a resumed training gives the same warnings.
     """
 
-    def __init__(self, start: int | float, say: Callable[[str], None]) -> None:
+    def __init__(self, start: int | float) -> None:
         self.start = start
-        self.say = say
         self.notices: list[str] = []
         self._began: dict[str, int] = {}
-        self._said: list[str] = []
+        self._reported: list[str] = []
         self._sums: Tensor | None = None
         self._count = 0
 
@@ -47,7 +48,7 @@ class CollapseWatch:
     def __call__(self, progress: Progress, values: dict[str, Tensor]) -> None:
         if progress.last_fraction >= self.start and _ACCURACY in values:
             accuracy = values[_ACCURACY].detach()
-            # A batch of one image has no diversity, and nothing to complain of.
+            # A batch of one image has no diversity to measure.
             diversity = values.get(_DIVERSITY, torch.ones_like(accuracy) / processes.world_size()).detach()
             both = torch.stack([accuracy, diversity])
             self._sums = both if self._sums is None else self._sums + both
@@ -66,30 +67,31 @@ class CollapseWatch:
         self._judge("collapsed", diversity < COLLAPSED, began, progress, f"a diversity of {diversity:.3f}")
 
     def _judge(self, kind: str, bad: bool, began: int, progress: Progress, figure: str) -> None:
-        if kind in self._said:
+        if kind in self._reported:
             return
         if not bad:
             self._began.pop(kind, None)
             return
         if progress.step - self._began.setdefault(kind, began) >= STEPS_IN_A_ROW:
-            self._said.append(kind)
+            self._reported.append(kind)
             when = f"since step {self._began[kind]} ({figure} over the last {STEPS_BETWEEN_LOOKS} steps)"
             self.notices.append(f"{_WORDS[kind]} {when}. {_TRY[kind]} {_KEPT}")
-            self.say(self.notices[-1])
+            if processes.is_main():
+                _log.warning("%s", self.notices[-1])
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training needs."""
         return {
             "notices": list(self.notices),
             "began": dict(self._began),
-            "said": list(self._said),
+            "said": list(self._reported),
             "sums": self._sums,
             "count": self._count,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
-        self.notices, self._began, self._said = list(state["notices"]), dict(state["began"]), list(state["said"])
+        self.notices, self._began, self._reported = list(state["notices"]), dict(state["began"]), list(state["said"])
         self._sums, self._count = state["sums"], int(state["count"])
 
 

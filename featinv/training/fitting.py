@@ -26,8 +26,6 @@ from featinv.training.callbacks import (
     ListenerCallback,
     SnapshotCallback,
     Validation,
-    say,
-    silent,
 )
 from featinv.training.checkpoints import Checkpoints
 from featinv.training.collapse import CollapseWatch
@@ -140,7 +138,7 @@ def fit_decoder(
     if adversary is not None:
         adversary.check(int(pairs.image_size), tuple(pairs.feature_shape))
         named["adversary"] = repr(adversary)
-        watch = CollapseWatch(adversary.adversarial_start, say if progress else silent)
+        watch = CollapseWatch(adversary.adversarial_start)
 
     def make_step(accelerator: Accelerator) -> Step:
         if adversary is None:

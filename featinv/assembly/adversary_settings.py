@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import featinv as fi
 from featinv.assembly.victim_settings import fill
 from featinv.configuration import Component, build, find, parse_component
+from featinv.training.settings import AdversaryTraining
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AdversarySettings:
+class AdversarySettings(AdversaryTraining):
     """A discriminator by name, its adversarial loss, and how it is trained."""
 
     discriminator: Component = Component("DCGAN")
@@ -26,32 +27,12 @@ class AdversarySettings:
     """the adversarial_loss: what the discriminator and the decoder make small"""
     conditional: bool = False
     """show the discriminator the vector too (wraps it in Projection)"""
-    weight: int | float = 0.1
-    """of the adversarial term, beside the losses"""
-    adaptive: bool = False
-    """multiply the weight by the ratio of gradients in the decoder's last layer (arXiv:2012.09841)"""
     penalties: tuple[Component, ...] = ()
     """added to what the discriminator makes small: R1, R2, GradientPenalty, LeCam, or the import path of a class of
     yours"""
     augment: str = ""
     """DiffAugment's policy, for all that the discriminator sees: colour, translation and cutout, separated by commas;
     empty: none"""
-    adversarial_start: int | float = 0.1
-    """share of the budget at which the adversarial term is added to the loss of the decoder"""
-    discriminator_warmup: int | float = 0.05
-    """share of the budget by which the discriminator begins to learn earlier"""
-    decoder_every: int = 1
-    """the decoder steps in every k-th step only, once the adversary is active (5 in arXiv:1701.07875)"""
-    lr: int | float = 2e-4
-    """the discriminator's learning rate; it follows the schedule of the training"""
-    betas: tuple[float, float] = (0.5, 0.99)
-    """its Adam's decay rates of the first and the second moment"""
-    eps: float = 1e-8
-    """what its Adam adds to its denominator"""
-    weight_decay: int | float = 0.0
-    """its decoupled weight decay"""
-    clip: int | float | None = None
-    """largest norm of its gradient; null: not clipped"""
 
 
 def build_adversary(
@@ -76,18 +57,9 @@ def build_adversary(
     return fi.training.Adversary(
         discriminator,
         getattr(fi.losses, settings.loss),
-        weight=settings.weight,
-        adaptive=settings.adaptive,
         penalties=[build(penalty, fi.losses) for penalty in settings.penalties],
         augment=fi.discriminators.DiffAugment(settings.augment) if settings.augment else None,
-        adversarial_start=settings.adversarial_start,
-        discriminator_warmup=settings.discriminator_warmup,
-        decoder_every=settings.decoder_every,
-        lr=settings.lr,
-        betas=settings.betas,
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-        clip=settings.clip,
+        **settings.numbers(),
     )
 
 

@@ -1,7 +1,7 @@
 """One step of a decoder and its adversary."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -47,7 +47,7 @@ class DiscriminatorHalf(nn.Module):
     too small for 16 bits.
     """
 
-    def __init__(self, discriminator: Discriminator, loss: AdversarialLoss, penalties: tuple[Penalty, ...]) -> None:
+    def __init__(self, discriminator: Discriminator, loss: AdversarialLoss, penalties: Sequence[Penalty]) -> None:
         super().__init__()
         self.discriminator = discriminator
         self.loss = loss

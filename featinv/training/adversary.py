@@ -1,8 +1,8 @@
 """The adversary of a decoder as a value: the discriminator, its loss, when it is active, and how it is trained."""
 
 import inspect
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from torch import nn
@@ -10,69 +10,47 @@ from torch import nn
 from featinv.discriminators import Discriminator
 from featinv.errors import BadInput
 from featinv.losses import AdversarialLoss, Penalty, hinge
+from featinv.training.settings import AdversaryTraining
 
 
 @final
-class Adversary:
+@dataclass(frozen=True, repr=False, eq=False)
+class Adversary(AdversaryTraining):
     """A discriminator and its adversarial loss, which is added to the objective of a decoder.
 
-    `weight` is that of the adversarial term; where `adaptive`, it multiplies the ratio of gradients of VQGAN
-    (`featinv.losses.adaptive_weight`). `penalties` are added to the discriminator's loss, in full precision; `augment`
-    changes all that the discriminator sees. The adversarial term is added from the share `adversarial_start` of the
-    budget on, and the discriminator begins to learn the share `discriminator_warmup` before that. From
-    `adversarial_start` on the decoder takes its step in every `decoder_every`-th step of the discriminator only
-    (n_critic of arXiv:1701.07875). The discriminator learns by Adam (`betas`, `eps`; AdamW with a `weight_decay`) at
-    `lr` times the schedule of the decoder's training, its gradient clipped to the norm `clip`: two learning rates are
-    the two time scales of arXiv:1706.08500.
+    `penalties` are added to the discriminator's loss, in full precision; `augment` changes all that the discriminator
+    sees. The numbers are those of `AdversaryTraining`, given as keywords: `weight` is that of the adversarial term;
+    where `adaptive`, it multiplies the ratio of gradients of VQGAN (`featinv.losses.adaptive_weight`). The adversarial
+    term is added from the share `adversarial_start` of the budget on, and the discriminator begins to learn the share
+    `discriminator_warmup` before that. From `adversarial_start` on the decoder takes its step in every
+    `decoder_every`-th step of the discriminator only (n_critic of arXiv:1701.07875). The discriminator learns by Adam
+    (`betas`, `eps`; AdamW with a `weight_decay`) at `lr` times the schedule of the decoder's training, its gradient
+    clipped to the norm `clip`: two learning rates are the two time scales of arXiv:1706.08500.
 
     Raises BadInput for numbers that cannot be used, naming them.
     """
 
-    def __init__(
-        self,
-        discriminator: Discriminator,
-        loss: AdversarialLoss = hinge,
-        *,
-        weight: int | float = 0.1,
-        adaptive: bool = False,
-        penalties: Sequence[Penalty] = (),
-        augment: nn.Module | None = None,
-        adversarial_start: int | float = 0.1,
-        discriminator_warmup: int | float = 0.05,
-        decoder_every: int = 1,
-        lr: int | float = 2e-4,
-        betas: tuple[int | float, int | float] = (0.5, 0.99),
-        eps: int | float = 1e-8,
-        weight_decay: int | float = 0.0,
-        clip: int | float | None = None,
-    ) -> None:
-        self.discriminator = discriminator
-        self.loss = loss
-        self.weight = weight
-        self.adaptive = adaptive
-        self.penalties = tuple(penalties)
-        self.augment = augment
-        self.adversarial_start = adversarial_start
-        self.discriminator_warmup = discriminator_warmup
-        self.decoder_every = decoder_every
-        self.lr = lr
-        self.betas = tuple(betas)
-        self.eps = eps
-        self.weight_decay = weight_decay
-        self.clip = clip
+    discriminator: Discriminator
+    loss: AdversarialLoss = hinge
+    penalties: Sequence[Penalty] = field(default=(), kw_only=True)
+    augment: nn.Module | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "penalties", tuple(self.penalties))
+        object.__setattr__(self, "betas", tuple(self.betas))
         self._check_kinds()
-        self._check_numbers()
+        self.check_numbers()
 
     def __repr__(self) -> str:
         return as_built(self)
 
     @property
     def fingerprints(self) -> frozenset[str]:
-        """Fingerprints of the weights of frozen networks that the discriminator looks through: no judges any more."""
+        """Fingerprints of the weights of frozen networks inside the discriminator, which may not judge."""
         return frozenset(getattr(self.discriminator, "fingerprints", frozenset()))
 
     def check(self, image_size: int, feature_shape: Sequence[int]) -> None:
-        """Raise BadInput unless it can play against a decoder of such vectors and images; call before training."""
+        """Raise BadInput unless it fits a decoder of such vectors and images; call before training."""
         discriminator = self.discriminator
         name = type(discriminator).__name__
         if discriminator.image_size != image_size:
@@ -99,26 +77,6 @@ class Adversary:
             if not isinstance(value, kind):
                 name = getattr(kind, "__name__", "module or None")
                 raise BadInput(f"adversary.{what}: expected a {name}, got {type(value).__name__}")
-
-    def _check_numbers(self) -> None:
-        for name in ("weight", "weight_decay"):
-            value = getattr(self, name)
-            _demand(name, value, math.isfinite(value) and value >= 0, "a finite number of at least 0")
-        for name in ("lr", "eps", "clip"):
-            value = getattr(self, name)
-            _demand(name, value, value is None or (math.isfinite(value) and value > 0), "a finite number above 0")
-        for name in ("adversarial_start", "discriminator_warmup"):
-            value = getattr(self, name)
-            _demand(name, value, 0 <= value < 1, "a share of the budget, in [0, 1)")
-        whole = isinstance(self.decoder_every, int) and self.decoder_every >= 1
-        _demand("decoder_every", self.decoder_every, whole, "a whole number of steps of at least 1")
-        good = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        _demand("betas", self.betas, good, "two numbers in [0, 1)")
-
-
-def _demand(name: str, value: object, good: bool, expected: str) -> None:
-    if isinstance(value, bool) or not good:
-        raise BadInput(f"adversary.{name}: expected {expected}, got {value!r}")
 
 
 def format_value(value: Any) -> str:

@@ -1,8 +1,8 @@
 """How decoders and classifiers are trained, as frozen values for a command line (nothing here imports torch)."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from featinv.errors import BadInput
 from featinv.plain_numbers import check_positive, check_seed, make_plain
@@ -212,9 +212,60 @@ class Ball:
             raise BadInput(f"ball.share: expected a share above 0 and up to 1, got {self.share}")
 
 
-def _demand(name: str, value: object, good: bool, expected: str) -> None:
+@dataclass(frozen=True, kw_only=True)
+class AdversaryTraining:
+    """The numbers of an adversary: its weight, when it is active, and the optimiser (Adam) of its discriminator."""
+
+    weight: int | float = 0.1
+    """of the adversarial term, beside the losses"""
+    adaptive: bool = False
+    """multiply the weight by the ratio of gradients in the decoder's last layer (arXiv:2012.09841)"""
+    adversarial_start: int | float = 0.1
+    """share of the budget at which the adversarial term is added to the loss of the decoder"""
+    discriminator_warmup: int | float = 0.05
+    """share of the budget by which the discriminator begins to learn earlier"""
+    decoder_every: int = 1
+    """the decoder steps in every k-th step only, once the adversary is active (5 in arXiv:1701.07875)"""
+    lr: int | float = 2e-4
+    """the discriminator's learning rate; it follows the schedule of the training"""
+    betas: tuple[int | float, int | float] = (0.5, 0.99)
+    """its Adam's decay rates of the first and the second moment"""
+    eps: int | float = 1e-8
+    """what its Adam adds to its denominator"""
+    weight_decay: int | float = 0.0
+    """its decoupled weight decay"""
+    clip: int | float | None = None
+    """largest norm of its gradient; null: not clipped"""
+
+    def check_numbers(self) -> None:
+        """Raise BadInput for a number that cannot be used, naming it."""
+        for name in ("weight", "weight_decay"):
+            value = getattr(self, name)
+            _demand(name, value, _finite(value) and value >= 0, "a finite number of at least 0", of="adversary")
+        for name in ("lr", "eps", "clip"):
+            value = getattr(self, name)
+            good = (value is None and name == "clip") or (_finite(value) and value > 0)
+            _demand(name, value, good, "a finite number above 0", of="adversary")
+        for name in ("adversarial_start", "discriminator_warmup"):
+            value = getattr(self, name)
+            _demand(name, value, _finite(value) and 0 <= value < 1, "a share of the budget, in [0, 1)", of="adversary")
+        whole = isinstance(self.decoder_every, int) and _finite(self.decoder_every) and self.decoder_every >= 1
+        _demand("decoder_every", self.decoder_every, whole, "a whole number of steps of at least 1", of="adversary")
+        good = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        _demand("betas", self.betas, good, "two numbers in [0, 1)", of="adversary")
+
+    def numbers(self) -> dict[str, Any]:
+        """Return these numbers by name, without what a subclass adds."""
+        return {item.name: getattr(self, item.name) for item in fields(AdversaryTraining)}
+
+
+def _demand(name: str, value: object, good: bool, expected: str, of: str = "training") -> None:
     if not good:
-        raise BadInput(f"training.{name}: expected {expected}, got {value!r}")
+        raise BadInput(f"{of}.{name}: expected {expected}, got {value!r}")
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _at_least_one(name: str, value: int | None) -> None:

@@ -19,7 +19,9 @@ def protocol(count: int, **changes: Any) -> dict[str, Any]:
         "judges": [judge],
         "private": {"count": count, "size": 32, "fingerprint": "private"},
         "public": {"count": 5000, "size": 32, "fingerprint": "public"},
-        "ceiling": {view: {"reid_top1": {"mean": 1.0, "low": 1.0, "high": 1.0, "n": count}} for view in VIEWS},
+        "treated_originals": {
+            view: {"reid_top1": {"mean": 1.0, "low": 1.0, "high": 1.0, "n": count}} for view in VIEWS
+        },
     }
     return {**metadata, **changes}
 

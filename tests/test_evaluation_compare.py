@@ -245,7 +245,7 @@ def test_the_protocol_says_who_saw_what(board: Scoreboard) -> None:
     assert board["perfect"].seconds_by["fit"] == 3.0
     assert board["perfect"].seconds > 3.0
     # A low-pass costs the originals themselves some identification; that ceiling stands beside the treated rates.
-    assert 0 < protocol["ceiling"]["low-pass"]["reid_top10"]["mean"] <= 1
+    assert 0 < protocol["treated_originals"]["low-pass"]["reid_top10"]["mean"] <= 1
 
 
 def test_neither_batches_nor_the_order_of_rows_change_a_number(board: Scoreboard) -> None:

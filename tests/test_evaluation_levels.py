@@ -81,12 +81,12 @@ def test_the_highest_level_counts_also_where_a_lower_one_fails() -> None:
 
 def test_a_treated_view_is_asked_for_what_treated_originals_reach() -> None:
     """Where low-passed originals are found in 40 % only, nobody can ask 50 % of a low-passed reconstruction."""
-    ceiling = {"low-pass": {"reid_top1": {"mean": 0.4, "low": 0.4, "high": 0.4, "n": 1000}}}
+    treated_originals = {"low-pass": {"reid_top1": {"mean": 0.4, "low": 0.4, "high": 0.4, "n": 1000}}}
     generator = np.random.default_rng(0)
     row = simulated(generator, found=0.7, agreement=0.8, within=0.1)
     row["rank/low-pass"] = np.where(generator.random(1000) < 0.3, 1, 500).astype(np.int32)
     assert board({"a": row}).assess().level == "L3"
-    assert board({"a": row}, ceiling=ceiling).assess().level == "L4"
+    assert board({"a": row}, treated_originals=treated_originals).assess().level == "L4"
 
 
 def test_a_control_that_reads_the_vectors_counts_and_what_the_scorer_made_does_not() -> None:

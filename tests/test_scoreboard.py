@@ -249,7 +249,7 @@ def test_the_table_names_judges_ceiling_best_control_and_the_limits_of_the_claim
     text = str(board)
     assert "First judge pool: family pooling, trained on nothing." in text
     assert "Judge second: family pooling" in text
-    assert "Ceiling: the originals themselves" in text
+    assert "The originals themselves, once treated" in text
     assert f"the best control, here {board.protocol['best_control']!r}" in text
     assert "At least this much leaks under this budget" in text
     assert not re.search(r"\bsafe\b", text)

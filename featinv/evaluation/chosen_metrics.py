@@ -4,7 +4,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from featinv import metrics as functions
 from featinv.configuration import find
@@ -19,7 +19,8 @@ from featinv.metrics.perceptual import NETWORKS, network
 from featinv.metrics.structure import SMALLEST
 from featinv.victim import Release
 
-DEFAULT, FULL = "default", "full"
+DEFAULT: Final[str] = "default"
+FULL: Final[str] = "full"
 Asked: TypeAlias = str | Metric | Sequence[object]
 """What `compare(metrics=...)` takes: "default", "full", or names, import paths and objects, also beside these two."""
 _RESERVED = frozenset(

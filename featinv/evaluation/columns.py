@@ -72,9 +72,9 @@ class Columns:
         kind, _, size = view.partition(" ")
         return int(size) if kind == "gallery" else int(self._protocol["gallery"])
 
-    def ceiling(self, view: str) -> float:
+    def treated_original_top1(self, view: str) -> float:
         """Return the share of treated originals that are found first in a view; 1 where nothing is treated."""
-        metrics = self._protocol.get("ceiling", {}).get(view)
+        metrics = self._protocol.get("treated_originals", {}).get(view)
         return float(metrics["reid_top1"]["mean"]) if metrics else 1.0
 
 

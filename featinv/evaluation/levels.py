@@ -132,7 +132,7 @@ class FoundFirst(Criterion):
         if not self.columns.has(row, "rank", view):
             return None
         ranks, count, clusters = self.columns.get(row, "rank", view), self.columns.gallery(), self.columns.clusters
-        bar, chance = self.bar * self.columns.ceiling(view), 1 / self.gallery
+        bar, chance = self.bar * self.columns.treated_original_top1(view), 1 / self.gallery
         if self.gallery == count:
             value = rate(ranks == 1, clusters=clusters, chance=chance)
             return Finding(view, value, bar, significance.rate_above(ranks == 1, bar, clusters))

@@ -34,7 +34,7 @@ def protocol_metadata(
     overlap: Overlap | None,
     clusters: Clusters | None = None,
 ) -> dict[str, Any]:
-    """Return sizes, seeds, judges, galleries, chance, ceilings and versions as one JSON-able dictionary."""
+    """Return sizes, seeds, judges, galleries, chance, treated originals and versions as one JSON-able dictionary."""
     size = len(panel.truth)
     return {
         "seed": panel.seed,
@@ -55,7 +55,7 @@ def protocol_metadata(
             }
             for judge, sibling in zip(panel.judges, siblings, strict=True)
         ],
-        "ceiling": _ceiling(panel, resamples, clusters),
+        "treated_originals": _treated_originals(panel, resamples, clusters),
         "classes": {
             "source": "the first judge" if panel.truth.labels is None else "the private images",
             "count": len(np.unique(panel.classes)),
@@ -73,9 +73,9 @@ def image_metadata(images: ImageSet) -> dict[str, Any]:
     return {"count": len(images), "size": images.size, "fingerprint": images.fingerprint}
 
 
-def _ceiling(panel: Panel, resamples: int, clusters: Clusters | None) -> dict[str, Any]:
+def _treated_originals(panel: Panel, resamples: int, clusters: Clusters | None) -> dict[str, Any]:
     """What the untouched originals themselves reach once treated: no reconstruction can be expected to do better."""
-    ceiling = {}
+    rates = {}
     for view in TREATMENTS:
         treated, original = panel.treated_originals[view], panel.originals[MAIN]
         arrays = {
@@ -84,8 +84,8 @@ def _ceiling(panel: Panel, resamples: int, clusters: Clusters | None) -> dict[st
         }
         sizes, chance = {MAIN: len(panel.truth)}, panel.label_chance()
         metrics = summarise(arrays, sizes, chance, clusters=clusters, resamples=resamples, seed=panel.seed)[MAIN]
-        ceiling[view] = {name: interval_json(interval) for name, interval in metrics.items()}
-    return ceiling
+        rates[view] = {name: interval_json(interval) for name, interval in metrics.items()}
+    return rates
 
 
 def _versions() -> dict[str, str]:

@@ -89,10 +89,10 @@ def _top10(row: AttackScore, view: str) -> Interval | None:
 
 def _notes(protocol: dict[str, Any], attacks: Sequence[AttackScore]) -> list[str]:
     notes = [_judge_note(judge, first=position == 0) for position, judge in enumerate(protocol["judges"])]
-    ceilings = protocol.get("ceiling", {})
-    ceiling = [f"{_percent(ceilings[view])} ({view})" for view in TREATMENTS if view in ceilings]
-    if ceiling:
-        notes.append(f"Ceiling: the originals themselves, once treated, reach a top-10 % of {', '.join(ceiling)}.")
+    treated = protocol.get("treated_originals", {})
+    rates = [f"{_percent(treated[view])} ({view})" for view in TREATMENTS if view in treated]
+    if rates:
+        notes.append(f"The originals themselves, once treated, reach a top-10 % of {', '.join(rates)}.")
     if protocol.get("best_control"):
         best = protocol["best_control"]
         notes.append(f"Strength: excess risk of top-10 re-identification over the best control, here {best!r}.")

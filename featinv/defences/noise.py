@@ -162,5 +162,8 @@ def _gaussian_log_density(released: Tensor, clean: Tensor) -> Float[Tensor, "B N
     """log N(released; clean, 1) of flat float64 rows; centred first, so that the expanded square loses no digits."""
     centre = clean.mean(0)
     rows, candidates = released - centre, clean - centre
-    squares = rows.square().sum(1)[:, None] + candidates.square().sum(1) - 2 * rows @ candidates.T
-    return -0.5 * squares - 0.5 * rows.shape[1] * math.log(2 * math.pi)
+    constant = 0.5 * rows.shape[1] * math.log(2 * math.pi)
+    density = rows @ candidates.T
+    density -= 0.5 * rows.square().sum(1)[:, None] + constant
+    density -= 0.5 * candidates.square().sum(1)
+    return density

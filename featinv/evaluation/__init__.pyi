@@ -1,6 +1,8 @@
 from .attack_score import AttackScore as AttackScore
 from .catalogue import METRICS as METRICS
 from .catalogue import Catalogue as Catalogue
+from .ceiling import Ceiling as Ceiling
+from .ceiling import reidentification_ceiling as reidentification_ceiling
 from .checks import check_attack_names as check_attack_names
 from .checks import check_judges as check_judges
 from .chosen_metrics import check_metrics as check_metrics
@@ -38,6 +40,7 @@ __all__ = [
     "METRICS",
     "AttackScore",
     "Catalogue",
+    "Ceiling",
     "Check",
     "Evidence",
     "Interval",
@@ -67,6 +70,7 @@ __all__ = [
     "paired",
     "ranks",
     "rate",
+    "reidentification_ceiling",
     "sample",
     "samples",
     "wilson",

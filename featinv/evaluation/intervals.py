@@ -126,6 +126,25 @@ def rate(
     return Interval(share, *_wilson_limits(share, worth, level), len(hits), chance)
 
 
+def mean_rate(
+    shares: Float[np.ndarray, " N"],
+    *,
+    clusters: Clusters | None = None,
+    chance: float | None = None,
+    level: float = LEVEL,
+) -> Interval:
+    """Return the mean of an image's success probabilities, each from 0 to 1, with the Wilson interval of a rate.
+
+    A probability varies less than the hit or miss that it is the mean of, so that the interval is wide enough both for
+    the mean over other images and for the rate of hits on these. With clusters each of them counts as one image.
+    """
+    if len(shares) == 0:
+        raise BadInput("rate: expected at least one image, got none")
+    worth = len(shares) if clusters is None else len(np.unique(clusters))
+    share = min(1.0, max(0.0, float(shares.mean(dtype=np.float64))))
+    return Interval(share, *_wilson_limits(share, worth, level), len(shares), chance)
+
+
 def _wilson_limits(share: float, n: int, level: float) -> tuple[float, float]:
     z = _normal_quantile(level)
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)

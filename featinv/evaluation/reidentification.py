@@ -40,7 +40,7 @@ def ranks(
         return _ranks_within(reconstructed, gallery)
     check_gallery(size, count)
     result = np.zeros(count, dtype=np.int64)
-    for block, scored in _blocks(count, size, seed):
+    for block, scored in gallery_blocks(count, size, seed):
         block_ranks = _ranks_within(reconstructed[block], gallery[block])
         result[block[:scored]] = block_ranks[:scored]
     return result
@@ -65,7 +65,7 @@ def check_gallery(size: int, count: int) -> None:
         raise BadInput(f"gallery of {size} asked for, {count} private images given; ask for at most {count}")
 
 
-def _blocks(count: int, size: int, seed: int) -> list[tuple[Int64[np.ndarray, " G"], int]]:
+def gallery_blocks(count: int, size: int, seed: int) -> list[tuple[Int64[np.ndarray, " G"], int]]:
     """Cut a seeded order into blocks of `size`, each with how many of its images are scored there (else: filling)."""
     order = np.random.default_rng(seed).permutation(count)
     whole = count - count % size

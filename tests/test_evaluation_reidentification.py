@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from featinv import BadInput
 from featinv.evaluation import ranks, wilson
-from featinv.evaluation.reidentification import _blocks, chance_mrr, chance_top
+from featinv.evaluation.reidentification import gallery_blocks, chance_mrr, chance_top
 
 
 def naive(reconstructed: np.ndarray, gallery: np.ndarray) -> list[int]:
@@ -117,7 +117,7 @@ def test_what_is_not_finite_is_found_last() -> None:
 @given(st.integers(2, 300).flatmap(lambda n: st.tuples(st.just(n), st.integers(2, n), st.integers(0, 99))))
 def test_galleries_score_every_image_once_among_exactly_their_size(case: tuple[int, int, int]) -> None:
     count, size, seed = case
-    blocks = _blocks(count, size, seed)
+    blocks = gallery_blocks(count, size, seed)
     assert all(len(block) == size == len(set(block.tolist())) for block, _ in blocks)
     assert sorted(np.concatenate([block[:scored] for block, scored in blocks]).tolist()) == list(range(count))
 
@@ -125,7 +125,7 @@ def test_galleries_score_every_image_once_among_exactly_their_size(case: tuple[i
 def test_a_smaller_gallery_ranks_within_its_blocks() -> None:
     gallery, reconstructed = features(50, 6, 0), features(50, 6, 0) + features(50, 6, 1)
     found = ranks(reconstructed, gallery, size=20, seed=4)
-    for block, scored in _blocks(50, 20, 4):
+    for block, scored in gallery_blocks(50, 20, 4):
         assert found[block[:scored]].tolist() == naive(reconstructed[block], gallery[block])[:scored]
     assert ranks(reconstructed, gallery, size=50).tolist() == ranks(reconstructed, gallery).tolist()
 

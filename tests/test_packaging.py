@@ -1,5 +1,7 @@
-"""What a user gets from the wheel, and what the house rules say of imports."""
+"""What a user gets from the wheel, and what the rules for imports say."""
 
+import ast
+import re
 import subprocess
 import sys
 import zipfile
@@ -67,3 +69,14 @@ def test_every_module_is_imported_by_a_stub_or_another_module() -> None:
         if module.stem in {"__init__", "__main__", "cli"}:
             continue
         assert f".{module.stem} import" in text or f"import {module.stem}" in text, f"{module} is imported nowhere"
+
+
+def test_the_paths_in_the_architecture_page_exist() -> None:
+    """Every `file: function` of docs/architecture.md names a function of that file."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    steps = re.findall(r"`(featinv/[\w/]+\.py): (\w+)`", page)
+    assert len(steps) >= 20
+    for file, function in steps:
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert function in names, f"docs/architecture.md: {file} has no {function}"

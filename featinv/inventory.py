@@ -9,7 +9,7 @@ from featinv.errors import BadInput
 
 GROUPS = ("attacks", "data", "decoders", "defences", "discriminators", "encoders", "losses", "metrics")
 OF_CLASSES = frozenset({"attacks", "decoders", "defences", "discriminators"})
-"""Rooms whose parts are classes; the functions beside them (loading and saving) are nothing to build from."""
+"""Packages whose exports are classes; the functions beside them (loading and saving) are nothing to build from."""
 
 
 def descriptions(group: str) -> list[tuple[str, str]]:

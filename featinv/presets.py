@@ -204,7 +204,7 @@ def two_surrogates(
     at once (`two_distilled`), unless they are given as `surrogates`. The objective is
     3 * MSE + 0.5 * RandomViews(Perceptual(surrogate)) for each of the two, and the decoder draws at half the side.
     `pairs` are a `Pairs`; a `training` of yours says itself whether to flip. Surrogates of a few hundred pairs have
-    seen little. Raises BadInput for less than 2 pairs to distil from, and for vectors of over 8,192 numbers.
+    seen little. Raises BadInput for less than 2 pairs to distil from, and for vectors above 8,192-d.
 
     Ours, all of it: recipes/configs/cifar10_goal.yaml, measured in docs/results/cifar10_gan.md, where the settings were
     chosen on 10,000 public images of CIFAR-10. What it is made of is from elsewhere: distillation from

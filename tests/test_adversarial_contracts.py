@@ -92,7 +92,7 @@ def test_the_decoder_waits_for_the_critic(every: int) -> None:
     assert apart(ours, reference("hinge", double=True)) > 1e-4
 
 
-# ------------------------------------------------------------------------------------------- what breaks the law
+# ------------------------------------------------------------------------------------------- what breaks the contract
 
 BREAKERS = {
     # (settings, the decoder's weights then differ between accumulation 1 and 4 by at least and at most, measured)
@@ -128,7 +128,7 @@ outcomes = [
     fit(adversary_of(adversarial), double=double, accumulation=accumulation)
     for adversarial in ADVERSARIAL_LOSSES for double in (True, False) for accumulation in (1, 2)
 ]
-# What breaks the law must run all the same: a batch norm in two passes before one backward, averages over processes.
+# What breaks the contract must still run: a batch norm in two passes before one backward, averages over processes.
 more = {"norm": "batch", "adaptive": True, "augment": DiffAugment(), "decoder_every": 2}
 other = fit(adversary_of("hinge", penalties=[LeCam(start=3)], **more), accumulation=2)
 assert all(tensor.isfinite().all() for network in other for tensor in network.values())

@@ -1,4 +1,4 @@
-"""What is measured when asked for: distances of distributions, recited images, attributes, the target's cosine."""
+"""What is measured when asked for: distances of distributions, memorisation, attributes, the target's cosine."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ def test_reciting_is_being_nearer_to_a_training_image() -> None:
     assert (found[0].tolist(), found[1].tolist()) == (naive, of_all)
 
 
-def test_a_reconstruction_that_recites_nothing_has_a_public_neighbour_by_chance() -> None:
+def test_a_reconstruction_that_memorises_nothing_has_a_public_neighbour_by_chance() -> None:
     """Hand-derived: of M + N - 1 images that are alike, the nearest is a public one in M / (M + N - 1) cases."""
     public, original = rows(700, 8, 0), rows(301, 8, 1)
     _, found = memorisation(rows(301, 8, 2), original, public)

@@ -12,7 +12,7 @@ from simulated_boards import board, simulated
 
 from featinv import BadInput
 from featinv.evaluation import LeakLevel, Scoreboard, Thresholds, load_scoreboard
-from featinv.evaluation.levels import found_among
+from featinv.evaluation.levels import top1_among
 
 KNOWN: dict[str, dict[str, Any]] = {
     "not shown": {},
@@ -128,7 +128,7 @@ def test_more_images_show_smaller_leaks() -> None:
     [
         ("L1", "whose kind a judge recognises for"),
         ("L2", "of the other images of its kind"),
-        ("L3", "found first among 1,000 candidates for"),
+        ("L3", "identifies the original among 1,000 candidates"),
         ("L4", "level L4, recognisable"),
     ],
 )
@@ -189,11 +189,11 @@ def test_more_than_a_thousand_candidates_are_brought_back_to_a_thousand() -> Non
     """The chance to come first among 1,000 drawn from 3,000, given the rank: counted by drawing them."""
     generator = np.random.default_rng(0)
     ranks = np.array([1, 2, 3, 10, 3000])
-    expected = found_among(ranks, 3000, 1000)
+    expected = top1_among(ranks, 3000, 1000)
     draws = np.array([generator.permutation(2999)[:999].min() for _ in range(4000)])
     for rank, chance in zip(ranks, expected, strict=True):
         assert chance == pytest.approx((draws >= rank - 1).mean(), abs=0.025)
-    assert found_among(np.arange(1, 3001), 3000, 1000).mean() == pytest.approx(1 / 1000)
+    assert top1_among(np.arange(1, 3001), 3000, 1000).mean() == pytest.approx(1 / 1000)
     row = simulated(generator, count=3000, found=0.15, within=0.1, agreement=0.2)
     assert board({"a": row}).assess().level == "L3"
 

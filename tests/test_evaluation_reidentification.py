@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from featinv import BadInput
 from featinv.evaluation import ranks, wilson
-from featinv.evaluation.reidentification import gallery_blocks, chance_mrr, chance_top
+from featinv.evaluation.reidentification import chance_mrr, chance_top, gallery_blocks
 
 
 def naive(reconstructed: np.ndarray, gallery: np.ndarray) -> list[int]:

@@ -97,7 +97,7 @@ def test_vectors_that_hold_nothing_are_not(clean: tuple[fi.Pairs, fi.Release]) -
 
 
 def test_maps_and_long_vectors_are_projected() -> None:
-    """(C, h, w) maps above 512 numbers; a vector with one huge number does not hide the others."""
+    """(C, h, w) maps above 512-d; a vector with one huge number does not hide the others."""
     pairs, release = sides(8, 120, 60)
     wide = np.random.default_rng(0).normal(size=(64, 16 * 8 * 8)).astype(np.float32)
     maps = [x @ wide for x in (pairs.features(range(120)), release.features)]

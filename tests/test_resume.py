@@ -291,7 +291,7 @@ def test_checkpoints_that_cannot_be_are_refused(tmp_path: Path, name: str) -> No
 # ------------------------------------------------------------------------------------------------ listeners
 
 
-def test_a_listener_hears_every_row_once_though_the_training_was_interrupted(tmp_path: Path) -> None:
+def test_a_listener_gets_every_row_once_though_the_training_was_interrupted(tmp_path: Path) -> None:
     """What was heard before the interruption and after it, put together, is what an uninterrupted training tells."""
     whole: list[dict[str, float]] = []
     _fit(tmp_path / "a", every=1, listener=whole.append)

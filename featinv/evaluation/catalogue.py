@@ -121,7 +121,7 @@ _IDENTIFICATION = (
     Metric(
         "reid_top1",
         None,
-        title="Found first",
+        title="Top-1 re-identification",
         short="top-1",
         unit="%",
         factor=100,
@@ -135,7 +135,7 @@ _IDENTIFICATION = (
     Metric(
         "reid_top10",
         None,
-        title="Found among ten",
+        title="Top-10 re-identification",
         short="top-10",
         unit="%",
         factor=100,
@@ -276,8 +276,8 @@ _OTHERS = (
         higher_is_better=False,
         worst=0.0,
         needs="public",
-        text="How often the most alike image, the original aside, is a public one. Above chance, the attack recites "
-        "what it learnt from; a row that always shows one image says nothing here.",
+        text="How often the most alike image, the original aside, is a public one. Above chance, the attack "
+        "reproduces its training images; a row that always shows one image says nothing here.",
         places=("details",),
     ),
     Metric(

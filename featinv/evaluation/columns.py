@@ -73,7 +73,7 @@ class Columns:
         return int(size) if kind == "gallery" else int(self._protocol["gallery"])
 
     def treated_original_top1(self, view: str) -> float:
-        """Return the share of treated originals that are found first in a view; 1 where nothing is treated."""
+        """Return the share of treated originals with rank 1 in a view; 1 where nothing is treated."""
         metrics = self._protocol.get("treated_originals", {}).get(view)
         return float(metrics["reid_top1"]["mean"]) if metrics else 1.0
 

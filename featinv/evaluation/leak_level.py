@@ -19,11 +19,11 @@ _ORDER = (NOT_SHOWN, *LEVELS)
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a level begins. They are a policy of this package and no law; change them and say so.
+    """Where a level begins. They are a policy of this package; state yours when you change them.
 
     class_excess: L1, label agreement above that of mismatched features. within_class_auc: L2, share of the other images
     of its class that a reconstruction is farther from than from its original. identifying_top1, recognisable_top1: L3
-    and L4, share of images found first among `gallery` candidates, or among all where these are fewer; never less than
+    and L4, top-1 re-identification among `gallery` candidates, or among all where these are fewer; never less than
     `times_chance` times what guessing finds. alpha: how often any level may be shown by chance, one-sided (0.025 is the
     lower bound of a 95 % interval), after correction for all attacks and levels.
     """
@@ -216,8 +216,9 @@ def _shown(best: Evidence, protocol: Mapping[str, Any]) -> str:
         )
     among = round(1 / value.chance) if value.chance else protocol["gallery"]
     return (
-        f"From these vectors {best.row!r} makes images by which the original is found first among {among:,} "
-        f"candidates for {surely}{view}, against {chance} % by guessing: level {best.level}, {LEVELS[best.level]}."
+        f"From these vectors {best.row!r} reconstructs images from which a judge identifies the original among "
+        f"{among:,} candidates (top-1) for {surely}{view}, against {chance} % by guessing: level {best.level}, "
+        f"{LEVELS[best.level]}."
     )
 
 
@@ -228,7 +229,7 @@ def _nothing(effects: Mapping[str, float], protocol: Mapping[str, Any], rows: Se
     if "L2" in effects:
         could.append(f"images more like their original than like {_percent(effects['L2'])} % of its kind")
     if "L3" in effects:
-        could.append(f"originals found first for {_percent(effects['L3'])} %")
+        could.append(f"top-1 re-identification of {_percent(effects['L3'])} %")
     detectable = f" {', or '.join(could)}, would have been detectable with 80 % power" if could else " nothing is known"
     return (
         f"No leak was shown by the {len(rows)} controls and attacks tried. "

@@ -119,7 +119,7 @@ class WithinClass(Criterion):
 
 @final
 class FoundFirst(Criterion):
-    """L3 and L4: originals are found first among so many candidates (or among all, where these are fewer)."""
+    """L3 and L4: top-1 re-identification among so many candidates (or among all, where these are fewer)."""
 
     def __init__(self, level: str, columns: Columns, bar: float, thresholds: Thresholds) -> None:
         self.gallery = min(columns.gallery(), thresholds.gallery)
@@ -128,7 +128,7 @@ class FoundFirst(Criterion):
         super().__init__(level, columns, columns.independent if self.bar < 1 else ())
 
     def examine(self, row: str, view: str) -> Finding | None:
-        """Return the share found first; a treated view is asked for the share of what treated originals reach."""
+        """Return the top-1 rate; a treated view is asked for the share of what treated originals reach."""
         if not self.columns.has(row, "rank", view):
             return None
         ranks, count, clusters = self.columns.get(row, "rank", view), self.columns.gallery(), self.columns.clusters
@@ -136,7 +136,7 @@ class FoundFirst(Criterion):
         if self.gallery == count:
             value = rate(ranks == 1, clusters=clusters, chance=chance)
             return Finding(view, value, bar, significance.rate_above(ranks == 1, bar, clusters))
-        hits = found_among(ranks, count, self.gallery)
+        hits = top1_among(ranks, count, self.gallery)
         if bool(np.isin(hits, (0, 1)).all()):
             value = rate(hits > 0, clusters=clusters, chance=chance)
             return Finding(view, value, bar, significance.rate_above(hits > 0, bar, clusters))
@@ -161,7 +161,7 @@ def criteria(columns: Columns, thresholds: Thresholds) -> list[Criterion]:
     return [criterion for criterion in asked if criterion.views]
 
 
-def found_among(ranks: np.ndarray, count: int, gallery: int) -> np.ndarray:
+def top1_among(ranks: np.ndarray, count: int, gallery: int) -> np.ndarray:
     """Return how likely each image, of this rank among `count`, comes first among itself and gallery - 1 others.
 
     That none of the r - 1 better ones is drawn: C(N - r, G - 1) / C(N - 1, G - 1).

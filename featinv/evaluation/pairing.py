@@ -76,7 +76,7 @@ class Pairing:
 def check_pairing(pairs: Pairs, release: Release, *, seed: int = 0) -> Pairing:
     """Test whether ridge regression predicts an image better from its own vector than from mismatched vectors.
 
-    Images are reduced to 8 x 8 colours, vectors above 512 numbers projected at random. Four fits, each on three
+    Images are reduced to 8 x 8 colours, vectors above 512-d projected at random. Four fits, each on three
     quarters of the public rows, predict the rows left out and a quarter of the private ones, at most 2,000 a side.
     Vectors are exchanged within blocks of 32 neighbouring rows: neighbours in a sorted file are mostly of one class,
     and to know the class is no pairing. Each quarter of the rows (from 100 rows on; each half from 50) has to show it

@@ -17,7 +17,7 @@ BLIND = 0.5
 """share of softened, compressed or moved originals that a judge should rank first; one that ranks fewer sees little"""
 LARGEST_EFFECT = {"L1": 0.25, "L2": 0.65, "L3": 0.95, "L4": 0.95}
 """largest minimum detectable effect with which a level could have been shown: L1, label agreement above that of
-mismatched vectors; L2, share of the other images of its class; L3 and L4, originals found first"""
+mismatched vectors; L2, share of the other images of its class; L3 and L4, top-1 re-identification"""
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,6 @@ def _row_facts(blocks: Sequence[np.ndarray]) -> _RowFacts:
         rows = np.ascontiguousarray(block, dtype=np.float32).reshape(len(block), -1) + 0.0  # -0.0 equals 0.0
         count += len(rows)
         zeros += int((~rows.any(axis=1)).sum())
-        # Digests: a million vectors of 2,048 numbers would hold 8 GB.
+        # Digests: a million vectors of 2,048-d would hold 8 GB.
         seen.update(hashlib.blake2b(row, digest_size=16).digest() for row in rows)
     return _RowFacts(count, zeros, len(seen))

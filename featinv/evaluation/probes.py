@@ -1,4 +1,4 @@
-"""What can be read off: attributes from vectors, reconstructions and originals; training images recited."""
+"""What can be read off: attributes from vectors, reconstructions and originals; memorisation of training images."""
 
 import numpy as np
 import scipy.linalg
@@ -38,7 +38,7 @@ def memorisation(
 
     Cosines of the judge's features, centred on the mean of the originals. The first answer is yes more often the more
     public images there are, whatever the attack learnt; the second has a chance: where public and private images
-    are alike and nothing is recited, the nearest image, its own original aside, is public in a share M / (M + N - 1)
+    are alike and nothing is memorised, the nearest image, its own original aside, is public in a share M / (M + N - 1)
     of the cases (compare the test for copies of arXiv:2004.05675). A nearest neighbour always has one nearer.
     """
     centre = original.mean(axis=0, dtype=np.float64)

@@ -11,7 +11,7 @@ TOLERANCE = 1e-5
 
 
 def demand(holds: bool, sentence: str) -> None:
-    """Raise AssertionError with the sentence unless the law holds (also under `python -O`)."""
+    """Raise AssertionError with the sentence unless the contract holds (also under `python -O`)."""
     if not holds:
         raise AssertionError(sentence)
 

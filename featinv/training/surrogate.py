@@ -51,7 +51,7 @@ def train_surrogate(
     The loss is the squared error of the standardised vectors, (D,) numbers each; a row of the history is an epoch, with
     "explained", the share of their variance explained on held-out public pairs. Mirrored images come with their own
     vectors where the pairs have two views. Under several processes the main one trains, the others get its weights.
-    Raises BadInput for vectors of over 8,192 numbers, Diverged when the loss is not finite. Source: distillation,
+    Raises BadInput for vectors above 8,192-d, Diverged when the loss is not finite. Source: distillation,
     arXiv:1503.02531, with changed inputs for the pupil alone.
 
     `make` gives another network for its number of outputs, one with a layer `norm`; `widths` and `blocks` are then not

@@ -85,9 +85,11 @@ def speed(size: int, count: int, config: Config) -> None:
     with tempfile.TemporaryDirectory() as folder:
         truth = fi.data.arrays(image_file(Path(folder) / "images.npy", count, size))
         panel = prepared(truth, config)
-        made = np.concatenate([as_uint8(made_up(truth, rows)) for rows in blocks(count, panel.batch_size)])
+        made = np.concatenate(
+            [as_uint8(synthetic_reconstructions(truth, rows)) for rows in blocks(count, panel.batch_size)]
+        )
         with ImageStore(size) as store:
-            result = panel.run("made up", lambda rows: made_up(truth, rows), store)
+            result = panel.run("synthetic", lambda rows: synthetic_reconstructions(truth, rows), store)
             runs = {
                 "torchmetrics": lambda: directly(truth, made, panel.batch_size),
                 "ours": lambda: panel.score(result, views=[]),
@@ -136,7 +138,7 @@ def score(truth: "fi.data.ImageSet", config: Config) -> None:
 
     panel = prepared(truth, config)
     with ImageStore(truth.size) as store:
-        result = panel.run("made up", lambda rows: made_up(truth, rows), store)
+        result = panel.run("synthetic", lambda rows: synthetic_reconstructions(truth, rows), store)
         panel.score(result)
         panel.score(result, order=derangement(len(truth), 0))
 
@@ -148,7 +150,7 @@ def prepared(truth: "fi.data.ImageSet", config: Config) -> "Panel":
     return Panel.prepare(truth, [Pooling()], galleries=galleries, batch_size=config.batch_size)
 
 
-def made_up(truth: "fi.data.ImageSet", rows: "np.ndarray") -> "Tensor":
+def synthetic_reconstructions(truth: "fi.data.ImageSet", rows: "np.ndarray") -> "Tensor":
     """Reconstructions as good attacks make them: their originals without detail."""
     import torch
 

@@ -55,7 +55,7 @@ def measure(
 ) -> dict[str, Interval]:
     """Return PSNR in dB, label agreement and top-10 re-identification of one side, each with its 95 % interval.
 
-    Every reconstruction has to be found among as many candidates, whichever side it is of: its own original and one
+    Every reconstruction is ranked among as many candidates, whichever side it is of: its own original and one
     less than there are `distractors` (the judge's features of the unseen images).
     """
     decibels, features, labels = [], [], []

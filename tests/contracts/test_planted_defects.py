@@ -1,4 +1,4 @@
-"""Every check notices the defects that it is there for: each class below breaks one law, and one only."""
+"""Every check notices the defects that it is there for: each class below breaks one contract, and one only."""
 
 import copy
 from collections.abc import Callable

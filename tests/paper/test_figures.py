@@ -178,7 +178,7 @@ def test_a_perfect_copy_has_no_excess_and_a_film_keeps_what_it_saw(tmp_path: Pat
     assert same == rows
 
 
-def test_wandb_hears_of_a_film_too(home: Path) -> None:
+def test_a_film_is_logged_to_wandb(home: Path) -> None:
     flags = ["--figure", "1", *QUICK, "--film_optimisers", "[adadelta]", "--out", "out"]
     run.main(fi.command_line.parse(run.Config, arguments=[*flags, "--tracking.mode", "offline"]))
     assert list(read_json(home / "out" / "wandb" / "runs.json")) == ["attack/figure_1_adadelta"]

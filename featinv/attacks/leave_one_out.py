@@ -11,12 +11,17 @@ PENALTIES = (*(10 ** (exponent / 2) for exponent in range(-12, 7)), 1e12)
 
 
 class FittedRidge(NamedTuple):
-    """Weight (K, P), bias (P,), the penalty on the un-normalised Gram matrix, and its mean squared error left out."""
+    """Weight (K, P), bias (P,), penalty on the un-normalised Gram matrix, and residuals (N, P) of each row left out."""
 
     weight: Tensor
     bias: Tensor
     penalty: float
-    error: float
+    residuals: Tensor
+
+    @property
+    def error(self) -> float:
+        """The mean squared residual."""
+        return float(self.residuals.square().mean())
 
 
 def ridge_by_leave_one_out(inputs: Float[Tensor, "N K"], outputs: Float[Tensor, "N P"]) -> FittedRidge:
@@ -34,16 +39,15 @@ def ridge_by_leave_one_out(inputs: Float[Tensor, "N K"], outputs: Float[Tensor, 
     projected, squares = u.T @ y, singular.square()
     level = float(squares.mean()) if len(squares) else 1.0
 
-    def error(penalty: float) -> float:
+    def residuals(penalty: float) -> Tensor:
         shrink = squares / (squares + penalty)
         leverage = u.square() @ shrink + 1 / len(x)
-        left = (y - u @ (shrink[:, None] * projected)) / (1 - leverage).clamp(min=1e-9)[:, None]
-        return float(left.square().mean())
+        return (y - u @ (shrink[:, None] * projected)) / (1 - leverage).clamp(min=1e-9)[:, None]
 
-    errors = {share * level: error(share * level) for share in PENALTIES}
+    errors = {share * level: float(residuals(share * level).square().mean()) for share in PENALTIES}
     penalty = min(errors, key=errors.__getitem__)
     weight = v @ ((singular / (squares + penalty))[:, None] * projected)
-    return FittedRidge(weight.float(), (y_mean - x_mean @ weight).float(), penalty, errors[penalty])
+    return FittedRidge(weight.float(), (y_mean - x_mean @ weight).float(), penalty, residuals(penalty))
 
 
 def _decomposed(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

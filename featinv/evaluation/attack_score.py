@@ -10,6 +10,12 @@ FEATURE_LINKAGE = "feature linkage"
 """The row that ranks candidates by their feature vectors; nothing is reconstructed."""
 LINKAGE = "linkage"
 """Role of that row."""
+PREDICTED = "judge features predicted"
+"""What the names of the rows begin with in which no image is drawn: predicted features of the judge are ranked."""
+HEADROOM = "headroom"
+"""Role of those rows."""
+WITHOUT_IMAGES = (LINKAGE, HEADROOM)
+"""Roles of rows that reconstruct nothing; no attack has to beat them."""
 MISMATCHED_FEATURES = "mismatched features"
 """Role of the row made of an attack's reconstructions of other images' vectors; also the name of that view."""
 
@@ -20,7 +26,8 @@ class AttackScore:
 
     `metrics` holds the first judge and the whole gallery; `metrics_by` the same names in each other view: another
     judge, another gallery, treated reconstructions, mismatched features. What was not measured is absent, and a note
-    says why. `role` repeats `kind`, or says what a control of the scorer is ("linkage", "mismatched features").
+    says why. `role` repeats `kind`, or says what a control of the scorer is ("linkage", "headroom",
+    "mismatched features").
     `seconds` is the time that the attack took in all, as far as known: to fit, and to reconstruct the release.
     """
 
@@ -36,8 +43,8 @@ class AttackScore:
 
     @property
     def counts_as_control(self) -> bool:
-        """Whether an attack must beat this row to show a leak (linkage reconstructs nothing and does not count)."""
-        return self.kind == "control" and self.role != LINKAGE
+        """Whether an attack must beat this row to show a leak (what reconstructs nothing does not count)."""
+        return self.kind == "control" and self.role not in WITHOUT_IMAGES
 
     def interval(self, key: str) -> Interval | None:
         """Return the interval of "<metric>" or "<metric>/<view>"; None where it was not measured."""

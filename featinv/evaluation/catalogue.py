@@ -202,6 +202,20 @@ _IDENTIFICATION = (
         "share found beyond it. At 0 or below, it adds nothing.",
         places=("table", "report", "figure", "bars"),
     ),
+    Metric(
+        "headroom",
+        None,
+        title="Share of the headroom",
+        short="headroom",
+        unit="%",
+        factor=100,
+        higher_is_better=True,
+        worst=0.0,
+        needs="ranks",
+        text="Top-10 re-identification over that of the judge's features predicted straight from the vectors, which "
+        "is what this judge could find if the drawing were perfect.",
+        places=(),
+    ),
 )
 _REALISM = (
     Metric(

@@ -12,7 +12,7 @@ from torch import nn
 from featinv import files
 from featinv.data import ImageSet
 from featinv.errors import BadInput
-from featinv.evaluation.attack_score import FEATURE_LINKAGE, KINDS, MISMATCHED_FEATURES
+from featinv.evaluation.attack_score import FEATURE_LINKAGE, KINDS, MISMATCHED_FEATURES, PREDICTED
 from featinv.evaluation.columns import WITHIN_CLASS
 from featinv.evaluation.judging import TREATMENTS
 from featinv.evaluation.panel import gallery_view
@@ -54,7 +54,8 @@ def check_attack_names(names: Iterable[str]) -> None:
         if not name.strip() or "/" in name or not name.isprintable():
             raise BadInput(f"attacks: expected a printable name without '/', got {name!r}; rename it")
         key = files.likeness_key(name)
-        if key == files.likeness_key(FEATURE_LINKAGE) or key.startswith(f"{MISMATCHED_FEATURES} ("):
+        reserved = key == files.likeness_key(FEATURE_LINKAGE) or key.startswith(files.likeness_key(PREDICTED))
+        if reserved or key.startswith(f"{MISMATCHED_FEATURES} ("):
             raise BadInput(f"attacks: the name {name!r} means a row that the scorer makes; rename the attack")
         other = seen.get(key) or folders.get(files.folder_name(name))
         if other is not None:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import torch
 
@@ -16,7 +16,7 @@ from featinv.evaluation.extras import ExtraMeasures
 from featinv.evaluation.intervals import RESAMPLES, cluster_ids
 from featinv.evaluation.leak_level import Thresholds
 from featinv.evaluation.levels import assess
-from featinv.evaluation.measuring import link, measure, row_scores, with_failures_filled
+from featinv.evaluation.measuring import link, measure, predicted_rows, row_scores, with_failures_filled
 from featinv.evaluation.panel import Panel
 from featinv.evaluation.protocol import protocol_metadata
 from featinv.evaluation.scoreboard import Scoreboard
@@ -49,6 +49,7 @@ def compare(
     public: ImageSet | None = None,
     overlap: Overlap | None = None,
     fit_seconds: Mapping[str, int | float] | None = None,
+    headroom: Any = None,
 ) -> Scoreboard:
     """Score fitted attacks on every private image of a release, controls first.
 
@@ -61,6 +62,10 @@ def compare(
     begin. `public`, `overlap` (of `featinv.data`) and `fit_seconds` (by attack) go into the protocol as they are. Two
     rows are made here: how well the vectors link to the victim's own features ("feature linkage"), and the last attack
     fed with other images' vectors ("mismatched features (NAME)").
+    `headroom`, the public pairs, adds two more, "judge features predicted" in two forms: what each judge would find if
+    its features of the original were predicted straight from the vector, with no image in between. They use the judge's
+    weights, so they are no attack, and no attack has to beat them; `headroom` of an attack is its top-10 over theirs.
+    It adds a view as well, "whitened": the first judge's features whitened by their covariance on the public images.
 
     Raises BadInput for no judge, a judge that is the victim or serves an attack, a sibling as first judge, no control,
     an attack fitted on another victim, fewer private images than a gallery needs, images of another shape, a name
@@ -91,8 +96,8 @@ def compare(
             metrics=(*chosen.measured("images"), *chosen.measured("judge")),
             tick=tick,
         )
-        extra = ExtraMeasures.prepare(chosen, prepared, release, public, ids)
-        measured = link(release, prepared)
+        extra = ExtraMeasures.prepare(chosen, prepared, release, public, ids, pairs=headroom)
+        measured = link(release, prepared) + predicted_rows(extra.headroom, release, prepared)
         for name in ordered:
             mismatched_row = name == ordered[-1] and attacks[name].kind == "attack"
             measured += measure(name, attacks[name], release, prepared, extra, mismatched_row=mismatched_row)

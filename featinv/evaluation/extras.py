@@ -14,8 +14,9 @@ from featinv.evaluation.attack_score import interval_json
 from featinv.evaluation.checks import shares_network
 from featinv.evaluation.chosen_metrics import Chosen
 from featinv.evaluation.distribution import KINDS, too_few
+from featinv.evaluation.headroom import Headroom
 from featinv.evaluation.intervals import Clusters, Interval, rate
-from featinv.evaluation.judging import OutputsCollector
+from featinv.evaluation.judging import judge_features
 from featinv.evaluation.panel import MAIN, Panel, Pass, PerImage
 from featinv.evaluation.probes import attributes_of, label_free, memorisation, probe_hits
 from featinv.metrics import inception_features
@@ -36,7 +37,7 @@ class ExtraMeasures:
     """Measures the extras of one comparison; what all rows share is made once, by `prepare`.
 
     `public` holds the first judge's features of the public images, `inception` those of Inception of the originals;
-    None where nothing asks for them.
+    None where nothing asks for them. `headroom` is what public pairs say about the judges, where they are given.
     """
 
     chosen: Chosen
@@ -45,17 +46,28 @@ class ExtraMeasures:
     clusters: Clusters | None
     public: np.ndarray | None
     inception: np.ndarray | None
+    headroom: Headroom | None = None
 
     @classmethod
     def prepare(
-        cls, chosen: Chosen, panel: Panel, release: Release, public: ImageSet | None, clusters: Clusters | None
+        cls,
+        chosen: Chosen,
+        panel: Panel,
+        release: Release,
+        public: ImageSet | None,
+        clusters: Clusters | None,
+        *,
+        pairs: Any = None,
     ) -> "ExtraMeasures":
         """Run the networks whose features all rows share."""
         public_features = (
-            _judge_features(panel, public) if "memorised" in chosen.wanted and public is not None else None
+            judge_features(panel.judges[0], public, panel.batch_size)
+            if "memorised" in chosen.wanted and public is not None
+            else None
         )
         originals = _inception_rows(panel, panel.truth.batch) if chosen.measured("inception") else None
-        return cls(chosen, panel, release, clusters, public_features, originals)
+        headroom = None if pairs is None else Headroom.prepare(pairs, panel, release)
+        return cls(chosen, panel, release, clusters, public_features, originals, headroom)
 
     def skipped(self, attack: Attack) -> dict[str, str]:
         """Name the metrics whose network the attack was trained with, and say so: they judge it no more."""
@@ -71,7 +83,7 @@ class ExtraMeasures:
 
     def of_images(self, result: Pass) -> PerImage:
         """Return the extra numbers of every reconstruction."""
-        arrays: PerImage = {}
+        arrays: PerImage = {} if self.headroom is None else self.headroom.whitened(result, self.panel)
         features, original = result.outputs[MAIN].features, self.panel.originals[MAIN].features
         if self.public is not None:
             memorised, nearest_public_rate = memorisation(features, original, self.public)
@@ -150,13 +162,6 @@ class ExtraMeasures:
             published = torch.from_numpy(self.release.features[rows]).flatten(1).double()
             parts.append(torch.nn.functional.cosine_similarity(again, published, dim=1).numpy())
         return np.concatenate(parts)
-
-
-def _judge_features(panel: Panel, images: ImageSet) -> np.ndarray:
-    book, step = OutputsCollector(len(images)), panel.batch_size
-    for start in range(0, len(images), step):
-        book.add(panel.judges[0], images.batch(np.arange(start, min(start + step, len(images)))))
-    return book.done().features
 
 
 def _inception_rows(panel: Panel, batch: Callable[[np.ndarray], Images]) -> np.ndarray:

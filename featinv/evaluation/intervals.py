@@ -178,6 +178,12 @@ def excess_of(attack: Interval, control: Interval) -> Interval:
     return Interval(1 - miss / control_miss, 1 - high, 1 - low, attack.n)
 
 
+def ratio_of(top: Interval, bottom: Interval) -> Interval:
+    """Return the ratio of two measured rates, bounded as in `excess_of`; the lower limit of the bottom is above 0."""
+    low, high = _ratio_limits((top.mean, top.low, top.high), (bottom.mean, bottom.low, bottom.high))
+    return Interval(top.mean / bottom.mean, low, high, top.n)
+
+
 def _ratio_limits(top: tuple[float, float, float], bottom: tuple[float, float, float]) -> tuple[float, float]:
     """MOVER-R limits of top/bottom from (estimate, low, high) of each (Donner & Zou 2012, equation 9)."""
     (a, a_low, a_high), (b, b_low, b_high) = top, bottom

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from featinv.block_sizes import rows_at_once
+from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.types import Images, Judge
 
@@ -157,6 +158,14 @@ def _run_judge_block(judge: Judge, images: Images) -> JudgeOutputs:
     if len(features) != len(images) or len(logits) != len(images):
         raise BadInput(f"judges: {judge.name!r} answered {len(features)} rows to {len(images)} images")
     return JudgeOutputs(features.float().cpu().numpy(), logits.argmax(dim=1).cpu().numpy())
+
+
+def judge_features(judge: Judge, images: ImageSet, batch_size: int) -> Float32[np.ndarray, "N D"]:
+    """Return the judge's features of every image of a set."""
+    collector = OutputsCollector(len(images))
+    for start in range(0, len(images), batch_size):
+        collector.add(judge, images.batch(np.arange(start, min(start + batch_size, len(images)))))
+    return collector.done().features
 
 
 def feature_cosines(reconstructed: JudgeOutputs, original: JudgeOutputs) -> Float32[np.ndarray, " N"]:

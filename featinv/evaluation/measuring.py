@@ -7,10 +7,18 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from featinv.evaluation.attack_score import FEATURE_LINKAGE, LINKAGE, MISMATCHED_FEATURES, AttackScore
+from featinv.evaluation.attack_score import (
+    FEATURE_LINKAGE,
+    HEADROOM,
+    LINKAGE,
+    MISMATCHED_FEATURES,
+    WITHOUT_IMAGES,
+    AttackScore,
+)
 from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.columns import WITHIN_CLASS, wrong_view
 from featinv.evaluation.extras import ExtraMeasures
+from featinv.evaluation.headroom import WHITENED, Headroom, with_headroom
 from featinv.evaluation.intervals import Clusters, Interval
 from featinv.evaluation.judging import ImageStore
 from featinv.evaluation.panel import MAIN, Panel, PerImage, gallery_view, keyed
@@ -38,8 +46,8 @@ class Measured:
 
     @property
     def counts_as_control(self) -> bool:
-        """Whether an attack must beat this row (linkage reconstructs nothing and does not count)."""
-        return self.kind == "control" and self.role != LINKAGE
+        """Whether an attack must beat this row (what reconstructs nothing does not count)."""
+        return self.kind == "control" and self.role not in WITHOUT_IMAGES
 
 
 def measure(
@@ -92,6 +100,12 @@ def link(release: Release, panel: Panel) -> list[Measured]:
     return [Measured(FEATURE_LINKAGE, "control", LINKAGE, 0, 0.0, arrays)]
 
 
+def predicted_rows(headroom: Headroom | None, release: Release, panel: Panel) -> list[Measured]:
+    """Return the rows of judge features predicted from the vectors; none without public pairs."""
+    rows = [] if headroom is None else headroom.rows(release, panel)
+    return [Measured(row.name, "control", HEADROOM, 0, row.seconds, row.arrays, notes=row.notes) for row in rows]
+
+
 def with_failures_filled(rows: Sequence[Measured], catalogue: Catalogue) -> list[Measured]:
     """Give the images that an attack failed on the worst that any other control got."""
     return [
@@ -128,7 +142,7 @@ def row_scores(
     """Return the rows of the scoreboard: the given controls, those of the scorer, the attacks."""
     controls = {row.name: row.arrays for row in measured if row.counts_as_control}
     rows = [_row_score(row, controls, panel, resamples, fit_seconds, clusters, priors or {}) for row in measured]
-    return sorted(rows, key=lambda row: (row.kind != "control", row.role not in ("control", "attack")))
+    return with_headroom(sorted(rows, key=lambda row: (row.kind != "control", row.role not in ("control", "attack"))))
 
 
 def _row_score(
@@ -141,7 +155,8 @@ def _row_score(
     priors: Mapping[str, float],
 ) -> AttackScore:
     galleries = map(gallery_view, panel.galleries)
-    sizes = {view: panel.size_of(view) for view in (*panel.views, *galleries, WITHIN_CLASS, MISMATCHED_FEATURES)}
+    views_of_ranks = (*panel.views, *galleries, WITHIN_CLASS, MISMATCHED_FEATURES, WHITENED)
+    sizes = {view: panel.size_of(view) for view in views_of_ranks}
     chance = panel.label_chance()
     chance.update({wrong_view(view): value for view, value in panel.label_chance().items()})
     views = summarise(row.arrays, sizes, chance, priors=priors, clusters=clusters, resamples=resamples, seed=panel.seed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from featinv.evaluation import AttackScore, Catalogue, Scoreboard
-from featinv.evaluation.attack_score import LINKAGE
+from featinv.evaluation.attack_score import WITHOUT_IMAGES
 from featinv.metrics.metric import Metric, Place
 from featinv.report.runs import Rows, Run
 
@@ -29,8 +29,8 @@ class Entry:
 
     @property
     def links(self) -> bool:
-        """Whether the row matches vectors with images at hand and reconstructs nothing."""
-        return self.row.role == LINKAGE
+        """Whether the row identifies images from their vectors and reconstructs nothing."""
+        return self.row.role in WITHOUT_IMAGES
 
     @property
     def history(self) -> Rows:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from featinv.errors import BadInput
 from featinv.evaluation import Interval
-from featinv.evaluation.attack_score import LINKAGE
+from featinv.evaluation.attack_score import WITHOUT_IMAGES
 from featinv.evaluation.leak_level import LEVELS
 from featinv.evaluation.table import number
 from featinv.evaluation.versus import Family, Versus
@@ -80,7 +80,8 @@ def pairwise_section(runs: Sequence[Run], listed: Sequence[Entry]) -> Section | 
 
 def _pairwise_table(run: Run, listed: Sequence[Entry], *, several: bool) -> Table | None:
     leader = leading_attack(run.board)
-    others = [entry for entry in listed if entry.run is run and entry.row is not leader and entry.row.role != LINKAGE]
+    rest = [entry for entry in listed if entry.run is run and entry.row is not leader]
+    others = [entry for entry in rest if entry.row.role not in WITHOUT_IMAGES]
     if leader is None or not others or not run.board.per_image:
         return None
     try:

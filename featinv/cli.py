@@ -1,12 +1,18 @@
 """The console command: flags in, calls out, no logic of its own, and no torch before it is needed."""
 
 import argparse
+import re
 import sys
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import NoReturn
 
 import featinv as fi
 from featinv import environment
-from featinv.audit.flags import EXIT_CODES, add_flags
+from featinv.audit.settings import EXIT_CODES, AuditSettings
+from featinv.audit.settings import GROUPS as AUDIT_GROUPS
+from featinv.configuration import nearest
+from featinv.dataclass_flags import add_flags, parse_settings
 from featinv.doctor import examine, healthy
 from featinv.inventory import GROUPS, descriptions
 from featinv.leaving import DONE, REFUSED, keep_output, leave_with, show_log
@@ -52,14 +58,12 @@ def doctor(flags: argparse.Namespace) -> int:
 def audit(flags: argparse.Namespace) -> int:
     """Train a suite of attacks on vectors, say which level of leak is shown, and write the report."""
     fi.allocator.set_allocator()
-    lists = ("judges", "attacks", "metrics")
-    given = {name: value for name, value in vars(flags).items() if name not in ("call", "wandb", *lists)}
-    given |= {name: tuple(getattr(flags, name)) for name in lists}
-    settings = fi.audit.AuditSettings(**given, tracking={"mode": flags.wandb})
+    settings = fi.audit.AuditSettings(**{item.name: getattr(flags, item.name) for item in fields(AuditSettings)})
     return fi.audit.run_audit(settings).exit_code
 
 
-def _parser() -> _Parser:
+def _parser() -> tuple[_Parser, dict[str, _Parser]]:
+    """Return the parser of the command, and those of its commands by name."""
     parser = _Parser(prog="featinv", description="Measure what image feature vectors leak: see also the recipes.")
     parser.add_argument("--version", action="version", version=fi.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -92,12 +96,31 @@ def _parser() -> _Parser:
     command.set_defaults(call=report)
 
     command = commands.add_parser("audit", help=audit.__doc__, description=f"{audit.__doc__} {EXIT_CODES}")
-    add_flags(command)
+    add_flags(command, AuditSettings, AUDIT_GROUPS)
     command.set_defaults(call=audit)
 
     command = commands.add_parser("doctor", help=doctor.__doc__, description=doctor.__doc__)
     command.set_defaults(call=doctor)
-    return parser
+    return parser, commands.choices
+
+
+SETTINGS = {"audit": AuditSettings}
+"""the commands whose flags are the fields of a dataclass"""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the flags of a command line. Leaves with exit code 2 and one line, raises BadInput, for a wrong one."""
+    parser, commands = _parser()
+    name = arguments[0] if arguments else ""
+    if name in SETTINGS:
+        flags, unknown = parse_settings(commands[name], SETTINGS[name], arguments[1:])
+    else:
+        flags, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        near = commands.get(name, parser)
+        names = re.findall(r"--[\w-]+", near.format_usage())
+        near.error(f"unrecognized arguments: {' '.join(unknown)}{nearest(unknown[0], names)}")
+    return flags
 
 
 def main() -> None:
@@ -106,7 +129,7 @@ def main() -> None:
     show_log()
 
     def checked() -> int:
-        flags = _parser().parse_args()
+        flags = parse(sys.argv[1:])
         environment.check()
         environment.no_windows()
         environment.use_one_process("featinv")

@@ -284,7 +284,7 @@ def test_bad_input_leaves_with_two_and_one_line(
     tiny = ["--victim", "tiny"]
     public, private = ["--public", str(images / "public")], ["--private", str(images / "private")]
     cases = {
-        "no attacker trains on nothing": [*tiny, *private],
+        "auditing requires public images": [*tiny, *private],
         "--private DIR": [*tiny, *public],
         "--victim (an encoder) or --features (vectors computed elsewhere), got neither": [*public, *private],
         "got both": [*tiny, *vectors, *public, *private],
@@ -424,7 +424,7 @@ def test_help_and_settings_load_no_torch() -> None:
     ],
 )
 def test_a_part_in_one_word(spoken: str, args: dict[str, Any]) -> None:
-    from featinv.audit.settings import parse_component
+    from featinv.configuration import parse_component
 
     assert parse_component(spoken, fi.defences, "--defence") == fi.configuration.Component(
         spoken.partition(":")[0], args
@@ -432,7 +432,7 @@ def test_a_part_in_one_word(spoken: str, args: dict[str, Any]) -> None:
 
 
 def test_a_path_goes_to_the_first_parameter_as_it_is() -> None:
-    from featinv.audit.settings import parse_component
+    from featinv.configuration import parse_component
 
     part = parse_component("cifar_resnet:/a=b/w.safetensors,depth=56,layer=null", fi.encoders, "--victim")
     assert part.args == {"weights": "/a=b/w.safetensors", "depth": 56, "layer": None}

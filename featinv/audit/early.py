@@ -4,8 +4,10 @@ import os
 
 import featinv as fi
 from featinv import environment
+from featinv.audit.live_source import components_of
 from featinv.audit.settings import NOBODY, AuditSettings
 from featinv.audit.suite import SUITE
+from featinv.configuration import check_component
 from featinv.errors import BadInput
 from featinv.outputs import check_out
 
@@ -20,6 +22,7 @@ def check_early(settings: AuditSettings) -> None:
     check_out(settings.out)
     _check_paths(settings)
     _check_name(settings)
+    _check_components(settings)
     fi.evaluation.check_metrics(settings.metrics, "--metrics")
     fi.tracking.TrackingSettings(**settings.tracking)
     for judge in settings.judges:
@@ -27,6 +30,14 @@ def check_early(settings: AuditSettings) -> None:
             fi.encoders.judge(judge)
         except BadInput as error:
             raise BadInput(f"--judge: {error}") from error
+
+
+def _check_components(settings: AuditSettings) -> None:
+    if settings.features is not None:
+        return
+    encoder, defence = components_of(settings)
+    check_component(encoder, fi.encoders, "--victim")
+    check_component(defence, fi.defences, "--defence")
 
 
 def _check_paths(settings: AuditSettings) -> None:

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import featinv as fi
-from featinv.audit.settings import AuditSettings, parse_component
+from featinv.audit.settings import AuditSettings
+from featinv.configuration import Component
 from featinv.errors import BadInput
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet
     from featinv.encoders import Encoder
 
+TRAINED = "IMAGENET1K_V1"
 LARGEST = 256
 """side of the largest images that decoders draw"""
 
@@ -47,21 +49,29 @@ class LiveSource:
         return fi.release(self.victim, private, seed=seed)
 
 
+def components_of(settings: AuditSettings) -> tuple[Component, Component]:
+    """Return the encoder and the defence that the settings name, the encoder with the layer and weights that apply."""
+    assert isinstance(settings.victim, Component)
+    assert isinstance(settings.defence, Component)
+    args = dict(settings.victim.args)
+    if settings.victim.name == "torchvision":
+        # What is published comes from a trained network; a random one must be asked for by weights=null.
+        args.setdefault("weights", TRAINED)
+    if settings.layer is not None:
+        args["layer"] = settings.layer
+    return Component(settings.victim.name, args), settings.defence
+
+
 def open_victim(settings: AuditSettings) -> LiveSource:
     """Build the victim as the flags name it. Raises BadInput for what cannot be built."""
-    assert settings.victim is not None
+    encoder, defence = components_of(settings)
     notes = []
-    encoder = parse_component(settings.victim, fi.encoders, "--victim")
-    if encoder.name == "torchvision" and "weights" not in encoder.args:
-        # What is published comes from a trained network; a random one must be asked for by weights=null.
-        encoder.args["weights"] = "IMAGENET1K_V1"
-        notes.append("The victim has torchvision's weights IMAGENET1K_V1, as no others were named")
-    if settings.layer is not None:
-        encoder.args["layer"] = settings.layer
-    defence = parse_component(settings.defence, fi.defences, "--defence")
-    for part in (encoder, defence):
-        if "." in part.name:
-            notes.append(f"{part.name} was imported and run, as named: code of yours, not of this package")
+    assert isinstance(settings.victim, Component)
+    if encoder.args.get("weights") != settings.victim.args.get("weights"):
+        notes.append(f"The victim has torchvision's weights {TRAINED}, as no others were named")
+    for component in (encoder, defence):
+        if "." in component.name:
+            notes.append(f"{component.name} was imported and run, as named: code of yours, not of this package")
     made = fi.configuration.build(encoder, fi.encoders)
     if missing := [
         name for name in ("feature_shape", "image_size", "family", "fingerprint") if not hasattr(made, name)

@@ -1,83 +1,103 @@
 """What an audit is asked, checked before anything is loaded (nothing here imports torch)."""
 
-import inspect
-import json
 from dataclasses import dataclass, field
-from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from featinv.configuration import Component, find
+from featinv.configuration import PACKAGES, Component, component_value, parse_component
+from featinv.dataclass_flags import flag
+from featinv.environment import WandbMode
 from featinv.errors import BadInput
 from featinv.plain_numbers import check_positive, check_seed, make_plain
 
-LEVELS = ("none", "L1", "L2", "L3", "L4")
+Level = Literal["none", "L1", "L2", "L3", "L4"]
+LEVELS = get_args(Level)
 NOBODY = "none"
-WHY_PUBLIC = (
-    "no attacker trains on nothing: every attack learns from images that are not private, and without them an audit "
-    "would measure nobody"
+WHY_PUBLIC = "auditing requires public images: every attack trains on them"
+EXIT_CODES = (
+    "Exit codes: 0 done, or within --max-level; 1 more leaks than --max-level allows, and nothing else; 2 bad input, "
+    "or a pass that cannot be confirmed; 3 an unexpected error, with a traceback file; 130 interrupted."
 )
+WHAT, IMAGES, HOW, RESULTS = GROUPS = ("what is audited (one of the first two)", "images", "how", "results")
+"""the headings of `featinv audit --help`"""
+
+
+def read_tracking(text: str) -> dict[str, Any]:
+    """Return the settings of wandb that one word (online, offline, disabled) or a YAML mapping stands for."""
+    value = component_value(text)
+    if isinstance(value, dict):
+        return value
+    if text not in get_args(WandbMode):
+        raise BadInput(f"invalid choice: {text!r} (choose from {', '.join(get_args(WandbMode))})")
+    return {"mode": text}
 
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """What is audited, with which images, for how long, and where the results go.
+    """What is audited, with which images, for how long, and where the results go; `featinv audit` has the same flags.
 
     Raises BadInput for what is missing or contradicts itself, saying which flag.
     """
 
-    out: str
-    """folder for the results"""
-    public: str | None = None
-    """images that the attacker may have: a folder, .npz or .npy"""
-    private: str | None = None
-    """images whose vectors are published; scoring alone looks at them"""
-    victim: str | None = None
-    """the encoder, NAME[:VALUE][,KEY=VALUE...]: an export of featinv.encoders, or the import path of a function of
-    yours that returns one; its code is run"""
-    features: str | None = None
-    """vectors computed elsewhere, in place of a victim"""
-    public_features: str | None = None
-    """the vectors of the public images, where `features` holds those of the private ones only"""
-    column: str | None = None
-    """which column, array or tensor of these files holds the vectors; null: chosen by rule"""
-    id_column: str | None = None
-    """which one names the images; "none": the rows are in the order of the images; null: chosen by rule"""
-    layer: str | None = None
+    out: str = field(metadata=flag(RESULTS, "DIR"))
+    """folder for the results; called again, the audit goes on there"""
+    public: str | None = field(default=None, metadata=flag(IMAGES, "DIR"))
+    """images that the attacker may have: a folder (one folder a class, if classes are known), .npz or .npy"""
+    private: str | None = field(default=None, metadata=flag(IMAGES, "DIR"))
+    """images whose vectors are published; only scoring reads them"""
+    victim: Component | str | None = field(default=None, metadata=flag(WHAT))
+    """the encoder: tiny, torchvision:resnet50, cifar_resnet:FILE, ... (`featinv list encoders`), or the import path of
+    a function of yours that returns one (my_package.encoder:FILE); its code is then run, so name only what you trust"""
+    features: str | None = field(default=None, metadata=flag(WHAT, "FILE"))
+    """vectors computed elsewhere (.npy, .npz, .safetensors, .pt, .parquet, a feature store, a folder of numbered .npy
+    files), in place of a victim; with ids, those of the public images may lie in the same file"""
+    public_features: str | None = field(default=None, metadata=flag(WHAT, "FILE"))
+    """vectors of the public images, where `features` holds those of the private ones only"""
+    column: str | None = field(default=None, metadata=flag(WHAT, "NAME"))
+    """which column, array or tensor of these files holds the vectors; chosen by rule when not given"""
+    id_column: str | None = field(default=None, metadata=flag(WHAT, "NAME"))
+    """which one names the images; "none": the rows are in the order of the images; chosen by rule when not given"""
+    layer: str | None = field(default=None, metadata=flag(WHAT, "NAME"))
     """where the encoder is cut; its own default when not given"""
-    defence: str = "Identity"
-    """what is done to the vectors before release, NAME[:VALUE][,KEY=VALUE...]"""
-    size: int | None = None
-    """side of the images in pixels; null: what the encoder sees, rounded up to a power of two, 256 at most; 64 with
-    `features`"""
-    smaller: Literal["refuse", "skip", "upscale"] = "refuse"
-    """what to do with an image smaller than `size`"""
-    minutes: int | float = 30
-    """budget: minutes of training, all attacks together; reading, encoding and scoring come on top"""
-    images: int | None = None
-    """images on which each training is done, in place of minutes: the same numbers on slow and fast machines"""
-    attacks: tuple[str, ...] = ()
-    """attacks of yours, NAME=my_package.build each: a function that takes the public pairs and returns an attack"""
-    judges: tuple[str, ...] = ()
-    """files of judges, the first one counts; none: the packaged one, which knows synthetic scenes only"""
-    train_judge: bool = False
+    defence: Component | str = field(default=Component("Identity"), metadata=flag(WHAT))
+    """what is done to the vectors before release, e.g. GaussianNoise:std=0.1 (`featinv list defences`)"""
+    size: int | None = field(default=None, metadata=flag(IMAGES, "PIXELS"))
+    """side of the images in pixels; when not given: what the encoder takes, rounded up to a power of two, 256 at most;
+    64 for vectors computed elsewhere"""
+    smaller: Literal["refuse", "skip", "upscale"] = field(default="refuse", metadata=flag(IMAGES))
+    """what to do with an image smaller than that"""
+    minutes: int | float = field(default=30, metadata=flag(HOW, "MINUTES"))
+    """minutes of training, all attacks together; reading, encoding and scoring come on top"""
+    images: int | None = field(default=None, metadata=flag(HOW, "N"))
+    """images on which each attack is trained, in place of minutes: the same numbers on slow and fast machines"""
+    attacks: tuple[str, ...] = field(default=(), metadata=flag(HOW, "NAME=my_package.build", name="--attack"))
+    """an attack of yours: a function that takes the public pairs and returns an attack; its code is run; repeatable"""
+    judges: tuple[str, ...] = field(default=(), metadata=flag(HOW, "FILE", name="--judge"))
+    """a judge; repeatable, the first one counts; when not given: the packaged one, which knows synthetic scenes only"""
+    train_judge: bool = field(default=False, metadata=flag(HOW))
     """train a judge on the labelled public images, within a quarter of the minutes on top"""
-    metrics: tuple[str, ...] = ()
-    """metrics of yours beside all of featinv's, by import path; their code is run"""
-    named: str = "two surrogates"
+    metrics: tuple[str, ...] = field(default=(), metadata=flag(HOW, "my_package.my_metric", several=True))
+    """metrics of yours beside featinv's, by import path; their code is run, so name only what you trust"""
+    named: str = field(default="two surrogates", metadata=flag(HOW, "ATTACK"))
     """the attack on which the level rests, named before the private images are opened; "none": the level is corrected
     for all of them alike"""
-    max_level: str | None = None
-    """the highest level that passes; "none" passes where no leak was shown"""
-    show_images: bool = True
+    max_level: Level | None = field(default=None, metadata=flag(RESULTS))
+    """the highest level that passes, else the exit code is 1; "none": only a result that shows no leak passes"""
+    show_images: bool = field(default=True, metadata=flag(RESULTS))
     """show private images in the report"""
-    seed: int = 0
-    """draws the release, the trainings and the bootstrap"""
-    tracking: dict[str, Any] = field(default_factory=lambda: {"mode": "disabled"})
-    """what is told to wandb: fields of TrackingSettings"""
+    seed: int = field(default=0, metadata=flag(HOW, "N"))
+    """seed of the release, the trainings and the bootstrap"""
+    tracking: dict[str, Any] = field(
+        default_factory=lambda: {"mode": "disabled"},
+        metadata=flag(RESULTS, "{online,offline,disabled}", name="--wandb", read=read_tracking),
+    )
+    """what is logged to wandb; in YAML any fields of TrackingSettings (default: disabled)"""
 
     def __post_init__(self) -> None:
         make_plain(self)
         self._check_texts()
+        for name in ("victim", "defence"):
+            if isinstance(text := getattr(self, name), str):
+                object.__setattr__(self, name, parse_component(text, PACKAGES[name], f"--{name}"))
         if (self.victim is None) == (self.features is None):
             got = "neither" if self.victim is None else "both"
             raise BadInput(
@@ -103,45 +123,20 @@ class AuditSettings:
     def _check_texts(self) -> None:
         """Raise BadInput for a path or a name that is empty or holds a NUL byte, which no system takes."""
         fields = ("out", "public", "private", "victim", "features", "public_features", "layer", "defence", "named")
-        texts = [(name.replace("_", "-"), getattr(self, name)) for name in fields]
+        texts: list[tuple[str, Any]] = [(name.replace("_", "-"), getattr(self, name)) for name in fields]
         for name, text in (*texts, *(("judge", judge) for judge in self.judges)):
-            if text is not None and (not text.strip() or "\0" in text):
+            if isinstance(text, str) and (not text.strip() or "\0" in text):
                 raise BadInput(f"--{name}: expected a path or a name, got {text!r}; leave the flag out, or give one")
 
     def _check_flags_that_exclude_others(self) -> None:
-        if self.features is not None and (self.layer is not None or self.defence != "Identity"):
+        if self.features is not None and (self.layer is not None or self.defence != Component("Identity")):
             raise BadInput(
                 "audit: --layer and --defence say how a victim makes vectors; those of --features are made already"
             )
         if self.features is None and self.public_features is not None:
             raise BadInput("--public-features: belongs to --features, the vectors of the private images; give both")
-        for flag, value in (("--column", self.column), ("--id-column", self.id_column)):
+        for name, value in (("--column", self.column), ("--id-column", self.id_column)):
             if self.features is None and value is not None:
-                raise BadInput(f"{flag}: says what a file of --features holds; give both, or leave it out")
+                raise BadInput(f"{name}: says what a file of --features holds; give both, or leave it out")
         if self.judges and self.train_judge:
             raise BadInput("--train-judge: a judge is either trained or given by --judge; leave one out")
-
-
-def parse_component(text: str, group: ModuleType, flag: str) -> Component:
-    """Return the part that NAME[:VALUE][,KEY=VALUE...] names; a VALUE without a key goes to the first parameter.
-
-    Values are read as JSON where they are (numbers, true, null), else as text. Raises BadInput for an unknown name.
-    """
-    name, _, rest = text.partition(":")
-    args: dict[str, Any] = {}
-    for place, item in enumerate(rest.split(",") if rest else ()):
-        key, equals, value = item.partition("=")
-        if equals and key.isidentifier():
-            args[key] = _value(value)
-        elif place == 0:
-            args[next(iter(inspect.signature(find(name, group)).parameters), "")] = _value(item)
-        else:
-            raise BadInput(f"{flag}: expected KEY=VALUE after a comma, got {item!r}; e.g. GaussianNoise:std=0.1")
-    return Component(name, args)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

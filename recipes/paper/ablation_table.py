@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from ablation_cases import ANY_SHAPE, PAPER, Case
 
 import featinv as fi
 
 if TYPE_CHECKING:
     from featinv.evaluation import AttackScore, Scoreboard
 
-PAPER = "listik 3x3"
-ANY_SHAPE = "upsampling"
 HEAD = ("px", "layer", "attack", "parameters", "PSNR dB", "agreement %", "top-10 %", "fit s", "PSNR minus", "fit time")
 NOTES = """\
 - Rows in italics are controls. PSNR of different sizes does not compare: look at each size's own controls.
@@ -23,13 +23,6 @@ NOTES = """\
 - At least this much leaks under this budget; a longer training may order the rows otherwise."""
 
 
-class Case(NamedTuple):
-    """One release: images of a size, through the encoder cut at a layer."""
-
-    size: int
-    layer: str
-
-
 def rows_of(boards: "Mapping[Case, Scoreboard]", pooled: str) -> list[dict[str, Any]]:
     """One row an attack or control of each release, the mean image once a size, linkage (no images) not at all."""
     rows = []
@@ -37,11 +30,11 @@ def rows_of(boards: "Mapping[Case, Scoreboard]", pooled: str) -> list[dict[str, 
         for row in board.attacks:
             if "psnr" not in row.metrics or (row.name == "mean image" and case.layer != pooled):
                 continue
-            found = {"size": case.size, "layer": case.layer, "feature_shape": board.victim["feature_shape"]}
+            entry = {"size": case.size, "layer": case.layer, "feature_shape": board.victim["feature_shape"]}
             base = (Case(case.size, pooled), ANY_SHAPE) if row.name == ANY_SHAPE else (case, PAPER)
             if row.kind == "attack" and base != (case, row.name):
-                found["against"] = difference(board, row, boards[base[0]], *base)
-            rows.append(found | row.as_json())
+                entry["against"] = difference(board, row, boards[base[0]], *base)
+            rows.append(entry | row.as_json())
     return rows
 
 

@@ -14,24 +14,19 @@ goes on where it was; called again after its end it shows the table.
 """
 
 import shutil
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablation_settings import Config, Scale, command_of, settle
-from ablation_table import ANY_SHAPE, PAPER, Case, rows_of, written
+from ablation_cases import Case, attacks_on, fit, folders, images_of, victim_at
+from ablation_settings import Config, command_of, settle
+from ablation_table import rows_of, written
 
 import featinv as fi
-from featinv.assembly import ImageSettings, RunFolder, VictimSettings
-from featinv.training.settings import Training
+from featinv.assembly import RunFolder
 
 if TYPE_CHECKING:
-    from featinv.data import ImageSet, Overlap
+    from ablation_cases import Images
+
     from featinv.types import Attack
-
-    Images = tuple[ImageSet, ImageSet, Overlap]
-
-LISTIK: dict[str, dict[str, Any]] = {PAPER: {}, "listik 4x4": {"kernel": 4}, "listik 3x3 + mixing": {"mix": True}}
 
 
 def main(config: Config) -> None:
@@ -82,43 +77,6 @@ def confirm_inputs(
     run.must_be_of(fi.assembly.judges_of(fi.assembly.judge_fingerprints(config.judges, folders(config))))
 
 
-def folders(config: Config) -> dict[str, str | None]:
-    return {"weights": config.weights, "judges": config.judge_folder or config.out}
-
-
-def victim_at(config: Config, layer: str) -> "fi.Victim":
-    """The encoder cut at a layer, with nothing done to its features."""
-    encoder = replace(config.encoder, args={**config.encoder.args, "layer": layer})
-    return fi.assembly.build_victim(VictimSettings(encoder), folders(config)).to(fi.processes.device())
-
-
-def attacks_on(case: Case, shape: tuple[int, ...], config: Config, scale: Scale) -> "dict[str, Attack]":
-    """The controls, and the decoders that are compared on this release."""
-    attacks: dict[str, Attack] = {
-        "mean image": fi.attacks.MeanImage(),
-        "nearest neighbour": fi.attacks.NearestNeighbour(),
-    }
-    paper, ours = Training.paper(images=scale.images), Training(images=scale.images, batch_size=30)
-    if case.layer == config.pooled:
-        for name, options in LISTIK.items():
-            with fi.processes.seeded(paper.seed):
-                decoder = fi.decoders.Listik(shape, case.size, **options)
-            attacks[name] = fi.presets.listik(shape, case.size, decoder=decoder, training=paper)
-    if case.size == scale.sizes[0]:
-        with fi.processes.seeded(ours.seed):
-            any_shape = fi.decoders.Upsampling(shape, case.size)
-        attacks[ANY_SHAPE] = fi.attacks.DecoderAttack(any_shape, fi.losses.MSE(), ours)
-    return attacks
-
-
-def images_of(size: int, config: Config, scale: Scale, run: RunFolder) -> "Images":
-    """Public images, private ones, and which of them nearly coincide."""
-    source = config.data or "scenes"
-    settings = ImageSettings(source, size, scale.public, scale.private, config.smaller, seed=config.seed)
-    # Of a finished run the files themselves are compared, not what was cached of them.
-    return fi.assembly.load_images(settings, cache=None if run.finished else run.path / "images")
-
-
 def board_of(
     case: Case, attacks: "dict[str, Attack]", victim: "fi.Victim", images: "Images", config: Config, run: RunFolder
 ) -> "fi.Scoreboard | None":
@@ -142,23 +100,6 @@ def board_of(
     board.save(path)
     shutil.rmtree(path / "features")  # a map of a few thousand images is hundreds of megabytes
     return board
-
-
-def fit(attack: "Attack", pairs: "fi.Pairs", folder: Path) -> "Attack":
-    """Fit one attack and save it in its folder, or load it from there; a half-trained decoder resumes."""
-    if fi.processes.broadcast((folder / "attack.json").is_file()):
-        return fi.load_attack(folder)
-    checkpoints = folder.with_name(f"{folder.name}-checkpoints")
-    if isinstance(attack, fi.attacks.DecoderAttack):
-        attack.fit(pairs, checkpoints=fi.training.Checkpoints(checkpoints, every_seconds=120))
-    else:
-        attack.fit(pairs)
-    fi.processes.barrier()
-    if fi.processes.is_main():
-        fi.save_attack(attack, folder)
-        shutil.rmtree(checkpoints, ignore_errors=True)
-    fi.processes.barrier()
-    return attack
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def draw(job: "Job") -> dict[str, Any]:
     for optimiser in job.scale.film_optimisers:
         folder = job.out / f"figure_1_{optimiser}"
         settings = filmed.training(optimiser, max(job.scale.films), 1)
-        attack, seen = filmed.film(pairs, settings, job.scale.films, folder, job.told)
+        attack, seen = filmed.film(pairs, settings, job.scale.films, folder, job.tracking_study)
         rows[f"BCE, {optimiser}"] = [
             (truth, "original"),
             *((filmed.shown(folder, one["epoch"])[0], _caption(one)) for one in seen),

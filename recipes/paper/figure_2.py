@@ -21,7 +21,7 @@ def two_images(job: "Job") -> "tuple[fi.attacks.DecoderAttack, fi.Pairs, list[di
     optimiser = job.scale.film_optimisers[-1]
     settings = filmed.training(optimiser, job.scale.pair_epochs, 2)
     moments = [job.scale.pair_epochs // 10, job.scale.pair_epochs]
-    attack, rows = filmed.film(pairs, settings, moments, job.out / "figure_2", job.told)
+    attack, rows = filmed.film(pairs, settings, moments, job.out / "figure_2", job.tracking_study)
     return attack, pairs, rows
 
 

@@ -43,7 +43,7 @@ def _score(job: "Job") -> dict[str, Any]:
     board.save(job.out)
     if shown := fi.report.choose_images(board, attacks, release, seed=0):
         shown.save(job.out)
-    job.told.log(board, attacks, release, features=job.study.folder / "features")
+    job.tracking_study.log(board, attacks, release, features=job.study.folder / "features")
     print(board)
     print(f"Report: {fi.report.write(job.out)}")
     return {"level": str(board.leak_level)}

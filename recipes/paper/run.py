@@ -10,16 +10,21 @@ curves_epochs.png, and of figures 4 and 5 every model, a scoreboard and a report
 docs/paper.md says what came out of it.
 """
 
-from dataclasses import dataclass, field, fields, replace
+import importlib
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from scales import EXPECTED, SCALES, Scale
+from scales import EXPECTED, Scale, scale_of
 
 import featinv as fi
 from featinv.assembly import RunFolder
 from featinv.configuration import Component
+from featinv.files import read_json, write_json
 from featinv.tracking import TrackingSettings
+
+if TYPE_CHECKING:
+    from work import Job
 
 FIGURES = ("1", "2", "3", "4", "5")
 
@@ -72,8 +77,9 @@ class Config:
 
 
 def main(config: Config) -> None:
+    fi.assembly.check_names(config)
     figures = _asked(config.figure)
-    scale = _scale(config)
+    scale = scale_of(config.scale, vars(config))
     out = Path(config.out or f"runs/paper-{config.scale}")
     run = RunFolder(out, _Identity(str(out), config.data, config.upscale, config.weights, scale))
     if fi.processes.is_main():
@@ -82,15 +88,37 @@ def main(config: Config) -> None:
             print("Images smaller than the target size are enlarged, as asked: they hold less than their size says.")
     fi.processes.share_threads()
 
-    import work  # what needs torch, so that --help does not
+    from work import Job  # imported here, because it loads torch, which --help does without
 
-    job = work.Job(scale, out, config.data, config.upscale, config.weights, config.tracking, config, run.must_be_of)
+    job = Job(scale, out, config.data, config.upscale, config.weights, config.tracking, config, run.must_be_of)
     for figure in figures:
-        work.draw(job, figure)
+        draw(job, figure)
     if all((out / f"figure_{figure}.json").is_file() for figure in FIGURES):
         run.complete()
     if fi.processes.is_main():
         print(f"Figures: {out}/figure_*.png. Numbers: {out / 'numbers.md'}.")
+
+
+def draw(job: "Job", figure: str) -> None:
+    """Draw one figure with the module of its name, unless it is there, and write its numbers."""
+    record = job.out / f"figure_{figure}.json"
+    # The main process answers for all: another one may come to look only when this figure has just been drawn.
+    if fi.processes.broadcast(record.is_file()):
+        if fi.processes.is_main():
+            drawn = job.out / f"figure_{figure}.png"
+            print(f"figure {figure}: is there already ({drawn}; its images were not read again)")
+        return
+    numbers = importlib.import_module(f"figure_{figure}").draw(job)
+    if fi.processes.is_main():
+        from numbers_page import page
+
+        write_json(record, numbers)
+        records = {name: job.out / f"figure_{name}.json" for name in FIGURES}
+        written = {name: read_json(file) for name, file in records.items() if file.is_file()}
+        with fi.files.atomic_file(job.out / "numbers.md") as temporary:
+            temporary.write_text(page(written, enlarged=job.upscale), encoding="utf-8")
+        print(f"figure {figure}: {job.out / f'figure_{figure}.png'}", flush=True)
+    fi.processes.barrier()
 
 
 @dataclass(frozen=True)
@@ -110,16 +138,6 @@ def _asked(figure: str) -> tuple[str, ...]:
     if figure not in FIGURES:
         raise fi.BadInput(f"--figure: expected 1 to 5, or all; the paper has no figure {figure!r}")
     return (figure,)
-
-
-def _scale(config: Config) -> Scale:
-    if config.scale not in SCALES:
-        raise fi.BadInput(f"--scale: expected one of {', '.join(SCALES)}, got {config.scale!r}")
-    wanted = {one.name: getattr(config, one.name, None) for one in fields(Scale)}
-    given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-    if "counts" in given and "seen" not in given:
-        given["seen"] = (max(SCALES[config.scale].seen),) * len(given["counts"])
-    return replace(SCALES[config.scale], **given)
 
 
 if __name__ == "__main__":

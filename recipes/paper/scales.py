@@ -1,6 +1,8 @@
 """What each scale of the reproduction means, in numbers; nothing here imports torch."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from featinv.configuration import Component
 from featinv.errors import BadInput
@@ -86,3 +88,16 @@ EXPECTED = {
     "paper": "the author's own budgets, days on one GPU, not yet run",
 }
 """how long all five figures take, in words"""
+
+
+def scale_of(name: str, given: Mapping[str, Any]) -> Scale:
+    """Return the scale of this name, with what is given and not None in place of its own numbers.
+
+    Raises BadInput for a name that is none. Other counts without budgets have the scale's largest one each.
+    """
+    if name not in SCALES:
+        raise BadInput(f"--scale: expected one of {', '.join(SCALES)}, got {name!r}")
+    own = {item.name: given[item.name] for item in fields(Scale) if given.get(item.name) is not None}
+    if "counts" in own and "seen" not in own:
+        own["seen"] = (max(SCALES[name].seen),) * len(own["counts"])
+    return replace(SCALES[name], **own)

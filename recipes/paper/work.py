@@ -1,4 +1,4 @@
-"""One run of the reproduction: what the figures share, and which function draws which."""
+"""One run of the reproduction: what its figures share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,29 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import figure_1
-import figure_2
-import figure_3
-import figure_4
-import figure_5
 import images
 import models
-import numbers_page
 from scales import Scale
 
 import featinv as fi
 from featinv.assembly import JudgeSettings, VictimSettings
 from featinv.configuration import Component
-from featinv.files import read_json, write_json
 from featinv.tracking import TrackingSettings
-
-FIGURES = {
-    "1": figure_1.draw,
-    "2": figure_2.draw,
-    "3": figure_3.draw,
-    "4": figure_4.draw,
-    "5": figure_5.draw,
-}
 
 
 @dataclass
@@ -66,9 +51,9 @@ class Job:
     @cached_property
     def photographs(self) -> "fi.data.ImageSet":
         """The images of figures 1 to 3."""
-        found = images.photographs(self.scale, self.data, self.upscale)
-        self.confirm({"the photographs": found.fingerprint})
-        return found
+        photographs = images.photographs(self.scale, self.data, self.upscale)
+        self.confirm({"the photographs": photographs.fingerprint})
+        return photographs
 
     @cached_property
     def split(self) -> Any:
@@ -82,34 +67,16 @@ class Job:
         """The shared material of figures 4 and 5."""
         victim, judge = self.victim, self.judges[0]  # weights that are missing are said before images are read
         training, unseen, _ = self.split
-        made = models.prepare(self.scale, victim, training, unseen, judge, self.out / "models")
-        made.listener = self.told.listener
-        return made
+        study = models.prepare(self.scale, victim, training, unseen, judge, self.out / "models")
+        study.listener = self.tracking_study.listener
+        return study
 
     @cached_property
-    def told(self) -> "fi.tracking.Study":
-        """What wandb gets."""
+    def tracking_study(self) -> "fi.tracking.Study":
+        """What is logged to wandb."""
         return fi.tracking.Study(self.out, self.tracking, config=self.config)
 
     @cached_property
     def trained(self) -> Any:
         """All models of figures 4 and 5."""
         return models.models(self.study)
-
-
-def draw(job: Job, figure: str) -> None:
-    """Draw one figure unless it is there, and write its numbers."""
-    record = job.out / f"figure_{figure}.json"
-    if fi.processes.broadcast(record.is_file()):
-        if fi.processes.is_main():
-            drawn = job.out / f"figure_{figure}.png"
-            print(f"figure {figure}: is there already ({drawn}; its images were not read again)")
-        return
-    numbers = FIGURES[figure](job)
-    if fi.processes.is_main():
-        write_json(record, numbers)
-        found = {name: read_json(path) for name in FIGURES if (path := job.out / f"figure_{name}.json").is_file()}
-        with fi.files.atomic_file(job.out / "numbers.md") as temporary:
-            temporary.write_text(numbers_page.page(found, enlarged=job.upscale), encoding="utf-8")
-        print(f"figure {figure}: {job.out / f'figure_{figure}.png'}", flush=True)
-    fi.processes.barrier()

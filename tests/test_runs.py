@@ -86,6 +86,31 @@ def test_a_lock_alone_is_no_run_and_no_foreign_file(tmp_path: Path) -> None:
     assert not RunFolder(tmp_path / "run", Empty("x")).finished
 
 
+def test_a_run_that_failed_after_extraction_can_be_corrected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was extracted is kept for the second try; features of another victim are not taken for its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fi.processes, "share_threads", lambda: 1)
+    few = "--images.public 40 --images.private 12 --training.images 8 --training.batch_size 8 --tracking.mode disabled"
+    train = recipe("train")
+
+    def start(*flags: str) -> None:
+        train.main(fi.command_line.parse(train.Config, arguments=[*few.split(), "--out", "run", *flags]))
+
+    with pytest.raises(fi.BadInput, match=r"training\.holdout: expected to leave pairs"):
+        start("--training.holdout", "45")
+    store = Path("run/features/manifest.json")
+    written = store.stat().st_mtime_ns
+    with pytest.raises(fi.BadInput, match="run/features: "):
+        start("--training.holdout", "4", "--defence", "GaussianNoise:std=0.1")
+    start("--training.holdout", "4")
+    assert store.stat().st_mtime_ns == written
+    assert fi.load_scoreboard("run").attacks
+    with pytest.raises(fi.BadInput, match=r"another configuration \(training.holdout: 4 there, 5 here"):
+        start("--training.holdout", "5")
+
+
 def spellings(folder: Path, here: Path) -> list[str]:
     link = here / "link"
     link.symlink_to(folder)

@@ -14,6 +14,9 @@ from featinv.assembly.setting_differences import differences, located, plain
 from featinv.files import read_json, write_json
 
 RECORD = "run.json"
+CACHES = frozenset({"features", "images"})
+"""what a run computes before its first result; a manifest in each says of what, so that no other run takes it for its
+own"""
 
 
 class RunFolder:
@@ -104,8 +107,8 @@ class RunFolder:
         if not self.finished:
             self._take_lock()
         record = self._record()
-        # A run that failed before it made anything, mostly by a wrong flag, leaves only its name: nothing to protect.
-        if self._files() <= {RECORD} and not record.get("finished"):
+        # A run that failed before its first result, mostly by a wrong flag, has nothing to protect.
+        if self._files() <= {RECORD} | CACHES and not record.get("finished"):
             record = {}
         if record:
             self._must_be_equal(record)

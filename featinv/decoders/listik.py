@@ -10,24 +10,26 @@ from featinv.errors import BadInput
 from featinv.types import Features, Images
 
 GRID = 4
-"""side of the square of cells that the vector is cut into"""
+"""side of the square grid of cells into which the vector is reshaped"""
 
 
 class Listik(nn.Module):
     """(B, D) -> (B, 3, S, S) in [0, 1]: Listik's decoder, as in the author's notebook.
 
-    The vector, as it is, becomes (4, 4, D / 16) in channels-last order; then one stage for each doubling up to S:
-    [convolution "same" with bias, LeakyReLU 0.2, nearest x2]; then a 2x2 convolution "same" to 3 channels, which pads
-    right and bottom only, and a sigmoid. At 256 px the stages have 2048, 1024, 512, 256, 128, 64 filters; a smaller S
-    drops the widest ones (32 px: 256, 128, 64). Kernels start Glorot-uniform with Keras's fans, biases at zero.
-    `Listik(2048)` is the original: 27,505,347 parameters, 6.13 GMAC an image.
+    The vector is not standardised. It is reshaped to (4, 4, D / 16) in channels-last order. One stage follows for each
+    doubling up to S: [convolution "same" with bias, LeakyReLU 0.2, nearest x2]. The last layer is a 2x2 convolution
+    "same" to 3 channels, which pads right and bottom only, and a sigmoid. At 256 px the stages have 2048, 1024, 512,
+    256, 128, 64 filters; a smaller S omits the widest ones (32 px: 256, 128, 64). Kernels are initialised
+    Glorot-uniform with Keras's fans, biases with zero. `Listik(2048)` is the original: 27,505,347 parameters, 6.13 GMAC
+    for each image.
 
-    There is no dense layer, so a pixel sees only the cells near it: at 256 px the corners see 512 of 2,048 dimensions
-    and 23.8 % of the pixels see all. `mix=True` puts a linear layer D -> D in front, which is ours and not the paper's.
-    `kernel` is 3 (the notebook's) or 4, which pads one pixel left and top and two right and bottom, as TensorFlow does.
+    There is no dense layer, so a pixel depends on nearby cells only: at 256 px the corners depend on 512 of 2,048
+    features, and 23.8 % of the pixels on all. `mix=True` adds a linear layer D -> D in front, which is not part of the
+    paper. `kernel` is 3 (the notebook's) or 4, which pads one pixel left and top and two right and bottom, as
+    TensorFlow does.
 
-    Raises BadInput for a D that 16 does not divide, for (C, H, W) features, for an S that is no power of two from 8 to
-    256, for another kernel. Source: github tivvit/resnet_gan, resnet_gan.ipynb.
+    Raises BadInput for D not divisible by 16, for (C, H, W) features, for an S that is no power of two from 8 to 256,
+    and for another kernel. Source: github tivvit/resnet_gan, resnet_gan.ipynb.
     """
 
     def __init__(

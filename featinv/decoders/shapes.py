@@ -1,4 +1,4 @@
-"""What every decoder asks of its shapes, in one wording."""
+"""Shape checks that all decoders share."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ def check_image_size(image_size: int, decoder: str, smallest: int = SMALLEST) ->
 
 
 def check_features(features: Tensor, feature_shape: tuple[int, ...], decoder: str) -> None:
-    """Raise BadInput unless a batch of features (B, *feature_shape) was given."""
+    """Raise BadInput unless `features` has shape (B, *feature_shape)."""
     if tuple(features.shape[1:]) != feature_shape or features.ndim == 0:
         raise BadInput(
             f"{decoder}: expected features of shape (B, {', '.join(map(str, feature_shape))}), got "

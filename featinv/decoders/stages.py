@@ -1,4 +1,4 @@
-"""One doubling of `Upsampling`."""
+"""One upsampling stage of `Upsampling`."""
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -10,8 +10,8 @@ from featinv.decoders.trunks import Code, normalisation, resize, zeroed
 class Stage(nn.Module):
     """(B, before, R, R), code -> (B, after, 2R, 2R): a residual block with nearest x2, modulated by the features.
 
-    gain = 1 + Linear(code), bias = Linear(code) after the norm, as in BigGAN's class-conditional norm (1809.11096) with
-    the features in the place of the class; a feature map adds its own gain and bias cell by cell.
+    After the norm, gain = 1 + Linear(code) and bias = Linear(code), as in BigGAN's class-conditional norm
+    (arXiv:1809.11096) with the features in place of the class. A feature map adds a gain and a bias for each cell.
     """
 
     def __init__(self, before: int, after: int, width: int, map_channels: int | None) -> None:
@@ -24,7 +24,7 @@ class Stage(nn.Module):
         self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
     def forward(self, drawing: Float[Tensor, "B C R R"], code: Code) -> Float[Tensor, "B K S S"]:
-        # The first convolution and the skip work before the doubling: a quarter of the arithmetic.
+        # The first convolution and the skip run before the upsampling, which takes a quarter of the arithmetic.
         hidden = F.interpolate(self.norm(self.enter(drawing)), scale_factor=2)
         modulation = self.from_vector(code.vector)[:, :, None, None]
         if self.from_map is not None and code.grid is not None:

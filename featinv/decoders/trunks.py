@@ -1,4 +1,4 @@
-"""The linear mixing trunk of `Upsampling`: whatever shape the features have, every later layer may see all of them."""
+"""The mixing trunks of `Upsampling`: for any feature shape, later layers can depend on all features."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 GRID = 4
-"""side of the grid on which a feature map is read out into the vector, and on which the decoder starts to draw"""
+"""side of the grid to which a feature map is pooled for the vector, and of the first map of the decoder"""
 
 
 class Code(NamedTuple):
-    """What the trunk makes of the features: a vector that saw everything, and the map itself where there is one."""
+    """Output of the trunk: a vector that depends on all features, and a feature map if the features are one."""
 
     vector: Float[Tensor, "B W"]
     grid: Float[Tensor, "B M H W"] | None
@@ -33,8 +33,8 @@ class VectorTrunk(nn.Module):
 class MapTrunk(nn.Module):
     """(B, C, H, W) -> code: convolutions at the map's own resolution, then a vector from all of it.
 
-    A map larger than the image is first averaged down to its size. The vector is read from a 4 x 4 grid, so that it
-    keeps where things are.
+    A map larger than the image is first averaged down to its size. The vector is computed from a 4 x 4 grid, which
+    preserves positions.
     """
 
     def __init__(self, channels: int, largest: int, width: int, depth: int, dropout: float) -> None:
@@ -61,7 +61,7 @@ class MapTrunk(nn.Module):
 
 
 class MixingLayer(nn.Module):
-    """(B, W) -> (B, W): a residual two-layer perceptron behind a layer norm; the identity at the start of training."""
+    """(B, W) -> (B, W): a residual two-layer perceptron after a layer norm; initialised as the identity."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -78,19 +78,19 @@ class MixingLayer(nn.Module):
 
 
 def resize(grid: Float[Tensor, "B C H W"], size: int) -> Float[Tensor, "B C size size"]:
-    """Average down or interpolate up to `size` x `size`, so that no cell of the map is passed over."""
+    """Average down or interpolate up to `size` x `size`; every cell of the map contributes."""
     if min(grid.shape[2:]) >= size:
         return F.adaptive_avg_pool2d(grid, size)
     return F.interpolate(grid, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def normalisation(channels: int) -> nn.Module:
-    """Group norm with groups of eight channels: an image's statistics are its own, not its batch mates'."""
+    """Return a group norm with groups of eight channels; its statistics are those of one image."""
     return nn.GroupNorm(max(1, channels // 8) if channels % 8 == 0 else 1, channels)
 
 
 def zeroed(layer: nn.Linear | nn.Conv2d) -> nn.Module:
-    """Return the layer with weight and bias at zero, so that the branch which it ends starts as nothing."""
+    """Return the layer with weight and bias set to zero, so that its residual branch is initialised as zero."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         torch.nn.init.zeros_(layer.bias)

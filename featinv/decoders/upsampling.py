@@ -1,4 +1,4 @@
-"""The strong regression decoder: a mixing trunk, a sketch straight from it, residual stages that refine the sketch."""
+"""The strong regression decoder: a mixing trunk, a dense sketch, and residual stages that refine the sketch."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,27 +14,28 @@ from featinv.errors import BadInput
 from featinv.types import Features, Images
 
 SKETCH = 32
-"""side of the largest image that is drawn by one dense layer"""
+"""largest side of the sketch, which one dense layer produces"""
 WIDEST = 512
-"""the most channels that a stage may have"""
+"""largest number of channels of a stage"""
 
 
 class Upsampling(nn.Module):
-    """(B, D) or (B, C, H, W) -> (B, 3, S, S) in [0, 1]: dense layers mix the features, then residual stages draw.
+    """(B, D) or (B, C, H, W) -> (B, 3, S, S) in [0, 1]: dense layers mix the features, residual stages upsample.
 
-    The trunk (`depth` residual layers of `width` units) sees every feature. One dense layer draws a sketch of at most
-    32 x 32 pixels from it; beside it, stages from 4 x 4 up to S x S, each fed with the features again, draw what
-    the sketch lacks. The two add up before the sigmoid. The last stage has `channels` channels, each one below it twice
-    as many, up to 512. `dropout` acts in the trunk, while training only. Fit it on standardised features
+    The trunk (`depth` residual layers of `width` units) depends on every feature. One dense layer maps its output to a
+    sketch of at most 32 x 32 pixels. Stages from 4 x 4 up to S x S, each modulated by the features, add what the sketch
+    lacks. The two are added before the sigmoid. The last stage has `channels` channels, each one before it twice as
+    many, up to 512. `dropout` acts in the trunk, during training only. Fit the decoder on standardised features
     (`Training.standardise`): the trunk expects numbers of order one.
 
-    `finest` is the side of the finest detail that it draws: a smaller one than S is stretched to S, bilinearly, so that
-    no texture can be drawn that only the networks of the objective see.
+    `finest` is the side of the image that is produced. If it is smaller than S, the image is resized to S bilinearly,
+    which excludes fine texture that only the networks of the objective respond to.
 
-    On a CPU the stages cost most: `channels=0` leaves them out, and the sketch alone is the decoder (a perceptron).
+    On a CPU the stages cost most. `channels=0` omits them, so that the decoder is the sketch alone (a perceptron).
     Raises BadInput for an S that is no power of two from 8 to 256, or options out of range.
-    Source: the trunk after the fc6 generator of 1602.02644, the conditioning at every scale after 1809.11096; the
-    sketch is ours: a posterior mean is mostly low frequencies, which dense layers find in far fewer steps.
+    Source: the trunk after the fc6 generator of arXiv:1602.02644, the conditioning at every scale after
+    arXiv:1809.11096. The sketch is ours: a posterior mean is mostly low frequencies, which dense layers learn in far
+    fewer steps.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Metrics: (images, images) -> (B,), one number an image; whoever calls reduces. `Metric` describes one.
+"""Metrics: (images, images) -> (B,), one number for each image; the caller reduces. `Metric` describes one.
 
-Nothing here keeps an image or a running sum. torchmetrics (which imports torchvision) loads with the first metric.
+No metric keeps images or running sums. torchmetrics (which imports torchvision) is imported with the first metric.
 """
 
 import lazy_loader

@@ -14,7 +14,7 @@ from featinv.metrics.value_range import rounded
 from featinv.types import Images
 
 WIDTH = 2048
-"""Numbers of the pooled features that FID and KID are defined on."""
+"""Width of the pooled features that FID and KID are defined on."""
 _URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 
 

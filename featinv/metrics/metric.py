@@ -1,4 +1,4 @@
-"""What a metric is: one object with its function, its unit, its direction and its words, read wherever it appears."""
+"""`Metric`: one object with a function, unit, direction and texts, which all tables and figures read."""
 
 import math
 import re
@@ -12,27 +12,27 @@ Family = Literal["pixel", "perceptual", "identification"]
 Needs = Literal["images", "judge", "distribution", "inception", "public", "labels", "victim", "ranks"]
 Place = Literal["table", "report", "details", "figure", "bars", "probe"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
-"""The kinds of evidence that `versus` weighs."""
+"""The kinds of evidence that `versus` considers."""
 OWN_NEEDS: tuple[str, ...] = ("images", "judge")
-"""What a metric from outside this package can be given."""
+"""Values of `needs` that a metric from outside this package may have."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _DECLARED = ("title", "unit", "factor", "higher_is_better", "worst", "family", "needs", "text")
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of every image, with everything that tables, figures, files and tests of significance say of it.
+    """One number for each image, with everything that tables, figures, files and significance tests need to know of it.
 
     `function` maps (reconstructions, originals), both (B, 3, H, W) in [0, 1], to (B,); with `needs="judge"` it maps the
     `JudgeOutputs` of both to (B,). It is None where the number follows from others, or where it was read from a file.
     Floating-point values are averaged with bootstrap intervals, Boolean ones are rates with Wilson intervals.
-    `worst` is what a failed reconstruction gets where no control says what is worst. `family` makes it count in
-    `versus`; "identification" is for metrics of judge outputs, because it has to hold in every view.
-    `short` heads its column in the printed table, `places` says where it is shown, `on_request` that it is measured
-    only when asked for, and `measured_as` under which key it stands where this is not its name.
+    `worst` is the value of a failed reconstruction where no control defines the worst value. `family` includes the
+    metric in `versus`; "identification" is for metrics of judge outputs, because it has to hold in every view.
+    `short` is the heading of its column in the printed table. `places` lists where it is shown. A metric with
+    `on_request` is measured only on request. `measured_as` is its key in files where this is not its name.
 
     Raises BadInput that names the metric for a name that is no plain identifier, a worst value that is not finite, an
-    unknown family, need or place, and for a function that cannot be called.
+    unknown family, need or place, and a function that is not callable.
     """
 
     name: str
@@ -54,9 +54,12 @@ class Metric:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise BadInput(f"metrics: expected a name of a-z, 0-9 and _, got {self.name!r}; rename the metric")
-        for what, value, known in (("family", self.family, (None, *FAMILIES)), ("needs", self.needs, get_args(Needs))):
-            if value not in known:
-                raise BadInput(f"{self.name}: {what}: expected one of {', '.join(map(str, known))}, got {value!r}")
+        for field, value, allowed in (
+            ("family", self.family, (None, *FAMILIES)),
+            ("needs", self.needs, get_args(Needs)),
+        ):
+            if value not in allowed:
+                raise BadInput(f"{self.name}: {field}: expected one of {', '.join(map(str, allowed))}, got {value!r}")
         if unknown := [place for place in self.places if place not in get_args(Place)]:
             raise BadInput(f"{self.name}: places: expected some of {', '.join(get_args(Place))}, got {unknown[0]!r}")
         if self.family == "identification" and self.needs == "images":
@@ -72,7 +75,7 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """Return the title with its unit, as reports and figures show it."""
+        """Return the title with its unit, for reports and figures."""
         title = self.title or self.name.replace("_", " ")
         return f"{title}, {self.unit}" if self.unit else title
 
@@ -83,27 +86,28 @@ class Metric:
 
     @property
     def direction(self) -> Literal["higher", "lower"]:
-        """Return which way is better for the attack: more leaks there."""
+        """Return the direction that is better for the attack, in which more leaks."""
         return "higher" if self.higher_is_better else "lower"
 
     @property
     def key(self) -> str:
-        """Return "<metric>" or "<metric>/<view>", under which its numbers stand."""
+        """Return the key of its values: "<metric>" or "<metric>/<view>"."""
         return self.measured_as or self.name
 
     def declaration(self) -> dict[str, Any]:
-        """Return the JSON-able part: what a reader of the scoreboard has to know, without the function's code."""
-        code = self.function
-        origin = f"{getattr(code, '__module__', '')}.{getattr(code, '__qualname__', type(code).__qualname__)}"
+        """Return the JSON-able fields that a reader of the scoreboard needs, without the function's code."""
+        function = self.function
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        origin = f"{getattr(function, '__module__', '')}.{name}"
         return {name: getattr(self, name) for name in _DECLARED} | {"function": origin.strip(".")}
 
     @classmethod
     def from_declaration(cls, name: str, declared: Mapping[str, Any]) -> "Metric":
         """Return the metric that a file declares, without a function.
 
-        Raises KeyError or TypeError for a part that is missing or of another type, and BadInput as the constructor.
+        Raises KeyError or TypeError for a field that is missing or of another type, and BadInput as the constructor.
         """
-        parts = {key: declared[key] for key in _DECLARED}
-        if not all(isinstance(parts[key], str) for key in ("title", "unit", "text")):
+        fields = {key: declared[key] for key in _DECLARED}
+        if not all(isinstance(fields[key], str) for key in ("title", "unit", "text")):
             raise TypeError(f"{name}: title, unit and text must be strings")
-        return cls(name, None, **parts)
+        return cls(name, None, **fields)

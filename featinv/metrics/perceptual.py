@@ -1,4 +1,4 @@
-"""Distances that networks learnt from people's judgements; nothing is downloaded."""
+"""Perceptual distances learnt from human judgements; nothing is downloaded."""
 
 import functools
 import pickle
@@ -17,15 +17,15 @@ from featinv.metrics.value_range import ImageTensor, checked_pair
 from featinv.types import Images, PerImage
 
 SMALLEST = 64
-"""Images below this side are enlarged to it: of 32 pixels the last maps of these networks have one or two."""
+"""Smaller images are enlarged to this side: for 32 pixels the last maps of these networks are 1 or 2 pixels wide."""
 NETWORKS = {"lpips": "alexnet", "dists": "vgg16"}
-"""The torchvision classifier that each needs."""
+"""The torchvision classifier of each metric."""
 
 
 def lpips(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
     """LPIPS of each image, version 0.1 with AlexNet: 0 for a perfect copy (arXiv:1801.03924, equation 1).
 
-    Images are given in [0, 1] and shown to the network in [-1, 1], as it was trained; those below 64 pixels a side
+    Images are given in [0, 1] and passed to the network in [-1, 1], as in its training; those below 64 pixels a side
     are enlarged to 64 (bilinear). Everything runs on the CPU; the ImageNet weights are those in torch's cache.
 
     Raises BadInput where these are missing, on different shapes, and on values that are not in [0, 1].
@@ -39,7 +39,7 @@ def lpips(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
 def dists(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
     """DISTS of each image: structure and texture in the maps of VGG-16, 0 for a perfect copy (arXiv:2004.07728).
 
-    Sizes, weights and errors as for `lpips`. The authors shrink images to 256 pixels first; here they stay as large.
+    Sizes, weights and errors as for `lpips`. The authors first reduce images to 256 pixels; here they keep their size.
     """
     ours, theirs = map(_large_enough, checked_pair(reconstruction, original))
     with torch.no_grad():
@@ -52,7 +52,7 @@ def network(metric: str) -> nn.Module:
     name = NETWORKS[metric]
     entry = models.get_model_weights(name)["IMAGENET1K_V1"]
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
-    # Asked for without them, torchvision would try the network and hang where there is none.
+    # Without the file torchvision would try to download it, and hang on a machine without a network.
     if not file.is_file():
         raise BadInput(
             f"{metric}: the ImageNet weights of {name} are not at {file}; get {entry.url} on a machine with a network "
@@ -65,12 +65,12 @@ def network(metric: str) -> nn.Module:
 def _built(metric: str, file: str) -> nn.Module:
     try:
         if metric == "lpips":
-            made: nn.Module = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).net
+            built: nn.Module = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).net
         else:
-            made = DISTSNetwork()
+            built = DISTSNetwork()
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
         raise BadInput(f"{metric}: {file}: expected torchvision's ImageNet weights, got something else") from error
-    return made.float().eval().requires_grad_(False)
+    return built.float().eval().requires_grad_(False)
 
 
 def _large_enough(images: Images) -> Float[Tensor, "B 3 h w"]:
@@ -79,5 +79,5 @@ def _large_enough(images: Images) -> Float[Tensor, "B 3 h w"]:
     if scale == 1.0:
         return images.float()
     size = (round(scale * height), round(scale * width))
-    # Rounding may carry an enlarged pixel a hair beyond 1, which torchmetrics refuses.
+    # Rounding may give an enlarged pixel a value slightly above 1, which torchmetrics refuses.
     return functional.interpolate(images.float(), size=size, mode="bilinear", align_corners=False).clamp(0, 1)

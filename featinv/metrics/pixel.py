@@ -1,4 +1,4 @@
-"""Distances between pixels."""
+"""Pixel metrics."""
 
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -8,9 +8,9 @@ from featinv.metrics.value_range import ImageTensor, checked_pair, rounded
 from featinv.types import PerImage
 
 CELLS = 8
-"""Cells a side of the grid on which colour and layout are compared."""
+"""Side of the grid of cells on which colour and layout are compared."""
 CAP = 100.0
-"""dB given to a perfect copy, whose PSNR would be infinite and spoil every mean."""
+"""PSNR of a perfect copy in dB; it would otherwise be infinite, and so would every mean."""
 
 
 def mse(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
@@ -19,7 +19,7 @@ def mse(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
     Raises BadInput on different shapes and on values that are not in [0, 1].
     """
     reconstruction, original = checked_pair(reconstruction, original)
-    # torchmetrics has no per-image form; with one output an image it does the same sum.
+    # torchmetrics has no per-image form; with one output for each image it computes the same sum.
     columns = mean_squared_error(reconstruction.flatten(1).T, original.flatten(1).T, num_outputs=len(original))
     return torch.as_tensor(columns).reshape(-1)
 
@@ -27,7 +27,7 @@ def mse(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
 def psnr(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
     """Peak signal-to-noise ratio of each image in dB, after clipping and 8-bit rounding, at most 100 dB.
 
-    The number to report is the mean of these; the PSNR of the mean error is another number (0.6 dB lower on CIFAR-10).
+    Report the mean of these. The PSNR of the mean error is another number (0.6 dB lower on CIFAR-10).
     Raises BadInput on different shapes and on values that are not in [0, 1].
     """
     reconstruction, original = checked_pair(reconstruction, original)
@@ -46,6 +46,6 @@ def low_pass_psnr(reconstruction: ImageTensor, original: ImageTensor) -> PerImag
     reconstruction, original = checked_pair(reconstruction, original)
     grid = (min(CELLS, original.shape[2]), min(CELLS, original.shape[3]))
     pool = torch.nn.functional.adaptive_avg_pool2d
-    cells, true = pool(rounded(reconstruction), grid), pool(rounded(original), grid)
-    decibel = peak_signal_noise_ratio(cells, true, data_range=1.0, dim=(1, 2, 3), reduction="none")
+    reconstructed, expected = pool(rounded(reconstruction), grid), pool(rounded(original), grid)
+    decibel = peak_signal_noise_ratio(reconstructed, expected, data_range=1.0, dim=(1, 2, 3), reduction="none")
     return decibel.clamp(max=CAP)

@@ -11,9 +11,9 @@ WINDOW = 11
 SHARES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, finest first (Wang et al. 2003, section 3.2)."""
 SMALLEST = WINDOW * 2 ** (len(SHARES) - 1)
-"""Pixels a side that five scales need."""
+"""Smallest side in pixels for five scales."""
 _PIXELS = 2**16
-"""Pixels that are filtered at once: torchmetrics makes some twenty copies of them, which should fit the cache."""
+"""Pixels that are filtered at once: torchmetrics makes about twenty copies of them, which should fit the cache."""
 
 
 def ssim(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
@@ -37,10 +37,10 @@ def ssim(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
 
 
 def ms_ssim(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
-    """Multi-scale SSIM of each image, 1 for a perfect copy: five scales, each half as large as the one before.
+    """Multi-scale SSIM of each image, 1 for a perfect copy: five scales, each half the size of the previous one.
 
     Contrast and structure at every scale, luminance at the coarsest, all over windows wholly inside the image and
-    averaged over RGB; a negative similarity of a scale counts as 0 (its root is no number, and torchmetrics gives NaN
+    averaged over RGB. A negative similarity of a scale counts as 0 (its root is undefined, and torchmetrics returns NaN
     by default). torchmetrics' own luminance also counts windows filled by reflection, as in `ssim`. Source: Wang et al.
     2003, "Multi-scale structural similarity for image quality assessment", equation 7.
 
@@ -59,12 +59,13 @@ def ms_ssim(reconstruction: ImageTensor, original: ImageTensor) -> PerImage:
 
 def _block_ms_ssim(reconstruction: Images, original: Images) -> PerImage:
     by_scale = similarity_by_scale(reconstruction, original, len(SHARES))
-    return torch.stack([one.clamp(min=0) ** share for one, share in zip(by_scale, SHARES, strict=True)]).prod(0)
+    powers = [similarity.clamp(min=0) ** share for similarity, share in zip(by_scale, SHARES, strict=True)]
+    return torch.stack(powers).prod(0)
 
 
 def similarity_by_scale(reconstruction: Images, original: Images, scales: int) -> list[PerImage]:
-    """Return contrast and structure of each scale, finest first, and for the coarsest the whole SSIM; unchecked."""
-    found = []
+    """Return contrast and structure of each scale, finest first, and the SSIM of the coarsest; unchecked."""
+    contrasts = []
     for _ in range(scales - 1):
         _, contrast = structural_similarity_index_measure(
             reconstruction,
@@ -75,15 +76,15 @@ def similarity_by_scale(reconstruction: Images, original: Images, scales: int) -
             reduction="none",
             return_contrast_sensitivity=True,
         )
-        found.append(contrast)
+        contrasts.append(contrast)
         reconstruction, original = (torch.nn.functional.avg_pool2d(images, 2) for images in (reconstruction, original))
-    return [*found, window_ssim(reconstruction, original)]
+    return [*contrasts, window_ssim(reconstruction, original)]
 
 
 def window_ssim(reconstruction: Images, original: Images) -> PerImage:
-    """Return the SSIM of each image over the windows inside it, unchecked: NaN gives NaN, float64 stays float64."""
-    _, everywhere = structural_similarity_index_measure(
-        # On a CPU the grouped convolution is twice as fast in this order.
+    """Return the SSIM of each image over the windows inside it; unchecked: NaN gives NaN, float64 stays float64."""
+    _, similarities = structural_similarity_index_measure(
+        # On a CPU the grouped convolution is twice as fast in this memory order.
         reconstruction.contiguous(memory_format=torch.channels_last),
         original.contiguous(memory_format=torch.channels_last),
         gaussian_kernel=True,
@@ -94,4 +95,4 @@ def window_ssim(reconstruction: Images, original: Images) -> PerImage:
         return_full_image=True,
     )
     border = WINDOW // 2
-    return everywhere[:, :, border:-border, border:-border].mean(dim=(1, 2, 3))
+    return similarities[:, :, border:-border, border:-border].mean(dim=(1, 2, 3))

@@ -1,6 +1,6 @@
-"""From a command line to a frozen dataclass: what every recipe begins with.
+"""The command line of recipes: from flags and YAML to a frozen dataclass.
 
-Nothing here imports torch, so that every `--help` answers at once.
+Nothing here imports torch, so that every `--help` is fast.
 """
 
 import dataclasses
@@ -27,19 +27,19 @@ _COUNTS = ("public", "private", "count", "batch_size", "size", "width")
 
 
 def _plain_defaults(kind: type) -> dict[str, Any]:
-    """Write defaults that are containers of dataclasses as plain values, which is all that --print_config can print."""
+    """Return defaults that are containers of dataclasses as plain values, because --print_config prints only these."""
     defaults = {}
     for item in dataclasses.fields(kind):
-        made = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
-        if isinstance(made, dict) and made and all(dataclasses.is_dataclass(value) for value in made.values()):
-            defaults[item.name] = {key: dataclasses.asdict(value) for key, value in made.items()}
+        default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+        if isinstance(default, dict) and default and all(dataclasses.is_dataclass(value) for value in default.values()):
+            defaults[item.name] = {key: dataclasses.asdict(value) for key, value in default.items()}
     return defaults
 
 
 def parse(config: type[Config], description: str | None = None, arguments: Sequence[str] | None = None) -> Config:
-    """Parse the command line into a frozen dataclass: every field a flag, `--config FILE`, `--print_config`.
+    """Parse the command line into a frozen dataclass: a flag for every field, `--config FILE`, `--print_config`.
 
-    Leaves with exit code 2 and one line about the wrong flag.
+    Exits with code 2 and one line about the wrong flag.
     """
     import jsonargparse
 
@@ -74,7 +74,7 @@ def _nearest_flag(message: str, config: type) -> str:
 
 
 def _one_line(message: str) -> str:
-    """Leave out what only a type checker would ask about a flag that takes a group of settings or null."""
+    """Remove the type details of jsonargparse about a flag that takes a group of settings or null."""
     about_types = ("Does not validate", "Subtypes:", "Errors:", "- Problem with", "- Expected a <class 'None")
     about_groups = ("Given value type:", "Given value: NestedArg", "Given value: {", "Given value: Namespace")
     noise = (*about_types, *about_groups)
@@ -83,18 +83,18 @@ def _one_line(message: str) -> str:
 
 
 def run(main: Callable[[Config], None], config: type[Config], description: str | None = None) -> None:
-    """Parse the command line, check what it and the environment say, call `main`, and leave as `leave_with` does."""
+    """Parse the command line, check it and the environment, call `main`, and exit as `leave_with` does."""
     keep_output()
     show_log()
 
     def checked() -> None:
-        environment.working_folder()  # the parser of files asks for it
+        environment.working_folder()  # the parser of files needs it
         settings = parse(config, description)
         environment.check()
         environment.no_windows()
         check_settings(settings)
         set_allocator()
-        # Imported here: torch, which `--help` does without.
+        # Imported here, because it imports torch, which `--help` does not need.
         from featinv.precision import check_precision
 
         check_precision(settings)
@@ -104,10 +104,10 @@ def run(main: Callable[[Config], None], config: type[Config], description: str |
 
 
 def check_settings(settings: Any, prefix: str = "") -> None:
-    """Raise BadInput for a setting that no work can be done with, in a dataclass and in those inside it.
+    """Raise BadInput for an invalid setting in a dataclass and in those inside it.
 
-    Seeds outside 0 to 2**63 - 1, numbers that are not finite, minutes and counts that are none, empty paths, and an
-    `out` that cannot be written. Other processes of the run leave the last one to the main process.
+    Invalid are seeds outside 0 to 2**63 - 1, numbers that are not finite, minutes and counts that are not positive,
+    empty paths, and an `out` that cannot be written. Only the main process of a run checks `out`.
     """
     for item in dataclasses.fields(settings):
         name, value = f"{prefix}{item.name}", getattr(settings, item.name)
@@ -121,7 +121,7 @@ def check_settings(settings: Any, prefix: str = "") -> None:
             raise BadInput(f"--{name}: expected a whole number of at least 1, got {value}")
         elif isinstance(value, float) and not math.isfinite(value):
             raise BadInput(f"--{name}: expected a finite number, got {value}")
-        elif name == "out" and value is not None and _speaks():
+        elif name == "out" and value is not None and _is_main_process():
             _check_out(value, needed=item.default != "")
         elif dataclasses.is_dataclass(value) and not isinstance(value, Component):
             check_settings(value, f"{name}.")
@@ -134,6 +134,6 @@ def _check_out(out: str, *, needed: bool) -> None:
         check_out(out)
 
 
-def _speaks() -> bool:
-    """Say whether this is the process that writes files, as far as the launcher has told."""
+def _is_main_process() -> bool:
+    """Return whether this process writes files, according to the launcher's RANK."""
     return environment.rank("RANK", 0) <= 0

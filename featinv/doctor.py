@@ -1,4 +1,4 @@
-"""Looks at this machine: what is installed, what can be measured here, and how to get the rest."""
+"""`featinv doctor`: what is installed on this machine, what can be measured, and how to install the rest."""
 
 import importlib.metadata
 import os
@@ -17,12 +17,12 @@ _NEEDED_FOR = {
     "squeezenet1_1": "the loss LPIPS(net='squeeze')",
     "resnet50": "the encoder of the paper, torchvision('resnet50', weights='IMAGENET1K_V1')",
 }
-"""ImageNet networks of torchvision, and what is not there without their weights."""
+"""ImageNet networks of torchvision, and the features that need their weights."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. "absent": something less can be measured; "broken": the embedded default cannot run."""
+    """The result of one check. "absent": some features are missing; "broken": the default configuration cannot run."""
 
     what: str
     state: State
@@ -34,29 +34,29 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Return what was found: libraries, accelerator, packaged networks, cached weights. Nothing is downloaded."""
-    found = [*_libraries(), *_extras()]
-    if any(finding.state == "broken" for finding in found):
-        return found
-    working = _torchvision()
-    if working.state == "broken":
-        return [*found, working]
-    return [*found, working, _accelerator(), _embedded(), *_weights()]
+    """Return the findings: libraries, accelerator, packaged networks, cached weights. Nothing is downloaded."""
+    findings = [*_libraries(), *_extras()]
+    if any(finding.state == "broken" for finding in findings):
+        return findings
+    torchvision = _torchvision()
+    if torchvision.state == "broken":
+        return [*findings, torchvision]
+    return [*findings, torchvision, _accelerator(), _embedded(), *_weights()]
 
 
 def healthy(findings: list[Finding]) -> bool:
-    """Say whether the embedded default (the demo) can run."""
+    """Return whether the default configuration (the demo) can run."""
     return all(finding.state != "broken" for finding in findings)
 
 
 def _libraries() -> list[Finding]:
-    """Look for everything that the package's own metadata asks for."""
-    found = [Finding("python", "ok", platform.python_version())]
+    """Check every requirement of the package's own metadata."""
+    findings = [Finding("python", "ok", platform.python_version())]
     for requirement in importlib.metadata.requires("featinv") or ():
         name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
         if "extra ==" not in requirement:
-            found.append(_library(name, "broken"))
-    return found
+            findings.append(_library(name, "broken"))
+    return findings
 
 
 def _extras() -> list[Finding]:
@@ -66,11 +66,11 @@ def _extras() -> list[Finding]:
     return [finding]
 
 
-def _library(name: str, without: State) -> Finding:
+def _library(name: str, state_if_missing: State) -> Finding:
     try:
         return Finding(name, "ok", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, without, "not installed", f"pip install {name}")
+        return Finding(name, state_if_missing, "not installed", f"pip install {name}")
 
 
 def _torchvision() -> Finding:
@@ -78,7 +78,7 @@ def _torchvision() -> Finding:
         import torchvision
     except (ImportError, RuntimeError) as error:
         first = str(error).partition("\n")[0]
-        remedy = "pip install --upgrade torch torchvision, together: they come in pairs"
+        remedy = "pip install --upgrade torch torchvision in one command: their versions must match"
         return Finding("torchvision with torch", "broken", f"cannot be imported ({first})", remedy)
     return Finding("torchvision with torch", "ok", f"{torchvision.__version__} works")
 
@@ -92,20 +92,23 @@ def _accelerator() -> Finding:
     if torch.backends.mps.is_available():
         return Finding("accelerator", "ok", "Apple's GPU (mps)")
     return Finding(
-        "accelerator", "absent", f"none that torch sees; the {os.cpu_count()} CPU cores do", "the demo needs no more"
+        "accelerator",
+        "absent",
+        f"torch detects none; {os.cpu_count()} CPU cores are used",
+        "sufficient for the demo",
     )
 
 
 def _embedded() -> Finding:
-    """Send two synthetic images through the packaged encoder and judge."""
+    """Run two synthetic images through the packaged encoder and judge."""
     from featinv import data, encoders
 
     try:
         images = data.scenes(2, size=32, seed=0).batch([0, 1])
-        sound = encoders.tiny()(images).isfinite().all() and encoders.judge("scenes-vgg")(images)[1].isfinite().all()
+        finite = encoders.tiny()(images).isfinite().all() and encoders.judge("scenes-vgg")(images)[1].isfinite().all()
     except (BadInput, RuntimeError) as error:
         return Finding("embedded default", "broken", " ".join(str(error).split()), "install featinv again")
-    if not bool(sound):
+    if not bool(finite):
         return Finding("embedded default", "broken", "packaged networks return NaN", "install featinv again")
     return Finding("embedded default", "ok", "synthetic images, encoder tiny and judge scenes-vgg work")
 
@@ -115,12 +118,12 @@ def _weights() -> list[Finding]:
     from torchvision import models
 
     folder = Path(torch.hub.get_dir()) / "checkpoints"
-    found = []
+    findings = []
     for name, purpose in _NEEDED_FOR.items():
         url = models.get_model_weights(name)["IMAGENET1K_V1"].url
         what = f"ImageNet weights of {name}"
         if (folder / Path(url).name).is_file():
-            found.append(Finding(what, "ok", f"cached, for {purpose}"))
+            findings.append(Finding(what, "ok", f"cached, for {purpose}"))
         else:
-            found.append(Finding(what, "absent", f"needed for {purpose}", f"put a copy of {url} into {folder}"))
-    return found
+            findings.append(Finding(what, "absent", f"needed for {purpose}", f"put a copy of {url} into {folder}"))
+    return findings

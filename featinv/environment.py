@@ -1,6 +1,6 @@
-"""What a process inherits (working folder, thread counts, ranks, switches of others), checked before any work.
+"""Checks of what a process inherits: working folder, thread counts, ranks and variables of other tools.
 
-Nothing here imports torch, so that every `--help` answers at once.
+Nothing here imports torch, so that every `--help` is fast.
 """
 
 import os
@@ -13,14 +13,14 @@ from featinv.errors import BadInput
 _THREADS = ("FEATINV_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _TASKS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-"""where mpirun and srun say how many copies of the command they started"""
+"""variables in which mpirun and srun give the number of started processes"""
 _DEVICE = r"-1|\d+|GPU-[0-9a-fA-F-]+|MIG-[0-9a-zA-Z/-]+|NoDevFiles"
 _YES, _NO = ("1", "true", "yes", "y", "t", "on"), ("0", "false", "no", "n", "f", "off")
 
 WandbMode = Literal["disabled", "offline", "online"]
 WANDB_MODES: tuple[WandbMode, ...] = ("disabled", "offline", "online")
-"""from the one that tells least to the one that tells most"""
-_WANDB_WORDS: dict[str, WandbMode] = {
+"""from the most private to the least private mode"""
+_WANDB_NAMES: dict[str, WandbMode] = {
     "disabled": "disabled",
     "offline": "offline",
     "dryrun": "offline",
@@ -31,7 +31,7 @@ _WANDB_WORDS: dict[str, WandbMode] = {
 
 
 def check() -> None:
-    """Raise BadInput for the first inherited setting that cannot be used: its name, what is expected, what it is."""
+    """Raise BadInput for the first inherited setting that is invalid, with its name, value and what is expected."""
     working_folder()
     for name in _THREADS:
         threads(name)
@@ -43,7 +43,7 @@ def check() -> None:
 
 
 def no_windows() -> None:
-    """Keep the plots of this process off the screen; a backend in MPLBACKEND that does not exist stops every import."""
+    """Select a backend without windows; an MPLBACKEND that does not exist would stop every import of matplotlib."""
     os.environ["MPLBACKEND"] = "agg"
 
 
@@ -58,47 +58,47 @@ def working_folder() -> str:
 
 
 def threads(name: str) -> int | None:
-    """Return the number of threads that an environment variable asks for (the first of a list), None where it is unset.
+    """Return the number of threads of an environment variable (the first of a list), None where it is unset.
 
-    Raises BadInput unless each is a whole number from 1 to four a core, or 64 where that is more.
+    Raises BadInput unless each is a whole number from 1 to four for each core, or 64 where that is more.
     """
     text = os.environ.get(name, "").strip()
     if not text:
         return None
     most = max(64, 4 * (os.cpu_count() or 1))
-    counts = text.split(",") if name == "OMP_NUM_THREADS" else [text]  # OpenMP: one number a nesting level
+    counts = text.split(",") if name == "OMP_NUM_THREADS" else [text]  # OpenMP: one number for each nesting level
     if not all(re.fullmatch(r"\s*[0-9]{1,6}\s*", count) and 1 <= int(count) <= most for count in counts):
         raise BadInput(f"{name}: expected a number of threads from 1 to {most}, got {text!r}; unset it, or set another")
     return int(counts[0])
 
 
 def switched_on(name: str) -> bool:
-    """Return whether an environment variable says yes (1, true, yes, on). Raises BadInput for any other word."""
-    word = os.environ.get(name, "").strip().lower()
-    if word in _YES:
+    """Return whether an environment variable is true (1, true, yes, on). Raises BadInput for unknown values."""
+    value = os.environ.get(name, "").strip().lower()
+    if value in _YES:
         return True
-    if word in _NO or not word:
+    if value in _NO or not value:
         return False
-    raise BadInput(f"{name}: expected true or false, got {word!r}; unset it, or set one of these")
+    raise BadInput(f"{name}: expected true or false, got {value!r}; unset it, or set one of these")
 
 
 def wandb_mode(mode: WandbMode) -> WandbMode:
-    """Return `mode`, or what WANDB_MODE or WANDB_DISABLED says where that tells less: the more private one wins.
+    """Return `mode`, or the mode of WANDB_MODE or WANDB_DISABLED if that is more private.
 
-    Raises BadInput for a WANDB_MODE that wandb does not have.
+    Raises BadInput for an unknown WANDB_MODE.
     """
     if switched_on("WANDB_DISABLED"):
         return "disabled"
-    word = os.environ.get("WANDB_MODE", "").strip().lower()
-    if not word:
+    name = os.environ.get("WANDB_MODE", "").strip().lower()
+    if not name:
         return mode
-    if word not in _WANDB_WORDS:
-        raise BadInput(f"WANDB_MODE: expected one of {', '.join(WANDB_MODES)}, got {word!r}; unset it, or set another")
-    return min(mode, _WANDB_WORDS[word], key=WANDB_MODES.index)
+    if name not in _WANDB_NAMES:
+        raise BadInput(f"WANDB_MODE: expected one of {', '.join(WANDB_MODES)}, got {name!r}; unset it, or set another")
+    return min(mode, _WANDB_NAMES[name], key=WANDB_MODES.index)
 
 
 def rank(name: str, otherwise: int) -> int:
-    """Return a rank or a number of processes from an environment variable, `otherwise` where it is unset.
+    """Return a rank or a number of processes from an environment variable, or `otherwise` where it is unset.
 
     Raises BadInput unless it is a whole number.
     """
@@ -109,18 +109,19 @@ def rank(name: str, otherwise: int) -> int:
 
 
 def use_one_process(command: str) -> None:
-    """Make a command that runs in one process ignore the ranks of a job around it.
+    """Make a command that runs in one process ignore the ranks of a surrounding job.
 
-    An interactive shell inside a job, or a script that exports them, hands RANK and WORLD_SIZE to every command: taken
-    at their word, the command would wait for processes that nobody starts. Raises BadInput where a launcher did start
-    several copies of this command, which would all write to one folder.
+    An interactive shell inside a job, or a script, may export RANK and WORLD_SIZE. The command would then wait for
+    processes that are never started. Raises BadInput where a launcher did start several copies of this command, which
+    would all write to one folder.
     """
-    started = [name for name in _TASKS if rank(name, 1) > 1]
+    launcher_variables = [name for name in _TASKS if rank(name, 1) > 1]
     if "TORCHELASTIC_RUN_ID" in os.environ and rank("WORLD_SIZE", 1) > 1:
-        started.append("WORLD_SIZE")
-    if started:
+        launcher_variables.append("WORLD_SIZE")
+    if launcher_variables:
+        name = launcher_variables[0]
         raise BadInput(
-            f"{command}: expected one process, but a launcher started {os.environ[started[0]]} ({started[0]}); start "
+            f"{command}: expected one process, but a launcher started {os.environ[name]} ({name}); start "
             "it without torchrun, or with srun --ntasks=1 (several processes: accelerate launch recipes/compare.py)"
         )
     inherited = [name for name in _RANKS if os.environ.pop(name, "")]
@@ -133,18 +134,18 @@ def _check_ranks() -> None:
     started = any(rank(name, 1) > 1 for name in _TASKS)
     rank("LOCAL_WORLD_SIZE", 1)
     if own >= size or (own < 0 and not started and (size > 1 or local >= 0)):
-        found = ", ".join(f"{name}={os.environ[name]}" for name in _RANKS if os.environ.get(name))
+        values = ", ".join(f"{name}={os.environ[name]}" for name in _RANKS if os.environ.get(name))
         raise BadInput(
             f"WORLD_SIZE, RANK: expected what accelerate launch or torchrun sets (RANK from 0 to WORLD_SIZE - 1), got "
-            f"{found}; unset them, or start by a launcher"
+            f"{values}; unset them, or use a launcher"
         )
 
 
 def _check_devices() -> None:
-    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    if named.strip() and not all(re.fullmatch(rf"\s*({_DEVICE})\s*", one) for one in named.split(",")):
-        # The driver would hide every GPU, and the work would take hours on the processor.
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if devices.strip() and not all(re.fullmatch(rf"\s*({_DEVICE})\s*", device) for device in devices.split(",")):
+        # The driver would hide every GPU, and the work would take hours on the CPU.
         raise BadInput(
-            f"CUDA_VISIBLE_DEVICES: expected numbers or GPU-... identifiers with commas between them, got {named!r}; "
+            f"CUDA_VISIBLE_DEVICES: expected numbers or GPU-... identifiers with commas between them, got {devices!r}; "
             "unset it, or set it to an empty value to use no GPU"
         )

@@ -1,4 +1,4 @@
-"""How every command and recipe leaves: exit codes, one line on stderr, and output that nobody reads any more.
+"""How every command and recipe exits: exit codes, one line on stderr, and output to closed pipes.
 
 Nothing here imports torch.
 """
@@ -22,15 +22,15 @@ from featinv.errors import BadInput, Diverged
 DONE, LEAKS, REFUSED, UNEXPECTED, INTERRUPTED = 0, 1, 2, 3, 130
 """exit codes; LEAKS is "more leaks than --max-level allows" and nothing else"""
 _LONGEST = 2000
-"""letters of an error's own words in a traceback file: an array that is printed whole could hold pixels"""
+"""largest length of a message in a traceback file: the message of an error could print an array of pixels"""
 _LIBRARIES = ("featinv", "torch", "torchvision", "accelerate", "numpy", "safetensors", "pillow", "wandb")
 
 
 def leave_with(call: Callable[[], int | None]) -> NoReturn:
-    """Call a command and leave with its exit code (none: 0), or with the code of its error and one line on stderr.
+    """Call a command and exit with its code (none: 0), or with the code of its error and one line on stderr.
 
     2 for BadInput and Diverged, whose line says what to change; 130 for Ctrl-C; 3 for any other exception, whose
-    traceback goes into a file that the line names.
+    traceback is written to a file that the line names.
     """
     try:
         code = call() or DONE
@@ -39,27 +39,28 @@ def leave_with(call: Callable[[], int | None]) -> NoReturn:
         code = REFUSED
     except KeyboardInterrupt:
         code = INTERRUPTED
-    # Broad on purpose: Python would leave with 1, which a gate reads as "more leaks than allowed".
+    # Broad on purpose: Python would exit with 1, which a gate interprets as "more leaks than allowed".
     except Exception as error:  # noqa: BLE001
-        _print_error(f"{_summary(error)}; this is a defect of featinv or of code that it was given: {_written(error)}")
+        _print_error(f"{_summary(error)}; this is a defect of featinv or of a plug-in: {_write_traceback(error)}")
         code = UNEXPECTED
     sys.exit(code)
 
 
 def keep_output() -> None:
-    """Make standard output and standard error survive what they are connected to.
+    """Prevent errors from standard output and standard error.
 
-    A letter that the terminal cannot show is escaped. When the reader of a pipe leaves (`| head`), the rest is dropped:
-    the exit code of the command stands. Streams that were replaced, by a test say, are left alone.
+    A character that the terminal cannot encode is escaped. When the reader of a pipe exits (`| head`), further output
+    is dropped, and the exit code of the command is kept. Streams that were replaced, for example by a test, are not
+    changed.
     """
     if sys.stdout is not None and sys.stdout is sys.__stdout__:
-        sys.stdout = _kept(sys.stdout)
+        sys.stdout = _robust_stream(sys.stdout)
     if sys.stderr is not None and sys.stderr is sys.__stderr__:
-        sys.stderr = _kept(sys.stderr)
+        sys.stderr = _robust_stream(sys.stderr)
 
 
 def show_log() -> None:
-    """Write what featinv logs to standard error, a line a record, above any progress bar. Called twice it does no more.
+    """Write what featinv logs to standard error, one line for each record, above any progress bar; idempotent.
 
     For commands and recipes: the library itself installs no handler.
     """
@@ -70,7 +71,7 @@ def show_log() -> None:
 
 
 class _AboveBars(logging.Handler):
-    """Writes through tqdm, which takes progress bars away meanwhile."""
+    """A handler that writes through tqdm, which clears progress bars for the time."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm  # imported here: most commands log nothing
@@ -79,7 +80,7 @@ class _AboveBars(logging.Handler):
 
 
 class _Dropping(io.FileIO):
-    """A file whose reader may leave: what nobody reads is dropped."""
+    """A file that drops its output when the reader of the pipe has exited."""
 
     def write(self, data: Any) -> int:
         try:
@@ -88,7 +89,7 @@ class _Dropping(io.FileIO):
             return memoryview(data).nbytes
 
 
-def _kept(stream: Any) -> io.TextIOWrapper:
+def _robust_stream(stream: Any) -> io.TextIOWrapper:
     stream.flush()
     raw = _Dropping(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
@@ -101,28 +102,28 @@ def _kept(stream: Any) -> io.TextIOWrapper:
 
 
 def _print_error(message: str) -> None:
-    """Print an error as one line; where several processes run, mostly only one has to."""
+    """Print an error as one line; other processes wait, so that mostly only the main process prints."""
     if os.environ.get("RANK", "").lstrip("0").isdecimal():
-        # The main process mostly met the same error, and the launcher ends us with it; ours alone is ours to say.
+        # The main process mostly has the same error, and the launcher then ends this process before it prints.
         time.sleep(5)
     print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 def _summary(error: Exception) -> str:
-    """Return the kind of an error and the beginning of its first line."""
+    """Return the type of an error and the beginning of its first line."""
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:300]}".rstrip(": ")
 
 
-def _written(error: Exception) -> str:
-    """Write the traceback to a file in the current folder, else in the one for temporary files, and say where."""
+def _write_traceback(error: Exception) -> str:
+    """Write the traceback to a file in the current folder, or else in the temporary one; return a sentence on it."""
     text = (
         "\n".join((*_versions(), "", *(line[:_LONGEST].rstrip() for line in traceback.format_exception(error)))) + "\n"
     )
     name = f"featinv-error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    for folder in (_here, tempfile.gettempdir):
+    for folder in (_working_folder, tempfile.gettempdir):
         try:
             path = Path(folder()) / name
-            # Readable for its owner only: it names folders. "x": never through a link that somebody else put there.
+            # Readable for its owner only, because it names folders. O_EXCL: never through a link made by others.
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 file.write(text)
         except OSError:
@@ -131,7 +132,7 @@ def _written(error: Exception) -> str:
     return "no file could be written for the traceback"
 
 
-def _here() -> str:
+def _working_folder() -> str:
     try:
         return environment.working_folder()
     except BadInput as error:

@@ -512,7 +512,7 @@ def test_the_code_of_a_gate_stands() -> None:
 def test_a_traceback_file_holds_no_long_values_and_finds_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(leaving, "_here", lambda: str(tmp_path / "gone"))
+    monkeypatch.setattr(leaving, "_working_folder", lambda: str(tmp_path / "gone"))
     monkeypatch.setattr(leaving.tempfile, "gettempdir", lambda: str(tmp_path))
     with pytest.raises(SystemExit):
         leaving.leave_with(lambda: _raise(ValueError("pixels " + "7" * 100_000)))

@@ -93,7 +93,7 @@ def test_an_attack_that_normalises_by_its_batch_is_found_out() -> None:
         return torch.sigmoid(nn.functional.batch_norm(grown, None, None, training=True))
 
     vectors = torch.randn(6, 16, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(AssertionError, match="batch mates"):
+    with pytest.raises(AssertionError, match="other rows of the batch"):
         demand_independent(batchy, vectors, "batchy")
     demand_independent(lambda features: torch.sigmoid(features), vectors, "plain")
 

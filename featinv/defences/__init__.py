@@ -1,4 +1,4 @@
-"""features -> features: what a publisher does to the vectors before releasing them.
+"""features -> features: how a publisher transforms the vectors before releasing them.
 
 A defence is a plain `nn.Module` with one tensor in and one tensor out. It is the identity at zero strength, ignores
 train and eval mode, and draws its randomness from torch's global generator, which `Victim.publish` seeds. Defences are

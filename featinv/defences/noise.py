@@ -17,9 +17,9 @@ from featinv.errors import BadInput
 class GaussianNoise(Defence):
     """Add independent N(0, std²) noise to every feature, (B, D) or (B, C, H, W); exactly the identity at std 0.
 
-    `std` is in the units of the features as the encoder makes them, so that its meaning does not move with a batch;
-    hold it against the features' own standard deviation. No clipping and no calibration: by itself this is no
-    differential privacy. Raises BadInput unless `std` is finite and at least 0.
+    `std` is in the units of the encoder's features and does not depend on the batch; compare it with the features'
+    standard deviation. Nothing is clipped or calibrated: by itself this is no differential privacy. Raises BadInput
+    unless `std` is finite and at least 0.
     """
 
     def __init__(self, std: int | float) -> None:
@@ -97,7 +97,7 @@ class ShapedNoise(Learned):
     """Add Gaussian noise of covariance proportional to (features' covariance)^exponent, estimated on public features.
 
     `std` is the root mean square of the noise over the numbers, in the features' units: equal `std` is equal energy at
-    every `exponent` from 0 (isotropic) to 1 (the features' own shape). Directions in which the public features hardly
+    every `exponent` from 0 (isotropic) to 1 (the features' covariance). Directions in which the public features hardly
     vary get at least 1e-6 of the largest variance before the power, so that none is released without noise. The
     identity at std 0. Raises BadInput for another exponent or strength.
     """
@@ -148,8 +148,8 @@ class ShapedNoise(Learned):
 
 
 def _strength(name: str, value: int | float) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < 0:
         raise BadInput(f"{name}: expected a finite number of at least 0, in the units of the features, got {value}")
     return float(value)
 

@@ -1,8 +1,9 @@
-"""The contracts of the plug-ins, as public checks: run on your own class what we run on ours.
+"""The contracts of the plug-ins, as public checks for your own classes; featinv's tests run them on its exports.
 
-Every check takes an object, tries the contracts of its arrow on small synthetic images, and raises AssertionError with
-a sentence that says which contract is broken and what was seen. It needs no data, network or accelerator, and leaves
-the object and torch's random state as they were (`check_attack` fits the attack). docs/plug_ins.md lists the contracts.
+Every check takes an object, tests the contracts of its signature on small synthetic images, and raises AssertionError
+with a sentence that names the broken contract and the observed value. It needs no data, no network and no accelerator,
+and does not change the object or torch's random state (`check_attack` fits the attack). docs/plug_ins.md lists the
+contracts.
 """
 
 import lazy_loader

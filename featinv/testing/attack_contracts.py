@@ -17,13 +17,13 @@ from featinv.testing.synthetic import synthetic_pairs
 
 
 def check_attack(attack: Any, *, pairs: Any = None, allow: Iterable[type | str] = ()) -> None:
-    """Raise AssertionError unless `attack`, not fitted yet, can stand in a scoreboard; it is fitted on `pairs`.
+    """Raise AssertionError unless `attack`, not fitted yet, can be scored in a scoreboard; it is fitted on `pairs`.
 
-    By default those are 48 synthetic pairs, vectors (16,) and images of 32 pixels. Before `fit`, `reconstruct` is
+    The default pairs are 48 synthetic pairs, vectors (16,) and images of 32 pixels. Before `fit`, `reconstruct` is
     refused; `fit` returns the attack and sets `feature_shape`, `image_size`, `victim` and `parameters`; reconstructions
-    are float32 images in [0, 1], the same twice and independent of their batch mates; vectors of another shape and
-    NaN are refused with BadInput; saved and loaded, it reconstructs the same bit by bit. `allow` names the classes that
-    `load_attack` needs beside the attack's own.
+    are float32 images in [0, 1], equal in repeated calls and independent of the rest of the batch; vectors of another
+    shape and NaN are refused with BadInput; a saved and loaded attack reconstructs the same bit by bit. `allow` names
+    the classes that `load_attack` needs beside the attack's own.
     """
     name = label(attack)
     pairs = synthetic_pairs() if pairs is None else pairs
@@ -59,7 +59,9 @@ def _check_images(attack: Any, features: Tensor, size: int, name: str) -> None:
     demand_images(images, (len(features), 3, size, size), what)
     demand(not images.requires_grad, f"{what} must carry no gradient: decorate reconstruct with torch.no_grad()")
     with seeded(1):
-        demand_same(attack.reconstruct(features), images, f"{what} must be the same twice, whatever torch's seed", 0.0)
+        demand_same(
+            attack.reconstruct(features), images, f"{what} must be equal in repeated calls, with any torch seed", 0.0
+        )
     demand_independent(attack.reconstruct, features, what)
     demand_images(attack.reconstruct(features[:0]), (0, 3, size, size), f"{what} of no vectors")
 
@@ -81,7 +83,7 @@ def _demand_refusal(attack: Any, features: Tensor, what: str, says: str = "") ->
         return
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise AssertionError(f"{what} must raise BadInput, got {type(error).__name__}: {error}") from error
-    raise AssertionError(f"{what} must raise BadInput, but went through")
+    raise AssertionError(f"{what} must raise BadInput, but was accepted")
 
 
 def _check_saved(attack: Any, features: Tensor, allow: list[type | str], name: str) -> None:

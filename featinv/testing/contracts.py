@@ -1,4 +1,4 @@
-"""What the checks have in common: demands, and the contracts that every arrow obeys."""
+"""Helpers that all checks share, and the contracts of every component."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-5
-"""Largest difference that a batch mate may make, relative to the largest number (or to 1, if that is larger)."""
+"""Largest difference that the rest of a batch may cause, relative to the largest number (or to 1, if larger)."""
 
 
 def demand(holds: bool, sentence: str) -> None:
@@ -17,7 +17,7 @@ def demand(holds: bool, sentence: str) -> None:
 
 
 def label(value: Any) -> str:
-    """Return what to call the object in a sentence."""
+    """Return the name of the object for a message."""
     return type(value).__name__
 
 
@@ -54,29 +54,29 @@ def demand_images(value: Any, shape: tuple[int, ...], what: str) -> None:
 
 
 def demand_independent(call: Callable[[Tensor], Tensor], batch: Tensor, what: str) -> None:
-    """Demand that every row's output is the same alone, among fewer, and in another order."""
+    """Demand that a row has the same output alone, in a smaller batch and in another order."""
     whole = call(batch)
-    sentence = f"{what} must not depend on its batch mates: eval mode means eval mode"
+    sentence = f"{what} must not depend on the other rows of the batch in eval mode"
     for rows in ([0], [len(batch) - 1], list(range(len(batch) // 2)), list(reversed(range(len(batch))))):
         demand_same(call(batch[rows]), whole[rows], sentence)
 
 
 def demand_gradient(call: Callable[[Tensor], Tensor], batch: Tensor, what: str, *, zero_allowed: bool = False) -> None:
-    """Demand a finite gradient of the output with respect to the input, and one that is not zero for any row."""
-    asked = batch.detach().clone().requires_grad_()
-    output = call(asked)
+    """Demand a finite gradient of the output with respect to the input that is not zero for any row."""
+    inputs = batch.detach().clone().requires_grad_()
+    output = call(inputs)
     demand(output.requires_grad, f"{what} must be differentiable in its input, but its output carries no gradient")
     weights = torch.linspace(0.5, 1.5, output.numel(), device=output.device).reshape(output.shape)
-    (gradient,) = torch.autograd.grad((output * weights).sum(), asked, allow_unused=True)
+    (gradient,) = torch.autograd.grad((output * weights).sum(), inputs, allow_unused=True)
     demand(gradient is not None, f"{what} must be differentiable in its input, but no gradient reaches it")
     demand(bool(gradient.isfinite().all()), f"{what} must have finite gradients, got NaN or infinity")
     if not zero_allowed:
-        reached = gradient.flatten(1).abs().amax(1) > 0
-        demand(bool(reached.all()), f"{what} must be differentiable in its input, but the gradient of a row is zero")
+        nonzero = gradient.flatten(1).abs().amax(1) > 0
+        demand(bool(nonzero.all()), f"{what} must be differentiable in its input, but the gradient of a row is zero")
 
 
 def demand_untouched(call: Callable[[Tensor], Tensor], batch: Tensor, what: str) -> None:
-    """Demand that the call leaves its input as it was."""
+    """Demand that the call does not change its input."""
     before = batch.clone()
     call(batch)
     demand(torch.equal(batch, before), f"{what} must not change its input in place; clone it")

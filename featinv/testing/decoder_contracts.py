@@ -1,4 +1,4 @@
-"""The contracts of decoders: features -> images, a network to be trained."""
+"""The contracts of decoders: features -> images, trainable networks."""
 
 import copy
 import json
@@ -25,37 +25,38 @@ def check_decoder(decoder: nn.Module) -> None:
     """Raise AssertionError unless `decoder` can be trained, saved and rebuilt as the decoder of an attack.
 
     `feature_shape` and `image_size` are set; features (B, *feature_shape) give float32 images (B, 3, S, S) in [0, 1],
-    also for features far from usual; in eval mode an image is the same twice and independent of its batch mates;
-    different features give different images; a gradient reaches every parameter; `configuration.describe` and
-    `rebuild` make a decoder that takes over its weights and gives the same images, so every constructor argument is
-    kept under its own name. A copy is tried, after a small shake of its parameters (fresh zeros stop gradients).
+    also for unusually large and zero features; in eval mode an image is equal in repeated calls and independent of the
+    rest of the batch; different features give different images; a gradient reaches every parameter;
+    `configuration.describe` and `rebuild` build a decoder that loads its weights and gives the same images, so every
+    constructor argument is stored under its own name. The check uses a copy with slightly perturbed parameters, because
+    parameters initialised with zero stop gradients.
     """
     name = label(decoder)
     demand(isinstance(decoder, nn.Module), f"{name} must be an nn.Module")
     shape, size = _attributes(decoder, name)
     with seeded(0):
-        tried = copy.deepcopy(decoder)
-        _shake(tried)
+        perturbed = copy.deepcopy(decoder)
+        _perturb(perturbed)
         features = torch.randn(4, *shape)
-        _check_images(tried, features, (3, size, size), name)
-        _check_gradients(tried, features, name)
-        _check_rebuilt(decoder, tried, features, name)
+        _check_images(perturbed, features, (3, size, size), name)
+        _check_gradients(perturbed, features, name)
+        _check_rebuilt(decoder, perturbed, features, name)
 
 
 def _attributes(decoder: nn.Module, name: str) -> tuple[tuple[int, ...], int]:
     for attribute in ("feature_shape", "image_size"):
-        demand(hasattr(decoder, attribute), f"{name} must keep its {attribute}: self.{attribute} = {attribute}")
+        demand(hasattr(decoder, attribute), f"{name} must store its {attribute}: self.{attribute} = {attribute}")
     shape: Any = decoder.feature_shape
     size: Any = decoder.image_size
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    whole = all(isinstance(number, int) and number > 0 for number in shape)
-    demand(whole and len(shape) in (1, 3), f"{name}.feature_shape must be (D,) or (C, H, W), got {shape}")
+    positive = all(isinstance(number, int) and number > 0 for number in shape)
+    demand(positive and len(shape) in (1, 3), f"{name}.feature_shape must be (D,) or (C, H, W), got {shape}")
     demand(isinstance(size, int) and size > 0, f"{name}.image_size must be a number of pixels, got {size!r}")
     return shape, size
 
 
 @torch.no_grad()
-def _shake(network: nn.Module) -> None:
+def _perturb(network: nn.Module) -> None:
     for parameter in network.parameters():
         parameter.add_(0.02 * torch.randn_like(parameter))
 
@@ -68,15 +69,15 @@ def _check_images(decoder: nn.Module, features: Tensor, image: tuple[int, ...], 
     decoder.eval()
     demand_untouched(decoder, features, name)
     before = copy.deepcopy(decoder.state_dict())
-    for which, given in (("usual", features), ("large", 30 * features), ("zero", 0 * features)):
-        demand_images(decoder(given), (len(features), *image), f"{what} for {which} features")
+    for kind, batch in (("usual", features), ("large", 30 * features), ("zero", 0 * features)):
+        demand_images(decoder(batch), (len(features), *image), f"{what} for {kind} features")
     demand_images(decoder(features[:1]), (1, *image), f"{what} for one vector")
-    demand_same(decoder(features), decoder(features), f"{what} in eval mode must be the same twice", 0.0)
+    demand_same(decoder(features), decoder(features), f"{what} in eval mode must be equal in repeated calls", 0.0)
     demand_independent(decoder, features, f"{what} in eval mode")
     for key, tensor in decoder.state_dict().items():
         demand(torch.equal(tensor, before[key]), f"{name} must not change {key} in eval mode")
     images = decoder(features)
-    demand(difference(images[:1], images[1:2]) > 0, f"{name} must make different images of different features")
+    demand(difference(images[:1], images[1:2]) > 0, f"{name} must produce different images for different features")
 
 
 def _check_gradients(decoder: nn.Module, features: Tensor, name: str) -> None:
@@ -94,15 +95,15 @@ def _check_gradients(decoder: nn.Module, features: Tensor, name: str) -> None:
 
 
 @torch.no_grad()
-def _check_rebuilt(decoder: nn.Module, tried: nn.Module, features: Tensor, name: str) -> None:
+def _check_rebuilt(decoder: nn.Module, perturbed: nn.Module, features: Tensor, name: str) -> None:
     try:
         description = json.loads(json.dumps(configuration.describe(decoder), allow_nan=False))
         rebuilt = configuration.rebuild(description, allow=[type(decoder)])
-        rebuilt.load_state_dict(tried.state_dict())
+        rebuilt.load_state_dict(perturbed.state_dict())
     except (BadInput, RuntimeError, TypeError, ValueError) as error:
         raise AssertionError(f"{name} must be rebuilt from its own description: {error}") from error
     demand_same(
         rebuilt.eval()(features),
-        tried.eval()(features),
-        f"{name}, rebuilt from its description and given its weights, must make the same images",
+        perturbed.eval()(features),
+        f"{name}, rebuilt from its description with its weights, must produce the same images",
     )

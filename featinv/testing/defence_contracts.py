@@ -22,30 +22,30 @@ from featinv.testing.contracts import (
 def check_defence(
     defence: nn.Module, *, feature_shape: tuple[int, ...] = (16,), zero_strength: nn.Module | None = None
 ) -> None:
-    """Raise AssertionError unless `defence` may stand between an encoder and a release.
+    """Raise AssertionError unless `defence` can be applied between an encoder and a release.
 
     Features (B, *feature_shape) give (B, D) or (B, C, h, w), float32 and finite, for any B; the same in train and eval
-    mode; randomness comes from torch's global generator alone, and is there in eval mode too; a row does not depend on
-    what its batch mates say, unless an attribute `whole_release` says that a release is defended at once; a gradient
-    passes through (a zero one may); inputs and buffers are left alone. `zero_strength`, the same defence at zero
-    strength, must be the identity. A copy is tried.
+    mode; randomness comes from torch's global generator alone, and is active in eval mode too; a row does not depend on
+    the values of the other rows, unless an attribute `whole_release` declares that a release is defended at once; a
+    gradient passes through (it may be zero); inputs and buffers are not changed. `zero_strength`, the same defence at
+    zero strength, must be the identity. The check uses a copy.
     """
     name = label(defence)
     demand(isinstance(defence, nn.Module), f"{name} must be an nn.Module")
-    tried = copy.deepcopy(defence)
+    defence_copy = copy.deepcopy(defence)
     with seeded(0):
-        features = torch.randn(max(6, least_batch(tried)), *feature_shape)
-        demand_untouched(tried, features, name)
-    released = _draw(tried, features)
+        features = torch.randn(max(6, least_batch(defence_copy)), *feature_shape)
+        demand_untouched(defence_copy, features, name)
+    released = _draw(defence_copy, features)
     demand(released.ndim in (2, 4), f"{name} must give (B, D) or (B, C, h, w), got {tuple(released.shape)}")
-    together = whole_release(tried)
-    for given in (features, 100 * features, *(() if together else (features[:1],))):
-        demand_tensor(_draw(tried, given), (len(given), *released.shape[1:]), f"the output of {name}")
-    _check_modes(tried, features, name)
+    together = whole_release(defence_copy)
+    for batch in (features, 100 * features, *(() if together else (features[:1],))):
+        demand_tensor(_draw(defence_copy, batch), (len(batch), *released.shape[1:]), f"the output of {name}")
+    _check_modes(defence_copy, features, name)
     if not together:
-        _check_rows(tried, features, name)
+        _check_rows(defence_copy, features, name)
     with seeded(0):
-        demand_gradient(tried, features, name, zero_allowed=True)
+        demand_gradient(defence_copy, features, name, zero_allowed=True)
     if zero_strength is not None:
         what = f"{label(zero_strength)} at zero strength must be the identity"
         demand_same(_draw(copy.deepcopy(zero_strength), features), features, what, 1e-6)
@@ -74,7 +74,7 @@ def _check_rows(defence: nn.Module, features: Tensor, name: str) -> None:
     if torch.equal(_draw(defence, features, seed=1), _draw(defence, features, seed=2)):
         demand_independent(lambda rows: _draw(defence, rows), features, what)
     else:
-        # Equal draws for an equal shape: with other mates the first row must still become the same.
+        # The draws are equal for an equal shape, so the first row must have the same output beside other rows.
         others = torch.cat([features[:1], 5 * features[1:].flip(0) + 1])
-        sentence = f"{what} must not depend on what its batch mates say"
+        sentence = f"{what} must not depend on the values of the other rows"
         demand_same(_draw(defence, others)[:1], _draw(defence, features)[:1], sentence)

@@ -27,9 +27,10 @@ def check_encoder(encoder: Any) -> None:
     """Raise AssertionError unless `encoder` can be the frozen target of an attack.
 
     `name`, `family`, `fingerprint`, `feature_shape` and `image_size` are set; images of any size give float32
-    features (B, *feature_shape), (D,) or (C, h, w); frozen, never in train mode, the same twice, independent of batch
-    mates; different images give different features; differentiable in the images; the fingerprint does not move,
-    and the victim's metadata is JSON. Images of `image_size` and of another size are tried.
+    features (B, *feature_shape), (D,) or (C, h, w); it is frozen, never in train mode, equal in repeated calls and
+    independent of the rest of the batch; different images give different features; it is differentiable in the images;
+    the fingerprint is constant, and the victim's metadata is JSON. The check uses images of `image_size` and of another
+    size.
     """
     name = label(encoder)
     check_identity(encoder, name)
@@ -51,30 +52,32 @@ def check_encoder(encoder: Any) -> None:
 
 
 def check_identity(network: Any, name: str) -> None:
-    """Demand what tells one frozen network from another."""
+    """Demand the attributes that identify a frozen network."""
     for attribute in ("name", "family", "fingerprint"):
         value = getattr(network, attribute, None)
-        demand(isinstance(value, str) and value != "", f"{name}.{attribute} must be a string that says something")
+        demand(isinstance(value, str) and value != "", f"{name}.{attribute} must be a string that is not empty")
     size = getattr(network, "image_size", None)
     demand(isinstance(size, int) and size > 0, f"{name}.image_size must be the input size in pixels, got {size!r}")
 
 
 def check_frozen(network: Any, call: Callable[[Tensor], Tensor], images: Tensor, name: str) -> None:
-    """Demand what holds for every frozen network: no train mode, no drift, no batch mates; and a gradient."""
+    """Demand that a frozen network ignores train mode, is constant, treats rows alone, and has a gradient."""
     what = f"the output of {name}"
     demand_untouched(call, images, name)
     fingerprint = network.fingerprint
     if isinstance(network, nn.Module):
-        free = [key for key, parameter in network.named_parameters() if parameter.requires_grad]
-        demand(not free, f"{name} must be frozen, but {free[:1]} requires a gradient; call requires_grad_(False)")
+        trainable = [key for key, parameter in network.named_parameters() if parameter.requires_grad]
+        demand(
+            not trainable, f"{name} must be frozen, but {trainable[:1]} requires a gradient; call requires_grad_(False)"
+        )
         before, state = call(images), copy.deepcopy(network.state_dict())
         network.train()
         demand_same(call(images), before, f"{what} must not change in train mode: make train() do nothing", 0.0)
         for key, tensor in network.state_dict().items():
             demand(torch.equal(tensor, state[key]), f"{name} must not change {key} by being used")
-    demand_same(call(images), call(images), f"{what} must be the same twice", 0.0)
+    demand_same(call(images), call(images), f"{what} must be equal in repeated calls", 0.0)
     demand_independent(call, images, what)
     demand_gradient(call, images, name)
     features = call(images)
-    demand(difference(features[:1], features[1:2]) > 0, f"{name} must tell different images apart")
+    demand(difference(features[:1], features[1:2]) > 0, f"{name} must give different features for different images")
     demand(network.fingerprint == fingerprint, f"{name}.fingerprint must not change by use")

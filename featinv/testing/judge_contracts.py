@@ -16,15 +16,19 @@ def check_judge(judge: Any) -> None:
     """
     name = label(judge)
     check_identity(judge, name)
-    demand(isinstance(getattr(judge, "trained_on", None), str), f"{name}.trained_on must say what it was trained on")
+    demand(
+        isinstance(getattr(judge, "trained_on", None), str),
+        f"{name}.trained_on must be a string that names its training data",
+    )
     images = synthetic_images(4, size=judge.image_size)
     with seeded(0):
         for batch in (images, synthetic_images(2, size=judge.image_size + 12)):
-            both = judge(batch)
-            demand(isinstance(both, tuple) and len(both) == 2, f"{name} must return (features, logits)")
-            for what, value in zip(("features", "logits"), both, strict=True):
+            outputs = judge(batch)
+            demand(isinstance(outputs, tuple) and len(outputs) == 2, f"{name} must return (features, logits)")
+            for what, value in zip(("features", "logits"), outputs, strict=True):
                 width = value.shape[-1]
                 demand_tensor(value, (len(batch), width), f"the {what} of {name}")
-            demand(both[1].shape[-1] >= 2, f"{name} must know at least two classes, got {both[1].shape[-1]}")
+            classes = outputs[1].shape[-1]
+            demand(classes >= 2, f"{name} must have logits of at least two classes, got {classes}")
         check_frozen(judge, lambda batch: judge(batch)[0], images, name)
         check_frozen(judge, lambda batch: judge(batch)[1], images, name)

@@ -12,17 +12,16 @@ from featinv.testing.paired_contracts import demand_pairwise, worse_reconstructi
 from featinv.testing.synthetic import synthetic_images
 
 HALF_PRECISION = 1e-4
-"""Largest relative difference that autocast may make; numbers computed in bfloat16 differ by some 1e-2."""
+"""Largest relative difference that autocast may cause; numbers computed in bfloat16 differ by about 1e-2."""
 
 
 def check_loss(loss: Any, *, size: int = 32) -> None:
-    """Raise AssertionError unless `loss` is a featinv Loss whose numbers training may make small.
+    """Raise AssertionError unless `loss` is a featinv Loss that can be minimised in training.
 
-    Tried on images of `size` pixels: (B,) float32 and finite, also for pixels at 0 and 1; each image's number
-    independent of its batch mates; smallest for the perfect copy, and strictly larger for clearly worse images; a
-    finite gradient that reaches every reconstruction, and a way back from pixels at 0 and 1; inputs left alone; under
-    bfloat16 autocast the same numbers; `fingerprints` a frozenset of names. A loss that draws random numbers is tried
-    with its randomness off.
+    On images of `size` pixels it returns (B,) float32, finite also for pixels at 0 and 1. Each image's number is
+    independent of the rest of the batch, smallest for the perfect copy, and strictly larger for clearly worse images. A
+    finite gradient reaches every reconstruction, also at pixels 0 and 1. Inputs are not changed. The numbers are the
+    same under bfloat16 autocast. `fingerprints` is a frozenset of strings. Check a random loss with its randomness off.
     """
     name = label(loss)
     demand(isinstance(loss, Loss), f"{name} must subclass featinv.losses.Loss, so that losses add up; got {name}")
@@ -55,11 +54,11 @@ def check_loss(loss: Any, *, size: int = 32) -> None:
         demand_same(
             values / largest,
             expected / largest,
-            f"{name} must be computed in float32: switch autocast off inside, or it loses the small differences",
+            f"{name} must be computed in float32: disable autocast inside, because bfloat16 loses small differences",
             HALF_PRECISION,
         )
     names = loss.fingerprints
     demand(
-        isinstance(names, frozenset) and all(isinstance(one, str) for one in names),
+        isinstance(names, frozenset) and all(isinstance(name, str) for name in names),
         f"{name}.fingerprints must be a frozenset of the fingerprints of its frozen networks, got {names!r}",
     )

@@ -13,10 +13,10 @@ from featinv.testing.synthetic import synthetic_images
 def check_metric(
     metric: Metric | Callable[[Any, Any], Any], *, higher_is_better: bool | None = None, size: int = 32
 ) -> None:
-    """Raise AssertionError unless `metric` scores each image by itself, and the perfect copy best.
+    """Raise AssertionError unless `metric` scores each image independently, and the perfect copy best.
 
-    Tried on images of `size` pixels: (B,) float32 and finite; independent of batch mates; best for the perfect copy. A
-    `Metric` of images says itself which way is better; for a bare function `higher_is_better` does.
+    On images of `size` pixels it returns (B,) float32, finite, independent of the rest of the batch, and best for the
+    perfect copy. A `Metric` of images declares the direction; for a plain function pass `higher_is_better`.
     """
     if isinstance(metric, Metric):
         demand(metric.needs == "images" and metric.function is not None, f"{metric.name} must be a function of images")
@@ -24,7 +24,7 @@ def check_metric(
         assert score is not None
     else:
         name, score = getattr(metric, "__name__", type(metric).__name__), metric
-    demand(higher_is_better is not None, f"{name}: higher_is_better must be given for a bare function")
+    demand(higher_is_better is not None, f"{name}: higher_is_better must be given for a plain function")
     sign = -1 if higher_is_better else 1
     original = synthetic_images(4, size=size)
     with seeded(0):

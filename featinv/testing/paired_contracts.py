@@ -1,4 +1,4 @@
-"""What losses and metrics have in common: one number for each pair of images."""
+"""Contracts that losses and metrics share: one number for each pair of images."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from featinv.types import Images
 
 
 def worse_reconstructions(original: Images) -> Iterator[tuple[str, Images]]:
-    """Yield reconstructions that anyone would call worse than a perfect copy, with their names."""
+    """Yield reconstructions that are clearly worse than a perfect copy, with their names."""
     yield "a noisy image", (original + 0.2 * torch.randn_like(original)).clamp(0, 1)
     yield "a dark image", 0.4 * original
     yield "another image", original.roll(1, dims=0)
@@ -19,9 +19,9 @@ def worse_reconstructions(original: Images) -> Iterator[tuple[str, Images]]:
 
 
 def demand_pairwise(score: Callable[[Any, Any], Any], original: Images, name: str) -> None:
-    """Demand (B,) finite float32, the same number for a pair whatever stands beside it, and the same twice."""
+    """Demand (B,) finite float32, independent of the other pairs of the batch, and equal in repeated calls."""
     noisy = (original + 0.1 * torch.randn_like(original)).clamp(0, 1)
-    # Pairs of very different quality, so that a mean over the batch shows.
+    # Pairs of very different quality, so that a mean over the batch is detected.
     noisy[0], noisy[1] = original[0], 1 - original[1]
     whole: Tensor = score(noisy, original)
     demand_tensor(whole, (len(original),), f"{name}(reconstruction, original)")

@@ -1,4 +1,4 @@
-"""Small images and pairs to try plug-ins on."""
+"""Small images and pairs for testing plug-ins."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from featinv.types import Images
 
 
 def synthetic_images(count: int, *, size: int = 32, seed: int = 0) -> Images:
-    """Return `count` different smooth colourful images (count, 3, size, size), strictly inside (0, 1)."""
+    """Return `count` different smooth colour images (count, 3, size, size), strictly inside (0, 1)."""
     draw = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 4, 4, generator=draw)
     fine = torch.rand(count, 3, size, size, generator=draw)
@@ -19,9 +19,9 @@ def synthetic_images(count: int, *, size: int = 32, seed: int = 0) -> Images:
 
 
 def synthetic_pairs(count: int = 48, *, feature_shape: tuple[int, ...] = (16,), size: int = 32, seed: int = 0) -> Pairs:
-    """Return public pairs whose features are a fixed random linear map of the pixels, plus a little noise.
+    """Return public pairs whose features are a fixed random linear map of the pixels plus weak noise.
 
-    Images have one of three labels each.
+    Each image has one of three labels.
     """
     pixels = (
         synthetic_images(count, size=size, seed=seed).mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()

@@ -144,20 +144,23 @@ class ChangesItsInput(Good):
 
 
 DECODERS = [
-    (BatchStatistics, "must not depend on its batch mates"),
-    (StaysInTrainMode, r"must not depend on its batch mates|must be the same twice|must not change norm"),
+    (BatchStatistics, "must not depend on the other rows of the batch"),
+    (
+        StaysInTrainMode,
+        r"must not depend on the other rows of the batch|must be equal in repeated calls|must not change norm",
+    ),
     (OutOfRange, r"must lie in \[0, 1\]"),
-    (AlwaysDropout, "must be the same twice"),
+    (AlwaysDropout, "must be equal in repeated calls"),
     (HalfPrecision, "must be float32"),
     (WrongSize, "must have shape"),
     (Overflows, "must be finite"),
-    (IgnoresFeatures, "different images of different features|no gradient reaches"),
+    (IgnoresFeatures, "different images for different features|no gradient reaches"),
     (UnusedParameter, "no gradient reaches the parameter unused"),
     (DetachedTrunk, r"no gradient reaches the parameter trunk\.weight"),
     (ForgetsItsArgument, "does not keep its argument 'width'"),
     (KeptAnotherValue, "rebuilt from its description"),
     (OpenKeywords, "rebuilt from its own description"),
-    (NoShape, "must keep its feature_shape"),
+    (NoShape, "must store its feature_shape"),
     (ChangesItsInput, "must not change its input"),
 ]
 
@@ -249,8 +252,8 @@ class Counts(nn.Module):
 DEFENCES = [
     (DropoutDefence, "must ignore train and eval mode"),
     (NumpyNoise, "must ignore train and eval mode|torch's global generator alone"),
-    (BatchScaledNoise, "must not depend on what its batch mates say|must be finite"),
-    (BatchCentred, "must not depend on its batch mates"),
+    (BatchScaledNoise, "must not depend on the values of the other rows|must be finite"),
+    (BatchCentred, "must not depend on the other rows of the batch"),
     (InPlace, "must not change its input"),
     (NoGradient, "differentiable"),
     (Doubles, "must be float32"),
@@ -372,9 +375,9 @@ ENCODERS = [
     (ShapeLies, r"must have shape"),
     (CutsTheGradient, "carries no gradient"),
     (Rounds8Bit, "the gradient of a row is zero"),
-    (Blind, "must tell different images apart|gradient of a row is zero"),
+    (Blind, "must give different features for different images|gradient of a row is zero"),
     (Whitens, "must not change its input"),
-    (BatchMates, "must not depend on its batch mates"),
+    (BatchMates, "must not depend on the other rows of the batch"),
     (MovingFingerprint, "fingerprint must not change"),
 ]
 
@@ -646,16 +649,16 @@ class ChangesVectors(Wrapped):
 
 
 ATTACKS = [
-    (BeforeFit, "before fit must raise BadInput, but went through"),
+    (BeforeFit, "before fit must raise BadInput, but was accepted"),
     (FitReturnsNothing, "fit must return the attack itself"),
     (UnknownKind, 'kind must be "control" or "attack"'),
     (NoParameters, "parameters must count"),
     (ForgetsTheVictim, "victim must be the metadata"),
     (TooBright, r"must lie in \[0, 1\]"),
-    (BatchNormalised, "must not depend on its batch mates"),
-    (Sampling, "must be the same twice"),
-    (PadsVectors, "vectors of another shape .* must raise BadInput, but went through"),
-    (HidesNaN, "a vector with nan .* must raise BadInput, but went through"),
+    (BatchNormalised, "must not depend on the other rows of the batch"),
+    (Sampling, "must be equal in repeated calls"),
+    (PadsVectors, "vectors of another shape .* must raise BadInput, but was accepted"),
+    (HidesNaN, "a vector with nan .* must raise BadInput, but was accepted"),
     (OtherError, "must raise BadInput, got RuntimeError"),
     (CarriesGradient, "must carry no gradient"),
     (Unsaved, "saved and loaded, must reconstruct the same bit by bit"),

@@ -262,8 +262,8 @@ def test_few_images_are_all_shown() -> None:
 
 def test_the_protocol_is_told_with_what_was_not_measured(page: Page, board: Scoreboard) -> None:
     for words in (
-        "seen by scoring only",
-        "61 s in all" if "61 s in all" in page.text else "62 s in all",
+        "used by scoring only",
+        "61 s in total" if "61 s in total" in page.text else "62 s in total",
         "x86_64, Linux, 2 cores",
         str(board.protocol["private"]["fingerprint"])[:16],
         f"torch {board.protocol['versions']['torch']}",

@@ -315,7 +315,7 @@ def test_a_study_tells_rows_since_the_last_state_once(tmp_path: Path, monkeypatc
     told: list[float] = []
     monkeypatch.setattr(wandb_runs, "open_run", lambda *_, run_id, **__: SimpleNamespace(id=run_id))
     monkeypatch.setattr(wandb_runs, "write_row", lambda run, row: told.append(row["images"]))
-    monkeypatch.setattr("featinv.tracking.open_runs._SECONDS_BETWEEN_NOTES", 0.0)
+    monkeypatch.setattr("featinv.tracking.open_runs._SECONDS_BETWEEN_WRITES", 0.0)
     attack = mean_image()
     with pytest.raises(_Stopped):
         _fit(tmp_path / "a", objective=_Stopping(9), every=96, listener=Study(tmp_path).listener("x", attack))

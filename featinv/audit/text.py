@@ -95,7 +95,7 @@ def say_outcome(board: "Scoreboard", folder: Path) -> None:
         _say(f"{board.protocol['warning']}.")
     print(f"\nReport: {folder / 'report.html'}", end="")
     shown = (folder / "report_images.npz").is_file()
-    print(f" (it shows private images; `featinv report {folder} --no-images` leaves them out)" if shown else "")
+    print(f" (it shows private images; `featinv report {folder} --no-show-images` leaves them out)" if shown else "")
     print(f"For a model card: {folder / 'report.md'}. Numbers: {folder / 'scoreboard.json'} (`featinv show {folder}`).")
     print(f"Plan and times: {folder / 'audit.json'}.", flush=True)
 

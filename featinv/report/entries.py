@@ -14,7 +14,7 @@ from featinv.report.runs import Rows, Run
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A row of a run, called `label`; `leads` and `is_best_control` say what it is to its scoreboard."""
+    """A row of a run under its `label`; `leads` and `is_best_control` mark the leading attack and its best control."""
 
     label: str
     run: Run
@@ -24,7 +24,7 @@ class Entry:
 
     @property
     def is_attack(self) -> bool:
-        """Whether the row is what is being measured, and no control."""
+        """Whether the row is an attack and no control."""
         return self.row.kind == "attack"
 
     @property
@@ -34,7 +34,7 @@ class Entry:
 
     @property
     def history(self) -> Rows:
-        """What its training said of itself."""
+        """Return the rows of its training."""
         return self.run.histories.get(self.row.name, [])
 
     def values(self, metric: str) -> np.ndarray | None:
@@ -43,7 +43,7 @@ class Entry:
 
 
 def catalogue_of(runs: Sequence[Run]) -> Catalogue:
-    """Return the metrics that these runs speak of.
+    """Return the metrics of these runs.
 
     Raises BadInput where two runs mean different things by one name: their numbers do not compare.
     """
@@ -77,17 +77,17 @@ def leading_attack(board: Scoreboard) -> AttackScore | None:
 
 
 def best_control(rows: Sequence[AttackScore]) -> AttackScore | None:
-    """Return the control that an attack has to beat: the first of those that find most originals among ten."""
+    """Return the control that an attack has to beat: the one with the highest top-10 re-identification."""
     return max((row for row in rows if row.counts_as_control), key=_strength, default=None)
 
 
 def named_control(board: Scoreboard) -> AttackScore | None:
-    """Return the control that strengths are held against, which the protocol names."""
+    """Return the control that strengths are relative to, which the protocol names."""
     name = board.protocol.get("best_control")
     return next((row for row in board.attacks if row.name == name), None)
 
 
 def _strength(row: AttackScore) -> tuple[float, float]:
-    known = row.metrics.get("attack_strength") or row.metrics.get("reid_top10")
+    rate = row.metrics.get("attack_strength") or row.metrics.get("reid_top10")
     fidelity = row.metrics.get("psnr")
-    return (known.mean if known else -math.inf, fidelity.mean if fidelity else -math.inf)
+    return (rate.mean if rate else -math.inf, fidelity.mean if fidelity else -math.inf)

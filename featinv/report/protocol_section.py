@@ -1,4 +1,4 @@
-"""The protocol metadata: who saw what, and under which budget the numbers hold."""
+"""The protocol: data, judges, seeds and versions of a run, and the budget of each attack."""
 
 import re
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ _SHORT = 16
 
 
 def protocol_section(runs: Sequence[Run], listed: Sequence[Entry]) -> Section:
-    """Return the metadata of each run, with every attack's budget."""
+    """Return the protocol of each run, with the budget of every attack."""
     parts: list[Facts | Table] = []
     for run in runs:
         parts += [Facts(_facts(run)), _budgets([entry for entry in listed if entry.run is run])]
-    return Section("Protocol: who saw what, and the budget", (), tuple(parts))
+    return Section("Protocol and budgets", (), tuple(parts))
 
 
 def _facts(run: Run) -> tuple[tuple[str, str], ...]:
@@ -28,18 +28,18 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("Victim", _joined(victim, "name", "family", "trained_on", "defence")),
         ("Vectors", f"{_shape(victim.get('feature_shape'))}, layer {victim.get('layer', 'not stated')}"),
         ("Victim's fingerprint", _finger(victim.get("fingerprint"))),
-        ("Private images", f"{_images(protocol.get('private'))}; seen by scoring only"),
-        ("Public images", f"{_images(protocol.get('public'))}; all that the attacks learnt from"),
-        ("The same image in both", _overlap(protocol.get("overlap"))),
+        ("Private images", f"{_images(protocol.get('private'))}; used by scoring only"),
+        ("Public images", f"{_images(protocol.get('public'))}; the training images of all attacks"),
+        ("Images in both sets", _overlap(protocol.get("overlap"))),
         *_intake(protocol.get("intake")),
-        ("Judges", "; ".join(_judge(judge) for judge in protocol.get("judges", ())) + "; they only score"),
+        ("Judges", "; ".join(_judge(judge) for judge in protocol.get("judges", ())) + "; used by scoring only"),
         ("Candidates", f"{protocol.get('gallery', 0):,}{_galleries(protocol)}"),
         ("Seeds", f"scoring {protocol.get('seed')}, release {protocol.get('release_seed', 'not stated')}"),
         ("Precision of training", _precision(protocol)),
         ("Intervals", _intervals(protocol)),
         ("Versions", ", ".join(f"{name} {number}" for name, number in protocol.get("versions", {}).items())),
         ("Hardware", _hardware(machine, record) if machine else "not recorded"),
-        ("Time", f"{record['seconds']:,.0f} s in all" if "seconds" in record else "not recorded"),
+        ("Time", f"{record['seconds']:,.0f} s in total" if "seconds" in record else "not recorded"),
     ]
     level = run.board.leak_level
     if level is not None and level.named:
@@ -58,11 +58,11 @@ def _budgets(listed: Sequence[Entry]) -> Table:
                 f"{row.parameters:,}",
                 _seconds(row.seconds_by.get("fit")),
                 _seconds(row.seconds_by.get("reconstruct")),
-                _seen(entry),
+                _images_seen(entry),
                 _making(entry),
             )
         )
-    head = ("", "kind", "parameters", "time to fit", "time to reconstruct", "images seen", "what it is")
+    head = ("", "kind", "parameters", "time to fit", "time to reconstruct", "images seen", "settings")
     return Table(head, tuple(rows), "Budget of each attack and control", words=frozenset({1, 6}))
 
 
@@ -70,14 +70,14 @@ def _role(role: str) -> str:
     return "" if role == "control" else f" ({role})"
 
 
-def _seen(entry: Entry) -> str:
-    seen = [row["images"] for row in entry.history if "images" in row]
-    return f"{seen[-1]:,.0f}" if seen else "-"
+def _images_seen(entry: Entry) -> str:
+    counts = [row["images"] for row in entry.history if "images" in row]
+    return f"{counts[-1]:,.0f}" if counts else "-"
 
 
 def _making(entry: Entry) -> str:
-    words = entry.run.makings.get(entry.row.name, "-")
-    return re.sub(r"\b[0-9a-f]{40,}\b", lambda found: found.group()[:12], words)
+    settings = entry.run.makings.get(entry.row.name, "-")
+    return re.sub(r"\b[0-9a-f]{40,}\b", lambda match: match.group()[:12], settings)
 
 
 def _seconds(seconds: float | None) -> str:
@@ -85,8 +85,8 @@ def _seconds(seconds: float | None) -> str:
 
 
 def _joined(metadata: dict[str, Any], *keys: str) -> str:
-    known = {"family": "family {}", "trained_on": "trained on {}", "defence": "defence {}"}
-    return ", ".join(known.get(key, "{}").format(metadata[key]) for key in keys if metadata.get(key)) or "not stated"
+    formats = {"family": "family {}", "trained_on": "trained on {}", "defence": "defence {}"}
+    return ", ".join(formats.get(key, "{}").format(metadata[key]) for key in keys if metadata.get(key)) or "not stated"
 
 
 def _shape(shape: Any) -> str:
@@ -100,22 +100,22 @@ def _images(metadata: Any) -> str:
 
 
 def _intake(intake: Any) -> list[tuple[str, str]]:
-    """Say what of the image files was not read, left out, or there more than once; the scoreboard lists the files."""
+    """Return how many image files were not read, left out, or exist twice."""
     if not intake:
         return []
-    said = []
+    sentences = []
     for side, counts in intake.items():
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["reasons"].items())
         left_out = sum(counts["left_out"].values())
-        said += [f"{side}: {counts['lost']:,} ({reasons}; audit.json lists them)"] if counts["lost"] else []
-        said += [f"{side}: {left_out:,} thumbnails and copies left out"] if left_out else []
-        said += [f"{side}: {counts['twins']:,} images are there twice"] if counts["twins"] else []
-    return [("Image files not read", "; ".join(said) or "none: all were read, and no image is there twice")]
+        sentences += [f"{side}: {counts['lost']:,} ({reasons}; audit.json lists them)"] if counts["lost"] else []
+        sentences += [f"{side}: {left_out:,} thumbnails and copies left out"] if left_out else []
+        sentences += [f"{side}: {counts['twins']:,} images exist twice"] if counts["twins"] else []
+    return [("Image files not read", "; ".join(sentences) or "none: all were read, and no image exists twice")]
 
 
 def _overlap(metadata: Any) -> str:
     return (
-        "not looked for"
+        "not searched for"
         if not metadata
         else f"{metadata['exact'] or 'none'} equal, {metadata['near'] or 'none'} nearly equal"
     )
@@ -133,28 +133,28 @@ def _galleries(protocol: dict[str, Any]) -> str:
 
 
 def _precision(protocol: dict[str, Any]) -> str:
-    """Say it once where all trained attacks agree."""
+    """Return the precision, once where all trained attacks agree."""
     by_attack: dict[str, str] = protocol.get("precision") or {}
-    words = {name: "float32" if said == "no" else said for name, said in by_attack.items()}
-    if len(set(words.values())) == 1:
-        return next(iter(words.values()))
-    return ", ".join(f"{name}: {said}" for name, said in words.items()) or "not stated"
+    precisions = {name: "float32" if value == "no" else value for name, value in by_attack.items()}
+    if len(set(precisions.values())) == 1:
+        return next(iter(precisions.values()))
+    return ", ".join(f"{name}: {value}" for name, value in precisions.items()) or "not stated"
 
 
 def _intervals(protocol: dict[str, Any]) -> str:
     methods = protocol.get("intervals", {})
     level = f"{100 * protocol.get('level', 0.95):.0f} %"
-    told = "; ".join(f"{what.replace('_', ' ')}: {how}" for what, how in methods.items())
-    return f"{level}; {told}; {protocol.get('resamples', 0):,} resamples"
+    by_kind = "; ".join(f"{what.replace('_', ' ')}: {how}" for what, how in methods.items())
+    return f"{level}; {by_kind}; {protocol.get('resamples', 0):,} resamples"
 
 
 def _hardware(machine: dict[str, Any], record: dict[str, Any]) -> str:
-    known = [machine.get("accelerator"), machine.get("processor"), machine.get("system")]
+    parts = [machine.get("accelerator"), machine.get("processor"), machine.get("system")]
     cores = f"{machine['cores']} cores" if machine.get("cores") else ""
     processes = record.get("processes", 1)
     return ", ".join(
         [
-            *(str(one) for one in known if one),
+            *(str(part) for part in parts if part),
             *([cores] if cores else []),
             f"{processes} process{'' if processes == 1 else 'es'}",
         ]

@@ -14,13 +14,21 @@ from featinv.report.exhibit import Exhibit, read_exhibit
 Rows = list[dict[str, float]]
 _ATTACK_LIMIT = 64 * 2**20
 _SHORT = 16
+"""Characters of a fingerprint that an error message shows."""
+_FACTS = (
+    "their victims are",
+    "their private images are",
+    "their galleries are",
+    "their first judges are",
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A scoreboard with what else its folder holds: how attacks learnt, how they were made, images, and the record.
+    """A scoreboard with the other files of its folder.
 
-    `histories` and `makings` map rows to the rows of a training and to words; `record` is `run.json`.
+    `histories` maps attacks to the rows of their training, `makings` to a short description of their settings; `record`
+    is `run.json`, `exhibit` the private images.
     """
 
     name: str
@@ -49,14 +57,14 @@ def read_run(source: "Path | str | Scoreboard | Run") -> Run:
         name=folder.resolve().name,
         board=board,
         histories={name: rows for name, config in saved.items() if (rows := _history(config))},
-        makings={name: words for name, config in saved.items() if (words := _making(config))},
+        makings={name: making for name, config in saved.items() if (making := _making(config))},
         record=record if isinstance(record, dict) else {},
         exhibit=read_exhibit(folder),
     )
 
 
 def _saved(folder: Path) -> dict[str, Any]:
-    """Return what `attack.json` says; nothing where the attack was not saved."""
+    """Return the content of `attack.json`; nothing where the attack was not saved."""
     if not (folder / "attack.json").is_file():
         return {}
     document = files.read_json(folder / "attack.json", _ATTACK_LIMIT)
@@ -65,28 +73,28 @@ def _saved(folder: Path) -> dict[str, Any]:
 
 def _history(saved: dict[str, Any]) -> Rows:
     rows = saved.get("config", {}).get("history", [])
-    kept = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return [{key: float(value) for key, value in row.items() if isinstance(value, int | float)} for row in kept]
+    dicts = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return [{key: float(value) for key, value in row.items() if isinstance(value, int | float)} for row in dicts]
 
 
 def _making(saved: dict[str, Any]) -> str:
-    """Return the class of an attack, and of a decoder what it was trained for, in a few words."""
+    """Return the class of an attack, and of a trained one its decoder, objective and adversary."""
     if not saved:
         return ""
     config = saved["config"]
-    words = [str(saved.get("class", "")).rpartition(".")[2]]
+    parts = [str(saved.get("class", "")).rpartition(".")[2]]
     decoder = config.get("decoder")
     if isinstance(decoder, dict):
-        words.append(str(decoder.get("class", "")).rpartition(".")[2])
-    words += [str(config[key]) for key in ("objective", "adversary") if config.get(key)]
-    return ", ".join(word for word in words if word)
+        parts.append(str(decoder.get("class", "")).rpartition(".")[2])
+    parts += [str(config[key]) for key in ("objective", "adversary") if config.get(key)]
+    return ", ".join(part for part in parts if part)
 
 
 def comparable(runs: Sequence[Run]) -> tuple[Run, ...]:
     """Return the runs under different names.
 
     Raises BadInput that names the difference where victims, private images, galleries or first judges differ: rates
-    among other candidates, or of other images, say nothing about each other.
+    among other candidates or of other images are not comparable.
     """
     if not runs:
         raise BadInput("report: expected at least one run, got none; name the folder of a finished comparison")
@@ -95,18 +103,10 @@ def comparable(runs: Sequence[Run]) -> tuple[Run, ...]:
         for what, there, here in zip(_FACTS, _facts(first), _facts(other), strict=True):
             if there != here:
                 raise BadInput(
-                    f"report: {first.name!r} and {other.name!r} do not compare: {what} {_shown(there)} and "
-                    f"{_shown(here)}; write a report of each"
+                    f"report: {first.name!r} and {other.name!r} do not compare: {what} {_in_short(there)} and "
+                    f"{_in_short(here)}; write a report of each"
                 )
     return tuple(_renamed(runs))
-
-
-_FACTS = (
-    "their victims are",
-    "their private images are",
-    "their galleries are",
-    "their first judges are",
-)
 
 
 def _facts(run: Run) -> tuple[Any, ...]:
@@ -120,7 +120,7 @@ def _facts(run: Run) -> tuple[Any, ...]:
     )
 
 
-def _shown(fact: Any) -> str:
+def _in_short(fact: Any) -> str:
     return ", ".join(map(str, fact)) if isinstance(fact, tuple) else str(fact)[:_SHORT]
 
 
@@ -132,7 +132,7 @@ def _renamed(runs: Sequence[Run]) -> list[Run]:
     for run in runs:
         name = run.name
         if names.count(run.name) > 1:
-            name = next(one for k in itertools.count(1) if (one := f"{run.name} ({k})") not in taken)
+            name = next(label for k in itertools.count(1) if (label := f"{run.name} ({k})") not in taken)
             taken.add(name)
         renamed.append(replace(run, name=name))
     return renamed

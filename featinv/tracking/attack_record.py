@@ -1,4 +1,4 @@
-"""What the run of one attack or control tells."""
+"""The record of one attack or control."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,13 +34,13 @@ def attack_record(
 
 
 def first_record(name: str, attack: Any, config: Mapping[str, Any], *, tags: Sequence[str] = ()) -> RunRecord:
-    """Return what is known of an attack's run while it still trains."""
-    known = {"attack": {"name": name, "kind": attack.kind, **described(attack)}, "settings": dict(config)}
-    return RunRecord(name=name, job_type=attack.kind, config=known, tags=(*tags, attack.kind))
+    """Return the record of an attack that still trains."""
+    settings = {"attack": {"name": name, "kind": attack.kind, **described(attack)}, "settings": dict(config)}
+    return RunRecord(name=name, job_type=attack.kind, config=settings, tags=(*tags, attack.kind))
 
 
 def common(board: Scoreboard, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what all runs of a study say alike: victim, data, judges, versions, and the settings as resolved."""
+    """Return what all runs of a study share: victim, data, judges, versions, and the settings as resolved."""
     protocol = board.protocol
     data = {key: protocol[key] for key in ("private", "public", "overlap", "gallery", "galleries") if key in protocol}
     return {
@@ -55,7 +55,7 @@ def common(board: Scoreboard, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def private_summary(row: AttackScore) -> dict[str, Any]:
-    """Return `attack/<metric>` with `_low` and `_high` for the plain columns: names that wandb sorts and filters by."""
+    """Return `attack/<metric>` with `_low` and `_high` for the plain columns, by which wandb sorts and filters."""
     summary: dict[str, Any] = {}
     for metric, interval in row.metrics.items():
         name = f"attack/{tracked_name(metric)}"
@@ -75,7 +75,7 @@ def tracked_name(metric: str) -> str:
 
 
 def described(attack: Any) -> dict[str, Any]:
-    """Return in plain words how an attack is made; of a class that does not keep its arguments, its name only."""
+    """Return the settings of an attack; of a class that does not keep its arguments, its name only."""
     if attack is None:
         return {}
     if isinstance(attack, DecoderAttack):

@@ -1,4 +1,4 @@
-"""What the run of the comparison tells: the scoreboard as tables, bars with intervals, and the trade-off."""
+"""The record of the comparison: the scoreboard as tables, its intervals and its trade-off as figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,17 +24,17 @@ def comparison_record(
 ) -> RunRecord:
     """Return the record of the whole board."""
     catalogue = Catalogue.of(board.protocol)
-    drawn = [metric for metric in catalogue.at("bars") if any(metric.name in row.metrics for row in board.attacks)]
-    shown = [metric.name for metric in drawn]
+    metrics = [metric for metric in catalogue.at("bars") if any(metric.name in row.metrics for row in board.attacks)]
+    names = [metric.name for metric in metrics]
     table = scoreboard_table(board.attacks)
     plots = {
         f"plots/{tracked_name(metric)}": Plot(
             "bar", _pairs(board.attacks, ("attack", metric)), "attack", metric, metric
         )
-        for metric in shown
+        for metric in names
     }
-    images = {"scoreboard/bars": interval_pixels(board.attacks, drawn)}
-    if all(metric in shown for metric in TRADE_OFF):
+    images = {"scoreboard/bars": interval_pixels(board.attacks, metrics)}
+    if all(metric in names for metric in TRADE_OFF):
         columns = ("attack", *TRADE_OFF)
         plots["plots/trade_off"] = Plot(
             "scatter", _pairs(board.attacks, columns), *TRADE_OFF, "likeness against re-identification"

@@ -15,12 +15,12 @@ from featinv.tracking.tracking_settings import TrackingSettings
 
 IDS = "runs.json"
 Mode = Literal["disabled", "offline", "online"]
-_SECONDS_BETWEEN_NOTES = 5.0
+_SECONDS_BETWEEN_WRITES = 5.0
 Result = TypeVar("Result")
 
 
 class Guard:
-    """Calls what speaks to a tracker; after the first failure it says so once and is `silent`."""
+    """Calls functions that use a tracker; after the first failure it prints one line and is `silent`."""
 
     def __init__(self, tracker: str, *, silent: bool = False) -> None:
         self.tracker = tracker
@@ -43,9 +43,9 @@ class Guard:
         say(f"{self.tracker}: {why}; the run goes on without it")
 
 
-def say(words: str) -> None:
+def say(line: str) -> None:
     """Write one line to stderr."""
-    print(words, file=sys.stderr, flush=True)
+    print(line, file=sys.stderr, flush=True)
 
 
 def one_line(error: Exception) -> str:
@@ -56,7 +56,7 @@ def one_line(error: Exception) -> str:
 class OpenRuns:
     """The runs of a study that are open in this process.
 
-    Under a wandb agent (`sweep`) the first attack takes the id that the agent gave.
+    Under a wandb agent (`sweep`) the first attack takes the agent's id.
     """
 
     def __init__(self, folder: Path, study: str, settings: TrackingSettings) -> None:
@@ -67,24 +67,24 @@ class OpenRuns:
         self._guard = Guard("wandb", silent=self.mode == "disabled")
         self.sweep = bool(os.environ.get("WANDB_SWEEP_ID"))
         self._runs: dict[str, Any] = {}
-        self._known = self._read()
-        self._noted = 0.0
+        self._states = self._read()
+        self._written = 0.0
 
     @property
     def silent(self) -> bool:
-        """Whether nothing more is told: switched off, or failed."""
+        """Whether nothing more is logged: switched off, or failed."""
         return self._guard.silent
 
     def row(self, record: RunRecord, row: Mapping[str, int | float]) -> None:
-        """Tell one row of a learning curve."""
-        self._guard.call(lambda: self._tell(self._open(record), record.key, [row]))
+        """Log one row of a learning curve."""
+        self._guard.call(lambda: self._log(self._open(record), record.key, [row]))
 
     def finish(self, record: RunRecord) -> dict[str, str]:
-        """Tell the rest of a run and close it; returns its id by its name, or nothing after a failure."""
+        """Log the rest of a run and close it; returns its id by its name, or nothing after a failure."""
         return self._guard.call(lambda: self._finish(record)) or {}
 
-    def goodbye(self) -> None:
-        """Say where it all is."""
+    def say_where(self) -> None:
+        """Print where the study is and how to send it."""
         if not self.silent and self.mode == "offline":
             where = f"{self.folder}/offline-run-*"
             say(f"wandb: study {self.study!r} is written, offline; `wandb sync {where}` sends it")
@@ -93,40 +93,40 @@ class OpenRuns:
         from featinv.tracking import wandb_runs
 
         run = self._open(record)
-        self._tell(run, record.key, record.curves)
+        self._log(run, record.key, record.curves)
         with wandb_runs.kept_in(self.folder):
             wandb_runs.write_results(run, record, settings=self.settings, mode=self.mode)
             run.finish()
         del self._runs[record.key]
-        self._note()
+        self._write_states()
         return {record.name: run.id}
 
-    def _tell(self, run: Any, key: str, rows: Any) -> None:
+    def _log(self, run: Any, key: str, rows: Any) -> None:
         from featinv.tracking import wandb_runs
 
-        known = self._known[key]
+        state = self._states[key]
         for row in rows:
-            if row.get(CURVE_STEP, 0) > known["told"]:
+            if row.get(CURVE_STEP, 0) > state["logged"]:
                 wandb_runs.write_row(run, row)
-                known["told"] = row[CURVE_STEP]
-        if time.monotonic() - self._noted > _SECONDS_BETWEEN_NOTES:
-            self._note()
+                state["logged"] = row[CURVE_STEP]
+        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
+            self._write_states()
 
     def _open(self, record: RunRecord) -> Any:
         if record.key in self._runs:
             return self._runs[record.key]
         from featinv.tracking import wandb_runs
 
-        known = self._known.setdefault(record.key, {"id": self._new_id(record), "told": -1})
-        self._note()
+        state = self._states.setdefault(record.key, {"id": self._new_id(record), "logged": -1})
+        self._write_states()
         if self.mode == "online" and (why := wandb_runs.not_to_be_sent()):
             self._offline(why)
         with wandb_runs.kept_in(self.folder):
-            run = self._started(record, known["id"])
+            run = self._start(record, state["id"])
         self._runs[record.key] = run
         return run
 
-    def _started(self, record: RunRecord, run_id: str) -> Any:
+    def _start(self, record: RunRecord, run_id: str) -> Any:
         from featinv.tracking import wandb_runs
 
         def start() -> Any:
@@ -148,16 +148,18 @@ class OpenRuns:
 
     def _new_id(self, record: RunRecord) -> str:
         given = os.environ.get("WANDB_RUN_ID") if self.sweep and record.job_type == "attack" else None
-        taken = {known["id"] for known in self._known.values()}
+        taken = {state["id"] for state in self._states.values()}
         return given if given and given not in taken else secrets.token_hex(8)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            found = files.read_json(self.folder / IDS)
-            return {str(name): {"id": str(one["id"]), "told": float(one["told"])} for name, one in found.items()}
+            states = files.read_json(self.folder / IDS)
+            return {
+                str(key): {"id": str(state["id"]), "logged": float(state["logged"])} for key, state in states.items()
+            }
         except (BadInput, KeyError, TypeError, ValueError, AttributeError):
-            return {}  # none yet, or not ours: new ids
+            return {}  # none yet, or another program's: new ids
 
-    def _note(self) -> None:
-        self._noted = time.monotonic()
-        files.write_json(self.folder / IDS, self._known)
+    def _write_states(self) -> None:
+        self._written = time.monotonic()
+        files.write_json(self.folder / IDS, self._states)

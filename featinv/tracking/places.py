@@ -1,4 +1,4 @@
-"""Settings as plain data that does not tell where on whose machine they were used."""
+"""Settings as plain data without the paths of the machine on which they were used."""
 
 import dataclasses
 import re
@@ -37,7 +37,7 @@ def _cut(text: str) -> str:
     if text.startswith(("/", "~/")) and "\n" not in text:
         return f".../{Path(text).name}"
     text = text.replace(str(Path.home()), "~") if str(Path.home()) != "/" else text
-    return _EITHER.sub(lambda found: found[0] if found["name"] is None else f".../{found['name']}", text)
+    return _EITHER.sub(lambda match: match[0] if match["name"] is None else f".../{match['name']}", text)
 
 
 def _plain(value: Any) -> Any:

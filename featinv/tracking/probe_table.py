@@ -30,16 +30,16 @@ def probe_table(
     attack: Attack | None = None,
     release: Release | None = None,
 ) -> RunTable:
-    """Return the numbers of the chosen images for one row of the board; with `attack` and `release` the images too.
+    """Return the numbers of the chosen images for one row of the board; with `attack` and `release` also the images.
 
     `image_id` is the private set's fingerprint and the row number: no file name, and equal only for equal images.
     """
     mark = str(board.protocol["private"]["fingerprint"])[:8]
     columns: dict[str, list] = {"image_id": [f"{mark}-{row}" for row in chosen]}
     if attack is not None and release is not None and release.truth is not None:
-        shown = sample({name: attack}, release, chosen)[name].nan_to_num(0.0)
+        reconstructions = sample({name: attack}, release, chosen)[name].nan_to_num(0.0)
         columns["original"] = list(release.truth.uint8(chosen))
-        columns["reconstruction"] = list(as_uint8(shown))
+        columns["reconstruction"] = list(as_uint8(reconstructions))
     for metric in Catalogue.of(board.protocol).at("probe"):
         values = board.per_image.get(f"{name}/{metric.name}")
         if values is not None:
@@ -54,7 +54,6 @@ def probe_tables(
     chosen = draw_probe(board, count)
     if not len(chosen) or not board.per_image:
         return {}
-    known = {row.name for row in board.attacks}
     return {
         name: probe_table(
             board,
@@ -63,7 +62,7 @@ def probe_tables(
             attack=attacks.get(name) if with_images else None,
             release=release if with_images else None,
         )
-        for name in known
+        for name in {row.name for row in board.attacks}
     }
 
 

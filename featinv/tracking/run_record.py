@@ -1,4 +1,4 @@
-"""What one run tells a tracker, as plain data: no tracker, no network, nothing that could fail halfway."""
+"""The record of one run, as plain data: no tracker, no network, nothing that can fail halfway."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from numpy import ndarray
 
 Pixels = UInt8[ndarray, "H W 3"]
 CURVE_STEP = "images"
-"""What learning curves are drawn against: images seen, which compares batch sizes fairly."""
+"""x-axis of learning curves: images seen, which compares batch sizes fairly."""
 
 
 @dataclass(frozen=True)
 class RunTable:
-    """Rows of numbers, words and 8-bit images under named columns."""
+    """Rows of numbers, text and 8-bit images under named columns."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -23,7 +23,7 @@ class RunTable:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot that wandb draws itself from a table of ours; `kind` is "bar" (label, value) or "scatter" (x, y)."""
+    """A plot that wandb draws from a table; `kind` is "bar" (label, value) or "scatter" (x, y)."""
 
     kind: str
     table: RunTable
@@ -46,7 +46,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything that one run tells: who it is, how it learnt, what it scored, what it made."""
+    """Everything that one run logs: settings, curves, scores, files."""
 
     name: str
     job_type: str
@@ -61,5 +61,5 @@ class RunRecord:
 
     @property
     def key(self) -> str:
-        """What tells it from the other runs of its study: an attack may be called "comparison"."""
+        """Return a key that is unique in its study: an attack may be called "comparison"."""
         return f"{self.job_type}/{self.name}"

@@ -23,11 +23,11 @@ from featinv.victim import Release
 
 @final
 class Study:
-    """Tells wandb about one run folder: learning curves while attacks train, everything else once they are scored.
+    """Logs one run folder to wandb: learning curves while attacks train, everything else after scoring.
 
     Files go to `folder`/wandb; the ids of the runs stand in its runs.json, so that a killed run goes on under the same
-    ids. Only the main process speaks. Whatever the tracker does, nothing is raised but BadInput for wrong arguments:
-    after a failure the study says so once and stays silent. `config` are the settings that made the run (a dataclass or
+    ids. Only the main process logs. Only BadInput for wrong arguments is raised: after a failure of the tracker the
+    study prints one line and stays silent. `config` are the settings that made the run (a dataclass or
     a mapping).
     """
 
@@ -39,9 +39,9 @@ class Study:
         self.runs = OpenRuns(self.folder / "wandb", self.name, self.settings) if processes.is_main() else None
 
     def listener(self, name: str, attack: Attack) -> Callable[[Mapping[str, int | float]], None] | None:
-        """Return what tells the rows of an attack's learning curves as they come, for `fit(pairs, listener=...)`.
+        """Return a function that logs the rows of an attack's learning curves, for `fit(pairs, listener=...)`.
 
-        None where nothing is to be told.
+        None where nothing is logged.
         """
         runs = self.runs
         if runs is None or runs.silent:
@@ -70,31 +70,31 @@ class Study:
         settings, size = self.settings, int(board.protocol["private"]["count"])
         if settings.probe > size:
             say(f"tracking.probe: {settings.probe} images asked for, but the release has {size}; all are shown")
-        made = {} if attacks is None else dict(attacks)
-        probes = probe_tables(board, made, release, settings.probe, with_images=settings.log_private_images)
+        given = {} if attacks is None else dict(attacks)
+        probes = probe_tables(board, given, release, settings.probe, with_images=settings.log_private_images)
         saved = {name: self._saved(name, Path(folder), board) for name, folder in (folders or {}).items()}
         store = None if features is None else self._store(board, Path(features))
         ids: dict[str, str] = {}
         for row in board.attacks:
-            if row.role != row.kind or (attacks is not None and row.name not in made):
+            if row.role != row.kind or (attacks is not None and row.name not in given):
                 continue  # rows that the scorer makes stand in the comparison only
             if runs.sweep and row.kind != "attack":
                 continue  # an agent's run is one attack
             record = attack_record(
                 board,
                 row,
-                made.get(row.name),
+                given.get(row.name),
                 self.config,
                 tags=settings.tags,
                 tables={PROBE_KEY: probes[row.name]} if row.name in probes else {},
-                references=tuple(one for one in (saved.get(row.name), store) if one is not None),
+                references=tuple(reference for reference in (saved.get(row.name), store) if reference is not None),
             )
             ids |= runs.finish(record)
         if not runs.sweep:
-            used = [replace(one, made=False) for one in saved.values()]
+            used = [replace(reference, made=False) for reference in saved.values()]
             references = (*used, *([] if store is None else [replace(store, made=True)]))
             ids |= runs.finish(comparison_record(board, self.config, tags=settings.tags, references=references))
-        runs.goodbye()
+        runs.say_where()
         return ids
 
     def _saved(self, name: str, folder: Path, board: Scoreboard) -> Reference:
@@ -121,8 +121,8 @@ def log(
 ) -> dict[str, str]:
     """Log a scoreboard to wandb: one run an attack and one for the comparison; returns the runs' ids by name.
 
-    `attacks` adds how each was made and its learning curves. The private images of `release` are shown only with
-    `log_private_images`. Online without a login it writes to `folder`/wandb and says so; a wandb that fails never stops
+    `attacks` adds settings and learning curves. The private images of `release` are shown only with
+    `log_private_images`. Online without a login it writes to `folder`/wandb and prints a line; a failing wandb never stops
     the program. Raises BadInput for wrong arguments. `Study` has all the settings.
     """
     settings = TrackingSettings(project=project, study=study, mode=mode, log_private_images=log_private_images)

@@ -1,4 +1,4 @@
-"""What is told to wandb, and where."""
+"""What is logged to wandb, and where."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ from featinv.errors import BadInput
 
 @dataclass(frozen=True)
 class TrackingSettings:
-    """What is told to wandb, and where; nothing private unless a field here asks for it by name."""
+    """What is logged to wandb, and where; private images only where `log_private_images` asks for them."""
 
     project: str = "featinv"
     """project in wandb"""
@@ -20,13 +20,13 @@ class TrackingSettings:
     """online sends (and falls back to offline without a login), offline writes under OUT/wandb for `wandb sync`; where
     WANDB_MODE or WANDB_DISABLED is set too, the more private setting wins"""
     tags: tuple[str, ...] = ()
-    """tags of every run, beside those that we give"""
+    """tags of every run, beside kind and victim"""
     probe: int = 16
     """private images in the table that compares the attacks image by image, drawn by the scoreboard's seed"""
     log_private_images: bool = False
     """put the probe's private images and their reconstructions into the table (numbers only, when false)"""
     log_machine: bool = False
-    """tell the host name, the program, git's state and absolute paths as well"""
+    """log the host name, the program, git's state and absolute paths"""
     upload: bool = False
     """upload attacks and feature stores (references by name only, when false)"""
 

@@ -55,12 +55,12 @@ def study(
     store = folder / "features"
     store.mkdir()
     (store / "part.npy").write_bytes(b"secret vectors")
-    teller = Study(folder, TrackingSettings(study="a study", tags=("nightly",), probe=8), config=CONFIG)
-    listener = teller.listener("perfect", attacks["perfect"])
+    study = Study(folder, TrackingSettings(study="a study", tags=("nightly",), probe=8), config=CONFIG)
+    listener = study.listener("perfect", attacks["perfect"])
     assert listener is not None
     for row in HISTORY[:5]:
         listener(row)
-    return folder, teller.log(board, attacks, release, features=store, folders={"perfect": store})
+    return folder, study.log(board, attacks, release, features=store, folders={"perfect": store})
 
 
 @pytest.fixture(scope="module")
@@ -199,12 +199,12 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def test_with_permission_the_probe_shows_the_images_to_the_bit_and_a_second_logging_keeps_the_ids(
-    tmp_path: Path, board: fi.Scoreboard, release: fi.Release, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, board: fi.Scoreboard, release: fi.Release, caplog: pytest.LogCaptureFixture
 ) -> None:
     only = {"perfect": perfect()}
     settings = TrackingSettings(log_private_images=True, probe=50)
     first = Study(tmp_path, settings).log(board, only, release)
-    assert "tracking.probe: 50 images asked for, but the release has 40" in capsys.readouterr().err
+    assert "tracking.probe: 50 images asked for, but the release has 40" in caplog.text
     table = read_all(tmp_path)["perfect"].table("probe")
     assert len(table["original"]) == 40
     for row, original in enumerate(table["original"]):
@@ -219,9 +219,9 @@ def test_with_permission_the_probe_shows_the_images_to_the_bit_and_a_second_logg
 
 
 def test_disabled_writes_nothing(tmp_path: Path, board: fi.Scoreboard, attacks: dict[str, Any]) -> None:
-    teller = Study(tmp_path, TrackingSettings(mode="disabled"))
-    assert teller.listener("perfect", attacks["perfect"]) is None
-    assert teller.log(board, attacks) == {}
+    study = Study(tmp_path, TrackingSettings(mode="disabled"))
+    assert study.listener("perfect", attacks["perfect"]) is None
+    assert study.log(board, attacks) == {}
     assert log(board, mode="disabled", folder=tmp_path) == {}
     assert not list(tmp_path.iterdir())
 
@@ -230,20 +230,20 @@ def test_other_processes_are_silent(
     tmp_path: Path, board: fi.Scoreboard, attacks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "is_main", lambda: False)
-    teller = Study(tmp_path)
-    assert teller.listener("perfect", attacks["perfect"]) is None
-    assert teller.log(board, attacks) == {}
+    study = Study(tmp_path)
+    assert study.listener("perfect", attacks["perfect"]) is None
+    assert study.log(board, attacks) == {}
     assert not list(tmp_path.iterdir())
 
 
 def test_without_wandb_the_run_goes_on_and_says_so_once(
-    tmp_path: Path, board: fi.Scoreboard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, board: fi.Scoreboard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delitem(sys.modules, "featinv.tracking.wandb_runs", raising=False)
     monkeypatch.delattr("featinv.tracking.wandb_runs", raising=False)
     monkeypatch.setitem(sys.modules, "wandb", None)
     assert Study(tmp_path).log(board) == {}
-    assert capsys.readouterr().err == "wandb: wandb is not installed (pip install wandb); the run goes on without it\n"
+    assert caplog.messages == ["wandb: wandb is not installed (pip install wandb); the run goes on without it"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), OSError("no space left"), TimeoutError("too slow")])
@@ -253,7 +253,7 @@ def test_a_failing_wandb_stops_nothing(
     board: fi.Scoreboard,
     attacks: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     from featinv.tracking import wandb_runs
 
@@ -261,21 +261,21 @@ def test_a_failing_wandb_stops_nothing(
         raise error
 
     monkeypatch.setattr(wandb_runs, "open_run", fail)
-    teller = Study(tmp_path)
-    listener = teller.listener("perfect", attacks["perfect"])
+    study = Study(tmp_path)
+    listener = study.listener("perfect", attacks["perfect"])
     assert listener is not None
     listener(HISTORY[0])
     listener(HISTORY[1])
-    assert teller.log(board, attacks) == {}
-    assert capsys.readouterr().err == f"wandb: {type(error).__name__}: {error}; the run goes on without it\n"
+    assert study.log(board, attacks) == {}
+    assert caplog.messages == [f"wandb: {type(error).__name__}: {error}; the run goes on without it"]
 
 
 def test_without_a_login_it_goes_offline_and_says_so(
-    tmp_path: Path, board: fi.Scoreboard, logged_out: None, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, board: fi.Scoreboard, logged_out: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = TrackingSettings(mode="online", probe=0)
     assert set(Study(tmp_path, settings).log(board, {})) == {"comparison"}
-    assert "nobody is logged in; the study goes to" in capsys.readouterr().err
+    assert "nobody is logged in; the study goes to" in caplog.text
     assert set(read_all(tmp_path)) == {"comparison"}
 
 
@@ -284,7 +284,7 @@ def test_without_a_server_it_goes_offline_and_says_so(
     board: fi.Scoreboard,
     logged_out: None,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     from featinv.tracking import wandb_runs
 
@@ -298,7 +298,7 @@ def test_without_a_server_it_goes_offline_and_says_so(
     monkeypatch.setattr(wandb_runs, "open_run", refuse)
     assert Study(tmp_path, TrackingSettings(mode="online")).log(board, {}) == {}
     assert asked == ["online", "offline"]
-    assert "no route; the study goes to" in capsys.readouterr().err
+    assert "no route; the study goes to" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ _PIXEL = (
         higher_is_better=False,
         worst=1.0,
         family="pixel",
-        text="Mean squared error of the pixels: 0 is a perfect copy.",
+        text="Mean squared error of the pixels. A perfect copy has 0.",
         places=("probe",),
     ),
     Metric(
@@ -33,8 +33,8 @@ _PIXEL = (
         higher_is_better=True,
         worst=0.0,
         family="pixel",
-        text="How close the pixels are to the original's, in decibels; 6 dB more is half the error. It favours blurred "
-        "images, and says little about who or what is recognised.",
+        text="Closeness of the pixels, in decibels: 6 dB more is half the error. PSNR favours blurred images and says "
+        "little about who or what is recognised.",
     ),
     Metric(
         "ssim",
@@ -43,7 +43,7 @@ _PIXEL = (
         higher_is_better=True,
         worst=-1.0,
         family="pixel",
-        text="How alike the patterns of light and dark are, place by place: 1 is a perfect copy.",
+        text="Similarity of local structure, the pattern of light and dark. A perfect copy has 1.",
     ),
     Metric(
         "low_pass_psnr",
@@ -52,7 +52,7 @@ _PIXEL = (
         unit="dB",
         higher_is_better=True,
         worst=0.0,
-        text="PSNR of the images without their detail: colours and layout alone.",
+        text="PSNR of softened images: it measures colours and layout without detail.",
         places=("details",),
     ),
 )
@@ -63,7 +63,7 @@ _IMAGES_ON_REQUEST = (
         title="MS-SSIM",
         higher_is_better=True,
         worst=0.0,
-        text="SSIM at five scales together: 1 is a perfect copy.",
+        text="SSIM combined over five scales. A perfect copy has 1.",
         places=("details",),
         on_request=True,
     ),
@@ -74,7 +74,7 @@ _IMAGES_ON_REQUEST = (
         higher_is_better=False,
         worst=1.0,
         family="perceptual",
-        text="How different two images look, as learnt from people's judgements: 0 is a perfect copy.",
+        text="Perceptual distance, trained on people's judgements. A perfect copy has 0.",
         places=("report", "figure", "probe"),
         on_request=True,
     ),
@@ -85,7 +85,7 @@ _IMAGES_ON_REQUEST = (
         higher_is_better=False,
         worst=1.0,
         family="perceptual",
-        text="How different structure and texture look, whatever the exact place: 0 is a perfect copy.",
+        text="Perceptual distance of structure and texture that tolerates small displacements. A perfect copy has 0.",
         places=("report", "probe"),
         on_request=True,
     ),
@@ -96,11 +96,11 @@ _JUDGED = (
     Metric(
         "judge_cosine",
         lambda made, original: evaluation.feature_cosines(made, original),
-        title="Alike to the judge",
+        title="Judge similarity",
         higher_is_better=True,
         worst=-1.0,
         needs="judge",
-        text="How alike an independent network finds reconstruction and original (cosine).",
+        text="Cosine of the features that an independent network, the judge, gives to reconstruction and original.",
         places=("details", "probe"),
     ),
     Metric(
@@ -113,7 +113,8 @@ _JUDGED = (
         higher_is_better=True,
         worst=0.0,
         needs="judge",
-        text="How often an independent network, the judge, gives reconstruction and original the same label.",
+        text="Share of images for which an independent network, the judge, gives reconstruction and original the same "
+        "label.",
         places=("table", "report", "figure", "probe"),
     ),
 )
@@ -129,7 +130,8 @@ _IDENTIFICATION = (
         worst=0.0,
         family="identification",
         needs="ranks",
-        text="How often the judge, shown a reconstruction, puts its original first among all private images.",
+        text="Share of images for which the judge ranks the original first among all private images, given the "
+        "reconstruction.",
         places=("table", "report"),
     ),
     Metric(
@@ -143,7 +145,7 @@ _IDENTIFICATION = (
         worst=0.0,
         family="identification",
         needs="ranks",
-        text="How often the original stands among the first ten.",
+        text="Share of images for which the original is among the first ten.",
         places=("table", "report", "figure", "bars"),
     ),
     Metric(
@@ -154,7 +156,7 @@ _IDENTIFICATION = (
         worst=0.0,
         family="identification",
         needs="ranks",
-        text="The share of the other private images that look less alike than the original: .5 by chance.",
+        text="Share of the other private images that are less similar than the original: .5 by chance.",
         places=(),
     ),
     Metric(
@@ -165,7 +167,7 @@ _IDENTIFICATION = (
         higher_is_better=True,
         worst=0.0,
         needs="ranks",
-        text="The same rank among images of the same class only: of two of a kind, how often the right one is chosen.",
+        text="Share of the other images of the same class that are less similar than the original: .5 by chance.",
         places=("details",),
     ),
     Metric(
@@ -175,7 +177,7 @@ _IDENTIFICATION = (
         higher_is_better=True,
         worst=0.0,
         needs="ranks",
-        text="The mean of one over the original's rank: 1 where it always comes first.",
+        text="Mean of one over the rank of the original: 1 where it is always first.",
         places=(),
     ),
     Metric(
@@ -185,7 +187,7 @@ _IDENTIFICATION = (
         higher_is_better=False,
         worst=0.0,
         needs="ranks",
-        text="The place of the original among all candidates: 1 is found; a failed reconstruction gets the last one.",
+        text="Rank of the original among all candidates: 1 is best. A failed reconstruction gets the last rank.",
         places=("probe",),
     ),
     Metric(
@@ -198,8 +200,8 @@ _IDENTIFICATION = (
         higher_is_better=True,
         worst=0.0,
         needs="ranks",
-        text="What the attack adds to the best control: of the images that the control does not find among ten, the "
-        "share found beyond it. At 0 or below, it adds nothing.",
+        text="Gain in top-10 re-identification over the best control, as a share of the images that the control does "
+        "not identify. At 0 or below, the attack adds nothing.",
         places=("table", "report", "figure", "bars"),
     ),
     Metric(
@@ -212,8 +214,8 @@ _IDENTIFICATION = (
         higher_is_better=True,
         worst=0.0,
         needs="ranks",
-        text="Top-10 re-identification over that of the judge's features predicted straight from the vectors, which "
-        "is what this judge could find if the drawing were perfect.",
+        text="Top-10 re-identification as a share of that of the judge's features predicted from the vectors. Those "
+        "features are what this judge could use if the reconstruction were perfect.",
         places=(),
     ),
 )
@@ -225,9 +227,9 @@ _REALISM = (
         higher_is_better=False,
         worst=0.0,
         needs="distribution",
-        text="How far the reconstructions are from real images as a whole, by means and spreads of the judge's "
-        "features: realism, and no leak by itself. It compares only between equal numbers of images, and not with "
-        "FID, which is the same distance on Inception's features.",
+        text="Distance between the reconstructions and real images as sets, from means and covariances of the judge's "
+        "features. It measures realism and does not show a leak. Values compare only between equal numbers of images, "
+        "and not with FID, which is the same distance on Inception's features.",
         places=("details",),
         on_request=True,
     ),
@@ -238,8 +240,8 @@ _REALISM = (
         higher_is_better=False,
         worst=0.0,
         needs="distribution",
-        text="The same as a whole by a kernel (squared MMD): realism, and no leak by itself. It does not compare with "
-        "KID, which is the same distance on Inception's features.",
+        text="The same comparison with a kernel (squared MMD). It measures realism and does not show a leak. Values do "
+        "not compare with KID, which is the same distance on Inception's features.",
         places=("details",),
         on_request=True,
     ),
@@ -250,8 +252,8 @@ _REALISM = (
         higher_is_better=False,
         worst=0.0,
         needs="inception",
-        text="The Fréchet distance on Inception's features, as published: realism, and no leak by itself. It compares "
-        "only between equal numbers of images.",
+        text="The Fréchet distance on Inception's features, as published. It measures realism and does not show a "
+        "leak. Values compare only between equal numbers of images.",
         places=("details",),
         on_request=True,
     ),
@@ -262,7 +264,7 @@ _REALISM = (
         higher_is_better=False,
         worst=0.0,
         needs="inception",
-        text="The kernel distance on Inception's features, as published: realism, and no leak by itself.",
+        text="The kernel distance on Inception's features, as published. It measures realism and does not show a leak.",
         places=("details",),
         on_request=True,
     ),
@@ -271,27 +273,28 @@ _OTHERS = (
     Metric(
         "memorised",
         None,
-        title="Nearer to a public image",
+        title="Memorisation",
         unit="%",
         factor=100,
         higher_is_better=False,
         worst=0.0,
         needs="public",
-        text="How often some public image, of all that the attack learnt from, is more alike than the original.",
+        text="Share of reconstructions that are more similar to some public image, a training image of the attack, "
+        "than to the original.",
         places=("details",),
         on_request=True,
     ),
     Metric(
         "nearest_public_rate",
         None,
-        title="Nearest is public",
+        title="Nearest image is public",
         unit="%",
         factor=100,
         higher_is_better=False,
         worst=0.0,
         needs="public",
-        text="How often the most alike image, the original aside, is a public one. Above chance, the attack "
-        "reproduces its training images; a row that always shows one image says nothing here.",
+        text="Share of reconstructions whose most similar image, the original excluded, is a public one. A rate above "
+        "chance is a sign of memorisation. The rate has no meaning for a row that always shows the same image.",
         places=("details",),
     ),
     Metric(
@@ -303,19 +306,19 @@ _OTHERS = (
         higher_is_better=True,
         worst=0.0,
         needs="labels",
-        text="How often a simple reader (a linear probe) tells an attribute of the original off its reconstruction.",
+        text="Share of images whose attribute a linear probe predicts correctly from the reconstruction.",
         places=(),
         on_request=True,
     ),
     Metric(
         "target_cosine",
         None,
-        title="Alike to the target",
+        title="Target similarity",
         higher_is_better=True,
         worst=-1.0,
         needs="victim",
-        text="A diagnostic: how alike the released vector and that of the reconstruction are. An attack can please the "
-        "target with texture in which nobody sees anything.",
+        text="A diagnostic: cosine of the released vector and the vector of the reconstruction. Texture without "
+        "visible content can raise it.",
         places=("details",),
         on_request=True,
     ),

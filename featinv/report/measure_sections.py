@@ -20,8 +20,8 @@ _CONTROLS = (
 _INTERVALS = "Every number is a mean or a rate over all private images, with its 95 % interval."
 _VIEWS = (
     "Top-10 re-identification, repeated on reconstructions that were softened, compressed or shifted, by other judges, "
-    "among other candidates, and from mismatched features. A gain in the plain view alone is texture that one network "
-    "reacts to. It is no leak."
+    "among other candidates, and from mismatched features. A gain in the plain view alone is texture to which one "
+    "network is sensitive, and no leak."
 )
 _ATTRIBUTES = (
     "Each number says how often an attribute of a private image is predicted correctly. The first column always "

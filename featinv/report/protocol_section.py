@@ -90,7 +90,7 @@ def _joined(metadata: dict[str, Any], *keys: str) -> str:
 
 
 def _shape(shape: Any) -> str:
-    return " x ".join(map(str, shape)) + " numbers each" if isinstance(shape, list | tuple) else "size not stated"
+    return " x ".join(map(str, shape)) + "-d" if isinstance(shape, list | tuple) else "size not stated"
 
 
 def _images(metadata: Any) -> str:

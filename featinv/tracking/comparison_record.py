@@ -11,7 +11,7 @@ from featinv.tracking.run_record import Pixels, Plot, Reference, RunRecord, RunT
 
 COMPARISON = "comparison"
 TRADE_OFF = ("psnr", "reid_top10")
-_HEIGHT, _PER_ROW, _PANEL = 0.9, 0.28, 2.6
+_HEIGHT, _PER_ROW, _PANEL = 0.9, 0.28, 3.0
 """Inches of the figure of intervals: its frame, each row, each panel."""
 
 

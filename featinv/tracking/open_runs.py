@@ -1,8 +1,8 @@
 """The runs of a study that are open, their ids on disk, and the one guarded call: a failing tracker stops nothing."""
 
+import logging
 import os
 import secrets
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,11 +16,12 @@ from featinv.tracking.tracking_settings import TrackingSettings
 IDS = "runs.json"
 Mode = Literal["disabled", "offline", "online"]
 _SECONDS_BETWEEN_WRITES = 5.0
+_log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
 class Guard:
-    """Calls functions that use a tracker; after the first failure it prints one line and is `silent`."""
+    """Calls functions that use a tracker; after the first failure it logs one line and is `silent`."""
 
     def __init__(self, tracker: str, *, silent: bool = False) -> None:
         self.tracker = tracker
@@ -40,12 +41,7 @@ class Guard:
 
     def _give_up(self, why: str) -> None:
         self.silent = True
-        say(f"{self.tracker}: {why}; the run goes on without it")
-
-
-def say(line: str) -> None:
-    """Write one line to stderr."""
-    print(line, file=sys.stderr, flush=True)
+        _log.warning("%s: %s; the run goes on without it", self.tracker, why)
 
 
 def one_line(error: Exception) -> str:
@@ -77,23 +73,23 @@ class OpenRuns:
 
     def row(self, record: RunRecord, row: Mapping[str, int | float]) -> None:
         """Log one row of a learning curve."""
-        self._guard.call(lambda: self._log(self._open(record), record.key, [row]))
+        self._guard.call(lambda: self._log_rows(self._open(record), record.key, [row]))
 
     def finish(self, record: RunRecord) -> dict[str, str]:
         """Log the rest of a run and close it; returns its id by its name, or nothing after a failure."""
         return self._guard.call(lambda: self._finish(record)) or {}
 
-    def say_where(self) -> None:
-        """Print where the study is and how to send it."""
+    def log_place(self) -> None:
+        """Log where the study is and how to send it."""
         if not self.silent and self.mode == "offline":
             where = f"{self.folder}/offline-run-*"
-            say(f"wandb: study {self.study!r} is written, offline; `wandb sync {where}` sends it")
+            _log.info("wandb: study %r is written, offline; `wandb sync %s` sends it", self.study, where)
 
     def _finish(self, record: RunRecord) -> dict[str, str]:
         from featinv.tracking import wandb_runs
 
         run = self._open(record)
-        self._log(run, record.key, record.curves)
+        self._log_rows(run, record.key, record.curves)
         with wandb_runs.kept_in(self.folder):
             wandb_runs.write_results(run, record, settings=self.settings, mode=self.mode)
             run.finish()
@@ -101,7 +97,7 @@ class OpenRuns:
         self._write_states()
         return {record.name: run.id}
 
-    def _log(self, run: Any, key: str, rows: Any) -> None:
+    def _log_rows(self, run: Any, key: str, rows: Any) -> None:
         from featinv.tracking import wandb_runs
 
         state = self._states[key]
@@ -144,7 +140,9 @@ class OpenRuns:
 
     def _offline(self, why: str) -> None:
         self.mode = "offline"
-        say(f"wandb: {why}; the study goes to {self.folder} instead (`wandb login`, then `wandb sync`, sends it)")
+        _log.warning(
+            "wandb: %s; the study goes to %s instead (`wandb login`, then `wandb sync`, sends it)", why, self.folder
+        )
 
     def _new_id(self, record: RunRecord) -> str:
         given = os.environ.get("WANDB_RUN_ID") if self.sweep and record.job_type == "attack" else None

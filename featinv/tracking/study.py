@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,13 +13,15 @@ from featinv import processes
 from featinv.evaluation import Scoreboard
 from featinv.tracking.attack_record import attack_record, first_record
 from featinv.tracking.comparison_record import comparison_record
-from featinv.tracking.open_runs import OpenRuns, say
+from featinv.tracking.open_runs import OpenRuns
 from featinv.tracking.places import plain_settings
 from featinv.tracking.probe_table import PROBE_KEY, probe_tables
 from featinv.tracking.run_record import Reference
 from featinv.tracking.tracking_settings import TrackingSettings
 from featinv.types import Attack
 from featinv.victim import Release
+
+_log = logging.getLogger(__name__)
 
 
 @final
@@ -27,7 +30,7 @@ class Study:
 
     Files go to `folder`/wandb; the ids of the runs stand in its runs.json, so that a killed run goes on under the same
     ids. Only the main process logs. Only BadInput for wrong arguments is raised: after a failure of the tracker the
-    study prints one line and stays silent. `config` are the settings that made the run (a dataclass or
+    study logs one line and stays silent. `config` are the settings that made the run (a dataclass or
     a mapping).
     """
 
@@ -69,7 +72,9 @@ class Study:
             return {}
         settings, size = self.settings, int(board.protocol["private"]["count"])
         if settings.probe > size:
-            say(f"tracking.probe: {settings.probe} images asked for, but the release has {size}; all are shown")
+            _log.warning(
+                "tracking.probe: %d images asked for, but the release has %d; all are shown", settings.probe, size
+            )
         given = {} if attacks is None else dict(attacks)
         probes = probe_tables(board, given, release, settings.probe, with_images=settings.log_private_images)
         saved = {name: self._saved(name, Path(folder), board) for name, folder in (folders or {}).items()}
@@ -94,7 +99,7 @@ class Study:
             used = [replace(reference, made=False) for reference in saved.values()]
             references = (*used, *([] if store is None else [replace(store, made=True)]))
             ids |= runs.finish(comparison_record(board, self.config, tags=settings.tags, references=references))
-        runs.say_where()
+        runs.log_place()
         return ids
 
     def _saved(self, name: str, folder: Path, board: Scoreboard) -> Reference:
@@ -122,8 +127,8 @@ def log(
     """Log a scoreboard to wandb: one run an attack and one for the comparison; returns the runs' ids by name.
 
     `attacks` adds settings and learning curves. The private images of `release` are shown only with
-    `log_private_images`. Online without a login it writes to `folder`/wandb and prints a line; a failing wandb never stops
-    the program. Raises BadInput for wrong arguments. `Study` has all the settings.
+    `log_private_images`. Online without a login it writes to `folder`/wandb and logs a line; a failing wandb never
+    stops the program. Raises BadInput for wrong arguments. `Study` has all the settings.
     """
     settings = TrackingSettings(project=project, study=study, mode=mode, log_private_images=log_private_images)
     return Study(folder, settings, config=config).log(board, attacks, release)

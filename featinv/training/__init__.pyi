@@ -1,5 +1,8 @@
 from .adversarial_step import AdversarialStep as AdversarialStep
 from .adversary import Adversary as Adversary
+from .bank import check_bank as check_bank
+from .bank import class_targets as class_targets
+from .bank import distil_bank as distil_bank
 from .callbacks import Snapshots as Snapshots
 from .checkpoints import Checkpoints as Checkpoints
 from .classifier import train_classifier as train_classifier
@@ -37,6 +40,9 @@ __all__ = [
     "Snapshots",
     "Step",
     "Training",
+    "check_bank",
+    "class_targets",
+    "distil_bank",
     "fit_decoder",
     "fit_steps",
     "head_accuracies",

@@ -74,11 +74,13 @@ def train_surrogate(
             history = _Distillation(network, pairs, settings, side, ball, classes).train()
     state, history = broadcast((network.state_dict(), history))
     network.load_state_dict(state)
+    fingerprint = pairs.metadata.get("fingerprint")
+    victim = f"{pairs.metadata.get('name', 'a victim')}" + (f" (victim {fingerprint[:12]})" if fingerprint else "")
     encoder = Encoder(
         network.eval(),
         name=name,
-        family="surrogate",
-        trained_on=f"{len(pairs)} public pairs of {pairs.metadata.get('name', 'a victim')}",
+        family=getattr(network, "family", "surrogate"),
+        trained_on=f"{len(pairs)} public pairs of {victim}",
         layer="norm",
         input_size=side,
         mean=PIXEL_MEAN,

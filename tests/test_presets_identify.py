@@ -1,0 +1,119 @@
+"""The attack that identifies: its bank, its objective, and what it refuses before the minutes of distilling."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import featinv as fi
+from featinv import presets
+from featinv.encoders.networks import SmallResNet, SmallVGG
+from featinv.training import Ball, ClassifierTraining, check_bank, class_targets, distil_bank, train_surrogate
+from featinv.training.bank import bank_members
+
+QUICK = ClassifierTraining(epochs=1, batch_size=16, input_size=16, mixed_precision="no")
+
+
+@pytest.fixture(scope="module")
+def pairs() -> fi.Pairs:
+    victim = fi.Victim(fi.encoders.tiny(), fi.defences.Identity())
+    return fi.extract(victim, fi.data.scenes(64, size=32, seed=3))
+
+
+@pytest.fixture(scope="module")
+def bank(pairs: fi.Pairs) -> tuple[fi.encoders.Encoder, ...]:
+    return distil_bank(pairs, QUICK, ball=Ball(steps=1))
+
+
+def test_the_bank_has_four_families_or_targets_and_none_of_a_judge(bank: tuple[fi.encoders.Encoder, ...]) -> None:
+    assert [member.family for member in bank] == ["surrogate", "convnext", "vit", "surrogate"]
+    assert len({member.weights_fingerprint for member in bank}) == 4
+    assert all(member.image_size == 16 for member in bank)
+
+
+def test_it_fits_and_no_member_may_judge_it(pairs: fi.Pairs, bank: tuple[fi.encoders.Encoder, ...]) -> None:
+    training = fi.Training(images=128, ema=None, keep="last", mixed_precision="no")
+    attack = presets.identify(pairs, bank=bank, training=training)
+    assert attack.excluded_judges >= {member.weights_fingerprint for member in bank}
+    attack.fit(pairs, progress=False)
+    made = attack.reconstruct(torch.from_numpy(pairs.features([0, 1, 2])))
+    assert made.shape == (3, 3, 32, 32)
+    assert bool(made.isfinite().all())
+    # Drawn at half the side: nothing is left of what an image loses by that.
+    small = torch.nn.functional.interpolate(made, size=16, mode="area")
+    again = torch.nn.functional.interpolate(small, size=32, mode="bilinear")
+    assert float((again - made).square().mean()) < 1e-3
+
+
+def test_its_objective_is_pixels_and_two_drawn_members(pairs: fi.Pairs, bank: tuple[fi.encoders.Encoder, ...]) -> None:
+    attack = presets.identify(pairs, bank=bank, tau=0.07, weight=0.4)
+    said = repr(attack.objective)
+    assert said.startswith("3*MSE + 1*Drawn(2 of ")
+    assert said.count("0.4*RandomViews(Identification(") == 4
+    assert said.count("tau=0.07") == 4
+    assert f"{len(pairs)} public" in said
+
+
+def test_classes_are_labels_or_clusters_of_vectors(pairs: fi.Pairs) -> None:
+    labels = class_targets(pairs)
+    assert pairs.labels is not None
+    assert all(len(np.unique(labels[pairs.labels == one])) == 1 for one in np.unique(pairs.labels))
+    dice = np.random.default_rng(0)
+    groups = np.repeat([0, 1, 2], 30)
+    vectors = (10 * np.eye(3)[groups] + dice.normal(0, 0.1, (90, 3))).astype(np.float32)
+    pixels = dice.integers(0, 255, (90, 8, 8, 3), dtype=np.uint8)
+    unlabelled = fi.Pairs(vectors, fi.data.ImageSet(pixels, ids=[str(i) for i in range(90)]))
+    clusters = class_targets(unlabelled)
+    # No cluster may hold images of two groups; how many clusters a group is cut into does not matter.
+    assert all(len(np.unique(groups[clusters == one])) == 1 for one in np.unique(clusters))
+    assert clusters.min() == 0
+    assert clusters.max() >= 2
+    with pytest.raises(fi.BadInput, match="at least 40 pairs to cluster"):
+        class_targets(unlabelled.take(range(30)))
+
+
+@pytest.mark.parametrize("side", [4, 20])
+def test_a_side_that_no_transformer_tiles_is_refused(side: int) -> None:
+    with pytest.raises(fi.BadInput, match="multiple of 8"):
+        bank_members(side)
+
+
+def test_bad_input_is_refused_before_the_minutes(pairs: fi.Pairs, bank: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("distilled for settings that cannot work")
+
+    monkeypatch.setattr("featinv.presets.distil_bank", never)
+    for tau in (0, -1, math.nan):
+        with pytest.raises(fi.BadInput, match="tau"):
+            presets.identify(pairs, tau=tau)
+    with pytest.raises(fi.BadInput, match="at least one surrogate"):
+        presets.identify(pairs, bank=())
+    with pytest.raises(fi.BadInput, match="drawn"):
+        presets.identify(pairs, drawn=0)
+    odd = fi.extract(fi.Victim(fi.encoders.tiny()), fi.data.scenes(4, size=48))
+    with pytest.raises(fi.BadInput, match="48"):
+        presets.identify(odd)
+
+
+def test_a_member_of_a_judges_family_or_of_another_victim_is_refused(pairs: fi.Pairs, bank: Any) -> None:
+    class Cut(SmallVGG):
+        """A VGG with the layer that surrogates are cut at."""
+
+        def __init__(self, heads: int) -> None:
+            super().__init__(heads, widths=(8,), convolutions=(1,))
+            self.norm = torch.nn.BatchNorm1d(8, affine=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(self.norm(self.avgpool(self.stages(x)).flatten(1)))
+
+    plain, _ = train_surrogate(pairs, QUICK, make=Cut)
+    with pytest.raises(fi.BadInput, match="'vgg', of which judges are made"):
+        check_bank([*bank, plain], pairs)
+    other = fi.extract(fi.Victim(fi.encoders.tiny(layer="stages.2")), fi.data.scenes(16, size=32))
+    foreign, _ = train_surrogate(
+        other, QUICK, make=lambda count: SmallResNet(count, widths=(8,), blocks=(1,), standardise=True)
+    )
+    with pytest.raises(fi.BadInput, match="was distilled from victim"):
+        presets.identify(pairs, bank=[foreign])

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from featinv import defences
 from featinv.errors import BadInput
 from featinv.evaluation import reidentification_ceiling, wilson
-from featinv.evaluation.ceiling import UNKNOWN
 from featinv.evaluation.ceiling_bounds import code_bound, gaussian_dp_bound, group_bound
+from featinv.evaluation.ceiling_text import UNKNOWN, check_ceiling
 from featinv.evaluation.reidentification import gallery_blocks
 
 DRAW = np.random.default_rng(0)
@@ -267,3 +267,12 @@ def test_bad_input_is_named(arguments: dict, message: str) -> None:
     broken[3, 2] = math.nan
     with pytest.raises(BadInput, match="finite vectors"):
         reidentification_ceiling(defences.GaussianNoise(1), broken)
+
+
+def test_a_ceiling_that_was_read_has_its_shape() -> None:
+    written = reidentification_ceiling(defences.Codebook(2).fit(PUBLIC), CLEAN).as_json()
+    check_ceiling(written)
+    check_ceiling(None)
+    for broken in ({}, {**written, "rates": [{"k": 1, "size": 10, "high": 1.5}]}, {**written, "bounds": [{"k": 1}]}):
+        with pytest.raises((KeyError, ValueError)):
+            check_ceiling(broken)

@@ -334,6 +334,47 @@ def test_noise_that_nobody_can_repeat_weakens_the_feature_linkage() -> None:
     assert board["feature linkage"].metrics["reid_top1"].mean < 0.9
 
 
+def test_floor_and_ceiling_stand_together() -> None:
+    victim = Victim(FlatEncoder(), fi.defences.GaussianNoise(1.5))
+    release = fi.release(victim, some_images())
+    attacks = {"grey": mean_image(), "clamped": Stub(lambda f: unflat(f).clamp(0, 1))}
+    board = compare(attacks, release, [PoolJudge()], galleries=[20], **FAST)
+    rates = {(one["k"], one["size"]): one for one in board.protocol["ceiling"]["rates"]}
+    assert set(rates) == {(1, 20), (10, 20), (1, 60), (10, 60)}
+    assert board.protocol["ceiling"]["draws"] == 20
+    for key, values in {(1, 60): "ceiling_top1", (10, 20): "ceiling_top10/gallery 20"}.items():
+        assert board.per_image[f"feature linkage/{values}"].mean() == pytest.approx(rates[key]["mean"])
+    for row in board.attacks:
+        assert row.metrics["reid_top1"].low <= rates[1, 60]["high"]
+    low = max(row.metrics["reid_top10"].low for row in board.attacks if row.role in ("control", "attack"))
+    bounds = [f"{100 * bound:.1f}".removesuffix(".0") for bound in (low, rates[10, 60]["high"])]
+    assert f"at least {bounds[0]} %" in board.leak_level.sentence
+    assert f"for at most {bounds[1]} % whatever attack" in board.leak_level.sentence
+
+
+def test_no_ceiling_is_claimed_without_a_likelihood_or_the_victim() -> None:
+    attacks = {"grey": mean_image(), "clamped": Stub(lambda f: unflat(f).clamp(0, 1))}
+    foreign = fi.release(Victim(FlatEncoder(), nn.Dropout(0.0)), some_images())
+    bare = Release(foreign.features, foreign.metadata, foreign.truth)
+    for release in (foreign, bare):
+        board = compare(attacks, release, [PoolJudge()], **FAST)
+        assert board.protocol["ceiling"]["known"] is False
+        assert "no ceiling known" in board.leak_level.sentence
+        assert not [key for key in board.per_image if "ceiling" in key]
+
+
+def test_a_release_of_groups_is_linked_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featinv.victim.published.BLOCK", 25)
+    monkeypatch.setattr("featinv.evaluation.linkage._BLOCK", 25)
+    victim = Victim(FlatEncoder(), fi.defences.Microaggregate(5))
+    board = compare({"grey": mean_image()}, fi.release(victim, some_images()), [PoolJudge()], **FAST)
+    # Every group of 5 is linked to its own 5: never first against ties, and always among ten.
+    assert board["feature linkage"].metrics["reid_top10"].mean == 1
+    assert board["feature linkage"].metrics["reid_top1"].mean == 0
+    rates = {one["k"]: one["mean"] for one in board.protocol["ceiling"]["rates"]}
+    assert rates == {1: pytest.approx(0.2), 10: 1}
+
+
 # What it refuses.
 
 

@@ -21,6 +21,7 @@ from featinv.defences.likelihood import KnownRelease
 from featinv.errors import BadInput
 from featinv.evaluation.attack_score import interval_json
 from featinv.evaluation.ceiling_bounds import Bound, bounds_of
+from featinv.evaluation.ceiling_text import UNKNOWN
 from featinv.evaluation.intervals import Clusters, Interval, mean_rate
 from featinv.evaluation.likelihood_check import check_likelihood
 from featinv.evaluation.reidentification import chance_top, check_gallery, gallery_blocks
@@ -29,7 +30,6 @@ from featinv.processes import seeded
 
 DRAWS = 20
 """Draws of a random defence that a ceiling is the mean of."""
-UNKNOWN = "no ceiling known"
 _TIE = 1e-9
 """Log likelihoods closer than this, relative to their size, are ties: equal candidates tie whatever the rounding."""
 _CELLS = 2**22

@@ -16,7 +16,8 @@ from featinv.evaluation.extras import ExtraMeasures
 from featinv.evaluation.intervals import RESAMPLES, cluster_ids
 from featinv.evaluation.leak_level import Thresholds
 from featinv.evaluation.levels import assess
-from featinv.evaluation.measuring import link, measure, predicted_rows, row_scores, with_failures_filled
+from featinv.evaluation.linkage import ceiling_arrays, link
+from featinv.evaluation.measuring import measure, predicted_rows, row_scores, with_failures_filled
 from featinv.evaluation.panel import Panel
 from featinv.evaluation.protocol import protocol_metadata
 from featinv.evaluation.scoreboard import Scoreboard
@@ -61,11 +62,9 @@ def compare(
     `named` is the attack chosen before the private images were opened, and `thresholds` where the levels of a leak
     begin. `public`, `overlap` (of `featinv.data`) and `fit_seconds` (by attack) go into the protocol as they are. Two
     rows are made here: how well the vectors link to the victim's own features ("feature linkage"), and the last attack
-    fed with other images' vectors ("mismatched features (NAME)").
-    `headroom`, the public pairs, adds two more, "judge features predicted" in two forms: what each judge would find if
-    its features of the original were predicted straight from the vector, with no image in between. They use the judge's
-    weights, so they are no attack, and no attack has to beat them; `headroom` of an attack is its top-10 over theirs.
-    It adds a view as well, "whitened": the first judge's features whitened by their covariance on the public images.
+        extra = ExtraMeasures.prepare(chosen, prepared, release, public, ids, pairs=headroom)
+        linked, ceiling = link(release, prepared, ids)
+        measured = linked + predicted_rows(extra.headroom, release, prepared)
 
     Raises BadInput for no judge, a judge that is the victim or serves an attack, a sibling as first judge, no control,
     an attack fitted on another victim, fewer private images than a gallery needs, images of another shape, a name
@@ -97,7 +96,8 @@ def compare(
             tick=tick,
         )
         extra = ExtraMeasures.prepare(chosen, prepared, release, public, ids, pairs=headroom)
-        measured = link(release, prepared) + predicted_rows(extra.headroom, release, prepared)
+        linked, ceiling = link(release, prepared, ids)
+        measured = linked + predicted_rows(extra.headroom, release, prepared)
         for name in ordered:
             mismatched_row = name == ordered[-1] and attacks[name].kind == "attack"
             measured += measure(name, attacks[name], release, prepared, extra, mismatched_row=mismatched_row)
@@ -109,9 +109,11 @@ def compare(
         prepared, release, siblings, resamples=resamples, public=public, overlap=overlap, clusters=ids
     )
     protocol |= extra.metadata(attacks.values())
+    protocol["ceiling"] = ceiling.as_json()
     protocol["precision"] = {name: said for name in ordered if (said := getattr(attacks[name], "precision", None))}
     protocol["best_control"] = best_control({row.name: row.arrays for row in measured if row.counts_as_control}, "rank")
     per_image = {f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()}
+    per_image |= ceiling_arrays(ceiling, len(truth))
     per_image = per_image if ids is None else {**per_image, CLUSTERS: ids}
     return Scoreboard(
         victim={key: value for key, value in release.metadata.items() if key not in _RELEASE_KEYS},

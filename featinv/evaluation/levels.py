@@ -12,6 +12,7 @@ import scipy.special
 from featinv.errors import BadInput
 from featinv.evaluation import leak_level, significance
 from featinv.evaluation.attack_score import MISMATCHED_FEATURES, AttackScore
+from featinv.evaluation.ceiling_text import floor_and_ceiling
 from featinv.evaluation.columns import Columns, within_view, wrong_view
 from featinv.evaluation.intervals import LEVEL, Interval, rate
 from featinv.evaluation.leak_level import LEVELS, NOT_MEASURED, NOT_SHOWN, Evidence, LeakLevel, Thresholds
@@ -226,10 +227,13 @@ def assess(
         if measured[criterion.level]
     }
     level = best.level if best else NOT_SHOWN if kept else NOT_MEASURED
+    said = [leak_level.sentence(level, best, effects, protocol, judged)]
+    if level != NOT_MEASURED:
+        said.append(floor_and_ceiling(protocol, judged, best.row if best else None))
     return LeakLevel(
         level=level,
         row=best.row if best else None,
-        sentence=leak_level.sentence(level, best, effects, protocol, judged),
+        sentence=" ".join(filter(None, said)),
         budget=leak_level.budget(protocol, judged),
         not_tried=leak_level.not_tried(protocol, named),
         minimum_detectable_effect=effects,

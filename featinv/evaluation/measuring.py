@@ -8,9 +8,7 @@ import torch
 from jaxtyping import Int64
 
 from featinv.evaluation.attack_score import (
-    FEATURE_LINKAGE,
     HEADROOM,
-    LINKAGE,
     MISMATCHED_FEATURES,
     WITHOUT_IMAGES,
     AttackScore,
@@ -25,10 +23,6 @@ from featinv.evaluation.panel import MAIN, Panel, PerImage, gallery_view, keyed
 from featinv.evaluation.summary import STRENGTH, Metrics, best_control, fill_failed, strength, summarise
 from featinv.types import Attack
 from featinv.victim import Release
-
-_LINKAGE_STREAM = 3
-"""The defence's stream for the linker's own draws (pairs use 0 and 1, the release 2): he does not know its noise."""
-_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -78,26 +72,6 @@ def measure(
             title, everything = f"{MISMATCHED_FEATURES} ({name})", panel.score(result, order=order)
             rows.append(Measured(title, "control", MISMATCHED_FEATURES, attack.parameters, 0.0, everything))
     return rows
-
-
-def link(release: Release, panel: Panel) -> list[Measured]:
-    """Match the released vectors with what the victim itself makes of the candidates; no row without the victim."""
-    if release.victim is None:
-        return []
-    count, blocks = len(panel.truth), []
-    for number, start in enumerate(range(0, count, _BLOCK)):
-        block = np.arange(start, min(start + _BLOCK, count))
-        features = release.victim.publish(
-            panel.truth,
-            block,
-            seed=panel.seed,
-            block_number=number,
-            view=_LINKAGE_STREAM,
-            batch_size=panel.batch_size,
-        )
-        blocks.append(features.reshape(len(block), -1))
-    arrays = panel.gallery_ranks(release.features.reshape(count, -1), np.concatenate(blocks), whole=True)
-    return [Measured(FEATURE_LINKAGE, "control", LINKAGE, 0, 0.0, arrays)]
 
 
 def predicted_rows(headroom: Headroom | None, release: Release, panel: Panel) -> list[Measured]:

@@ -14,6 +14,7 @@ from featinv import files
 from featinv.errors import BadInput
 from featinv.evaluation.attack_score import KINDS, AttackScore
 from featinv.evaluation.catalogue import Catalogue
+from featinv.evaluation.ceiling_text import check_ceiling
 from featinv.evaluation.columns import Columns
 from featinv.evaluation.intervals import Interval
 from featinv.evaluation.leak_level import LeakLevel, Thresholds, read_level
@@ -156,6 +157,7 @@ def load_scoreboard(path: Path | str) -> Scoreboard:
         victim, protocol = dict(document["victim"]), dict(document["protocol"])
         Catalogue.of(protocol)
         _check_attributes(protocol.get("attributes") or {})
+        check_ceiling(protocol.get("ceiling"))
         level = read_level(document["leak_level"]) if document.get("leak_level") else None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"{file}: expected a scoreboard of schema {SCHEMA}, but it lacks a part ({error!r})") from error

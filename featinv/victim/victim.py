@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -105,17 +105,22 @@ class Victim(nn.Module):
         number of images done. Raises BadInput that names the first image whose features are not finite.
         """
         rows = np.asarray(block)
-        encoded = self._encode_all(images, rows, flip, batch_size, progress)
+        encoded = self.encode(images, rows, flip=flip, batch_size=batch_size, progress=progress)
+        return self.defend(
+            encoded, [images.ids[int(row)] for row in rows], seed=seed, block_number=block_number, view=view
+        )
+
+    def defend(self, encoded: Tensor, ids: Sequence[str], *, seed: int, block_number: int, view: int = 0) -> np.ndarray:
+        """Defend the features of one block on the CPU, as `publish` does; `ids` name their images in messages."""
         # A defence with weights of its own (a projection) may lie on an accelerator.
         defence = self.defence if self.device.type == "cpu" else copy.deepcopy(self.defence).cpu()
         with torch.no_grad(), seeded(seed, view, block_number):
             released = defence(encoded).numpy()
-        finite = np.isfinite(released).reshape(len(rows), -1).all(axis=1)
+        finite = np.isfinite(released).reshape(len(released), -1).all(axis=1)
         if not finite.all():
-            first = images.ids[int(rows[np.argmin(finite)])]
             raise BadInput(
-                f"{first}: expected finite features from {self.name}, got NaN or infinity "
-                f"(in {int((~finite).sum())} of {len(rows)} images); leave such images out, or mend the encoder"
+                f"{ids[int(np.argmin(finite))]}: expected finite features from {self.name}, got NaN or infinity "
+                f"(in {int((~finite).sum())} of {len(released)} images); leave such images out, or mend the encoder"
             )
         return released
 
@@ -133,9 +138,16 @@ class Victim(nn.Module):
         return features
 
     @torch.no_grad()
-    def _encode_all(
-        self, images: ImageSet, rows: np.ndarray, flip: bool, batch_size: int, progress: Callable[[int], object] | None
+    def encode(
+        self,
+        images: ImageSet,
+        rows: np.ndarray,
+        *,
+        flip: bool = False,
+        batch_size: int = 256,
+        progress: Callable[[int], object] | None = None,
     ) -> Tensor:
+        """Encode the images at the indices `rows` without any defence, as float32 (n, *encoder.feature_shape)."""
         if batch_size < 1:
             raise BadInput(f"batch_size: expected at least 1, got {batch_size}")
         device, cuda = self.device, self.device.type == "cuda"

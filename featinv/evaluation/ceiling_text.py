@@ -1,0 +1,63 @@
+"""The floor that attacks show and the ceiling that none can exceed, in one sentence."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from featinv.evaluation.attack_score import AttackScore
+
+UNKNOWN = "no ceiling known"
+GALLERY = 1000
+"""Candidates of which the sentence speaks, where there are more."""
+K = 10
+
+
+def floor_and_ceiling(protocol: Mapping[str, Any], rows: Sequence[AttackScore], row: str | None) -> str:
+    """Return "At least a % and at most b % of 1,000 can be found": the floor of `row`, or of the best, and the ceiling.
+
+    Both are top-10 re-identification among 1,000 candidates (all, where these are fewer): the lower limit of what the
+    row shows, in the whole gallery to the weakest judge, and the upper limit of what any attack on one vector at a time
+    could. An empty text for a board without the key "ceiling" (of an older version), and where nothing was ranked.
+    """
+    known = protocol.get("ceiling")
+    count = int(protocol["gallery"])
+    size = min(GALLERY, count) if count <= GALLERY or GALLERY in protocol.get("galleries", ()) else count
+    judges = ["", *(judge["name"] for judge in protocol.get("judges", ())[1:] if not judge["sibling"])]
+    keys = [f"reid_top{K}/{view}".rstrip("/") for view in (judges if size == count else [f"gallery {size}"])]
+    floors = {one.name: _floor(one, keys) for one in rows}
+    found = {name: low for name, low in floors.items() if low is not None}
+    if known is None or not found:
+        return ""
+    name = row if row in found else max(found, key=lambda each: found[each])
+    shown = f"at least {_percent(found[name])} % (by {name!r})"
+    limit = _upper(known, size)
+    if limit is None:
+        return f"Of {size:,} candidates the original is among the first ten for {shown} of images; {UNKNOWN}."
+    return (
+        f"Of {size:,} candidates the original is among the first ten for {shown} of images, and for at most "
+        f"{_percent(limit)} % whatever attack is made on one vector at a time."
+    )
+
+
+def check_ceiling(known: Mapping[str, Any] | None) -> None:
+    """Raise KeyError, TypeError or ValueError unless a ceiling that was read has the shape of `Ceiling.as_json`."""
+    if known is None:
+        return
+    for key, name in (("rates", "high"), ("bounds", "value")):
+        for one in known[key]:
+            if not 0 <= float(one[name]) <= 1 or int(one["k"]) < 1 or int(one["size"]) < 1:
+                raise ValueError(f"ceiling: {one}")
+
+
+def _floor(row: AttackScore, keys: Sequence[str]) -> float | None:
+    found = [one.low for key in keys if (one := row.interval(key)) is not None]
+    return min(found, default=None)
+
+
+def _upper(known: Mapping[str, Any], size: int) -> float | None:
+    limits = [one["high"] for one in known["rates"] if (one["k"], one["size"]) == (K, size)]
+    limits += [one["value"] for one in known["bounds"] if (one["k"], one["size"]) == (K, size)]
+    return min(limits, default=None)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}" if 100 * share < 1 else f"{100 * share:.1f}".removesuffix(".0")

@@ -62,9 +62,12 @@ def compare(
     `named` is the attack chosen before the private images were opened, and `thresholds` where the levels of a leak
     begin. `public`, `overlap` (of `featinv.data`) and `fit_seconds` (by attack) go into the protocol as they are. Two
     rows are made here: how well the vectors link to the victim's own features ("feature linkage"), and the last attack
-        extra = ExtraMeasures.prepare(chosen, prepared, release, public, ids, pairs=headroom)
-        linked, ceiling = link(release, prepared, ids)
-        measured = linked + predicted_rows(extra.headroom, release, prepared)
+    fed with other images' vectors ("mismatched features (NAME)"). Where the victim is known and its defence has a
+    likelihood, `protocol["ceiling"]` holds what no attack can exceed (`reidentification_ceiling`).
+    `headroom`, the public pairs, adds two more, "judge features predicted" in two forms: what each judge would find if
+    its features of the original were predicted straight from the vector, with no image in between. They use the judge's
+    weights, so they are no attack, and no attack has to beat them; `headroom` of an attack is its top-10 over theirs.
+    It adds a view as well, "whitened": the first judge's features whitened by their covariance on the public images.
 
     Raises BadInput for no judge, a judge that is the victim or serves an attack, a sibling as first judge, no control,
     an attack fitted on another victim, fewer private images than a gallery needs, images of another shape, a name

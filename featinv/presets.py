@@ -8,7 +8,7 @@ First weights of decoder and discriminator are drawn from `training.seed`. A `tr
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from torch import nn
 
@@ -37,6 +37,7 @@ from featinv.plain_numbers import check_positive
 from featinv.processes import seeded
 from featinv.training import Adversary, Ball, ClassifierTraining, Training, check_bank, distil_bank, train_surrogate
 from featinv.training.bank import ROBUST
+from featinv.types import PairsLike
 
 Made = TypeVar("Made")
 
@@ -208,7 +209,7 @@ def r3gan(
 
 
 def two_surrogates(
-    pairs: Any,
+    pairs: PairsLike,
     *,
     decoder: nn.Module | None = None,
     training: Training | None = None,
@@ -240,7 +241,7 @@ def two_surrogates(
 
 
 def identify(
-    pairs: Any,
+    pairs: PairsLike,
     *,
     decoder: nn.Module | None = None,
     training: Training | None = None,
@@ -276,7 +277,7 @@ def identify(
     return DecoderAttack(decoder, 3.0 * MSE() + Drawn(seen, min(drawn, len(seen))), training)
 
 
-def _seen_through(surrogate: Encoder, pairs: Any, tau: int | float, weight: int | float) -> Loss:
+def _seen_through(surrogate: Encoder, pairs: PairsLike, tau: int | float, weight: int | float) -> Loss:
     maps = surrogate.stages[1:]  # the first is as fine as the image, and costs most
     shares = [0.5 / len(maps) for _ in maps]  # a transformer has none
     likeness = Perceptual(surrogate, [*maps, "norm"], [*shares, 1])
@@ -284,7 +285,7 @@ def _seen_through(surrogate: Encoder, pairs: Any, tau: int | float, weight: int 
     return 0.5 * RandomViews(likeness) + weight * RandomViews(singled_out, both=False)
 
 
-def two_distilled(pairs: Any, distillation: ClassifierTraining | None = None) -> tuple[Encoder, Encoder]:
+def two_distilled(pairs: PairsLike, distillation: ClassifierTraining | None = None) -> tuple[Encoder, Encoder]:
     """Return the two networks that `two_surrogates` looks through, distilled from public pairs; takes minutes.
 
     They differ in width and depth, so that what pleases both is no texture of one. The first has the seed of
@@ -296,7 +297,7 @@ def two_distilled(pairs: Any, distillation: ClassifierTraining | None = None) ->
 
 
 def distil_two(
-    pairs: Any, distillation: ClassifierTraining | None = None
+    pairs: PairsLike, distillation: ClassifierTraining | None = None
 ) -> tuple[tuple[Encoder, list[dict[str, float]]], tuple[Encoder, list[dict[str, float]]]]:
     """Return the two networks of `two_distilled`, each with the history of its distillation (a row an epoch)."""
     first = distillation or ClassifierTraining(epochs=20, blur=0.35, cutout=0.25)
@@ -306,7 +307,7 @@ def distil_two(
     return one, other
 
 
-def _for_surrogates(pairs: Any) -> Training:
+def _for_surrogates(pairs: PairsLike) -> Training:
     """The training of a decoder that looks through surrogates."""
     return Training(
         lr=1e-3,
@@ -314,12 +315,12 @@ def _for_surrogates(pairs: Any) -> Training:
         batch_size=128,
         images=102_400,
         ema=0.998,
-        flips=getattr(pairs, "views", 1) >= 2,
+        flips=pairs.views >= 2,
         keep="last",
     )
 
 
-def _half_size(pairs: Any, training: Training) -> Upsampling:
+def _half_size(pairs: PairsLike, training: Training) -> Upsampling:
     """A decoder that draws at half the side, so that no texture can be drawn that only a network sees."""
     size = pairs.image_size
     return _drawn(

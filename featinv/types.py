@@ -4,8 +4,12 @@ One pixel convention at every border: RGB, float32, [0, 1], (B, 3, H, W). One fe
 (B, C, H, W), float32, as released. Shapes are checked while testing only (jaxtyping's import hook with beartype).
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -37,6 +41,85 @@ class Judge(Protocol):
     fingerprint: str
 
     def __call__(self, images: Any, /) -> Any: ...
+
+
+@runtime_checkable
+class Publisher(Protocol):
+    """images -> features as released: what extraction asks of a victim."""
+
+    feature_shape: tuple[int, ...]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def metadata(self) -> dict[str, Any]: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def publish(
+        self,
+        images: Any,
+        block: npt.ArrayLike,
+        *,
+        seed: int,
+        block_number: int,
+        view: int = 0,
+        flip: bool = False,
+        batch_size: int = 256,
+        progress: Callable[[int], object] | None = None,
+    ) -> np.ndarray: ...
+
+    def publish_all(
+        self,
+        images: Any,
+        *,
+        seed: int,
+        block: int,
+        view: int = 0,
+        flip: bool = False,
+        batch_size: int = 256,
+        progress: Callable[[int], object] | None = None,
+    ) -> np.ndarray: ...
+
+    def __call__(self, images: Any, /) -> Any: ...
+
+
+@runtime_checkable
+class PairsLike(Protocol):
+    """N public images and their features: what attacks are fitted on (`featinv.Pairs`).
+
+    `batch` gives (features (B, *F), images (B, 3, S, S) in [0, 1]) at indices, mirrored where `flip` says so, which
+    needs two `views`; `features` gives the features alone, `take` the pairs at indices. `labels` are (N,) or None;
+    `metadata` describes the victim.
+    """
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def image_size(self) -> int: ...
+
+    @property
+    def views(self) -> int: ...
+
+    @property
+    def labels(self) -> Any: ...
+
+    @property
+    def images(self) -> Any: ...
+
+    @property
+    def metadata(self) -> dict[str, Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: npt.ArrayLike, flip: npt.ArrayLike | None = None, /) -> tuple[Any, Any]: ...
+
+    def features(self, indices: npt.ArrayLike, /) -> np.ndarray: ...
+
+    def take(self, indices: npt.ArrayLike, /) -> "PairsLike": ...
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from training_parts import DoublePairs, Squared, make_decoder, make_pairs
 from featinv import Adversary
 from featinv.discriminators import DiffAugment
 from featinv.losses import R1, R2, LeCam, hinge, relativistic
-from featinv.training import fit_decoder
+from featinv.training import FitOptions, fit_decoder
 
 ADVERSARIAL_LOSSES = ("hinge", "relativistic")
 
@@ -38,7 +38,9 @@ def fit(adversary: Adversary, *, double: bool = False, **changes: Any) -> Outcom
     if double:
         pairs, decoder = DoublePairs(pairs), decoder.double()
         adversary.discriminator.double()
-    fitted = fit_decoder(decoder, Squared(), pairs, replace(PLAIN, **changes), adversary=adversary, progress=False)
+    fitted = fit_decoder(
+        decoder, Squared(), pairs, replace(PLAIN, **changes), FitOptions(progress=False), adversary=adversary
+    )
     return Outcome(weights(decoder), fitted.weights, weights(adversary.discriminator))
 
 

@@ -16,7 +16,7 @@ from featinv.losses import (
     R1,
     relativistic,
 )
-from featinv.training import fit_decoder
+from featinv.training import FitOptions, fit_decoder
 
 SETTINGS = Training(images=480, batch_size=24, holdout=10, ema=0.9, accumulation=2)
 
@@ -49,7 +49,7 @@ def test_numbers_that_cannot_be_used_are_refused_by_name(name: str, value: Any) 
 def test_a_discriminator_of_another_image_size_is_refused_before_any_training(images: int) -> None:
     adversary = Adversary(TinyDiscriminator(images))
     with pytest.raises(BadInput, match=rf"images of {SIZE} pixels.* got TinyDiscriminator for {images}"):
-        fit_decoder(make_decoder(), Never(), make_pairs(100), SETTINGS, adversary=adversary, progress=False)
+        fit_decoder(make_decoder(), Never(), make_pairs(100), SETTINGS, FitOptions(progress=False), adversary=adversary)
 
 
 class Never(MSE):
@@ -71,7 +71,9 @@ def test_an_adversary_that_cannot_play_is_refused_before_any_training(
     adversary: Callable[[], Adversary], words: str
 ) -> None:
     with pytest.raises(BadInput, match=words):
-        fit_decoder(make_decoder(), Never(), make_pairs(100), SETTINGS, adversary=adversary(), progress=False)
+        fit_decoder(
+            make_decoder(), Never(), make_pairs(100), SETTINGS, FitOptions(progress=False), adversary=adversary()
+        )
 
 
 def compiled(adversary: Adversary) -> Adversary:
@@ -82,7 +84,9 @@ def compiled(adversary: Adversary) -> Adversary:
 def test_fp16_on_a_cpu_is_refused_before_any_training() -> None:
     settings = Training(images=480, batch_size=24, mixed_precision="fp16")
     with pytest.raises(BadInput, match="fp16 does nothing on a CPU"):
-        fit_decoder(make_decoder(), Never(), make_pairs(100), settings, adversary=make_adversary(), progress=False)
+        fit_decoder(
+            make_decoder(), Never(), make_pairs(100), settings, FitOptions(progress=False), adversary=make_adversary()
+        )
 
 
 @pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
@@ -91,7 +95,9 @@ def test_what_refuses_two_models_is_refused_before_any_training(
 ) -> None:
     monkeypatch.setattr(Accelerator, "distributed_type", kind)
     with pytest.raises(BadInput, match=rf"{kind.value} was asked for; .*plain DDP only, because .* two models"):
-        fit_decoder(make_decoder(), Never(), make_pairs(100), SETTINGS, adversary=make_adversary(), progress=False)
+        fit_decoder(
+            make_decoder(), Never(), make_pairs(100), SETTINGS, FitOptions(progress=False), adversary=make_adversary()
+        )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from training_parts import kill_moments, make_decoder, make_pairs
 from featinv import Adversary, BadInput, Training
 from featinv.discriminators import DiffAugment
 from featinv.losses import MSE, R1, GradientPenalty, LeCam, Loss, hinge, relativistic
-from featinv.training import Checkpoints, Fitted, collapse, fit_decoder
+from featinv.training import Checkpoints, FitOptions, Fitted, collapse, fit_decoder
 
 SETTINGS = Training(images=480, batch_size=24, accumulation=2, holdout=10, ema=0.9, clip=0.1)
 
@@ -45,9 +45,8 @@ def _fit(folder: Path, adversary: Adversary | None, objective: Loss | None = Non
         objective or MSE(),
         make_pairs(100),
         more.pop("settings", SETTINGS),
-        checkpoints=checkpoints,
+        FitOptions(checkpoints, progress=False),
         adversary=adversary,
-        progress=more.pop("progress", False),
         **more,
     )
 
@@ -125,7 +124,7 @@ import sys, time, torch
 from pathlib import Path
 from featinv import Training
 from featinv.losses import L1, MSE, LeCam, R1, relativistic
-from featinv.training import Checkpoints, fit_decoder
+from featinv.training import Checkpoints, FitOptions, fit_decoder
 from test_adversarial_resume import everything
 from training_parts import DoubleViews, make_decoder
 torch.set_num_threads(1)
@@ -140,8 +139,8 @@ def slow(images):
 
 adversary.discriminator.hidden = slow
 settings = Training(images=1440, batch_size=24, accumulation=2, flips=True, ema=0.9, holdout=10, clip=0.1)
-fit_decoder(make_decoder(dropout=0.4), MSE() + 0.5 * L1(), DoubleViews(), settings, progress=False,
-            checkpoints=Checkpoints(folder, every_images=100), adversary=adversary)
+fit_decoder(make_decoder(dropout=0.4), MSE() + 0.5 * L1(), DoubleViews(), settings,
+            FitOptions(Checkpoints(folder, every_images=100), progress=False), adversary=adversary)
 """
 
 

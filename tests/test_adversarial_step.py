@@ -26,7 +26,7 @@ from featinv.losses import (
     relativistic,
     wasserstein,
 )
-from featinv.training import AdversarialStep, RegressionStep, Step, fit_decoder
+from featinv.training import AdversarialStep, FitOptions, RegressionStep, Step, fit_decoder
 from featinv.training.adversarial_step import last_weight
 from featinv.training.batches import Batches, seed_step
 from featinv.training.fitting import accelerating
@@ -244,4 +244,4 @@ def test_a_loss_that_is_not_finite_stops_the_run_by_name(settings: dict[str, Any
         adversarial_start=0.5, discriminator_warmup=0.5 if "adversarial" not in name else 0.0, **settings
     )
     with pytest.raises(Diverged, match=rf"^{name} became (-?inf|nan) in step {11 if 'adversarial' in name else 1} "):
-        fit_decoder(make_decoder(), MSE(), make_pairs(100), SETTINGS, adversary=adversary, progress=False)
+        fit_decoder(make_decoder(), MSE(), make_pairs(100), SETTINGS, FitOptions(progress=False), adversary=adversary)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from training_parts import SIZE, WIDTH, TinyDecoder, make_decoder, make_pairs
+from training_parts import SIZE, WIDTH, NoPairs, TinyDecoder, make_decoder, make_pairs
 
 from featinv import BadInput, Training
 from featinv.attacks import DecoderAttack, MeanImage
@@ -149,14 +149,7 @@ def test_pairs_that_do_not_fit_the_decoder_are_refused() -> None:
     with pytest.raises(BadInput, match=r"images of 16 pixels.*got 8.*image_size=8"):
         DecoderAttack(TinyDecoder(WIDTH, 16), MSE()).fit(make_pairs(10))
     with pytest.raises(BadInput, match="at least one pair"):
-        DecoderAttack(make_decoder(), MSE()).fit(_Empty())
-
-
-class _Empty:
-    feature_shape, image_size, views = (WIDTH,), SIZE, 1
-
-    def __len__(self) -> int:
-        return 0
+        DecoderAttack(make_decoder(), MSE()).fit(NoPairs())
 
 
 def test_vectors_that_cannot_be_are_refused() -> None:

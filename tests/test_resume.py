@@ -19,7 +19,7 @@ from training_parts import kill_moments, make_decoder, make_pairs
 
 from featinv import BadInput, Training
 from featinv.losses import L1, MSE, Loss
-from featinv.training import Checkpoints, Fitted, fit_decoder
+from featinv.training import Checkpoints, FitOptions, Fitted, fit_decoder
 
 SETTINGS = Training(images=480, batch_size=24, holdout=10, ema=0.9)
 
@@ -27,9 +27,9 @@ SETTINGS = Training(images=480, batch_size=24, holdout=10, ema=0.9)
 def _fit(folder: Path, settings: Training = SETTINGS, *, objective: Loss | None = None, **more: Any) -> Fitted:
     checkpoints = Checkpoints(folder, every_images=more.pop("every", 96))
     pairs = more.pop("pairs", None) or make_pairs(100)
-    return fit_decoder(
-        make_decoder(0.3), objective or MSE(), pairs, settings, checkpoints=checkpoints, progress=False, **more
-    )
+    identity = more.pop("identity", None)
+    options = FitOptions(checkpoints, progress=False, **more)
+    return fit_decoder(make_decoder(0.3), objective or MSE(), pairs, settings, options, identity=identity)
 
 
 def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -48,7 +48,7 @@ from pathlib import Path
 from featinv import Training
 from featinv.features import Pairs
 from featinv.losses import L1, MSE
-from featinv.training import Checkpoints, fit_decoder
+from featinv.training import Checkpoints, FitOptions, fit_decoder
 from training_parts import DoubleViews, make_decoder
 torch.set_num_threads(1)
 folder, out, pause = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
@@ -61,8 +61,8 @@ class Slow(L1):
         return super().forward(reconstruction, original)
 
 settings = Training(images=1440, batch_size=24, accumulation=2, flips=True, ema=0.9, holdout=10, clip=0.1)
-fitted = fit_decoder(make_decoder(dropout=0.4), MSE() + 0.5 * Slow(), DoubleViews(), settings, progress=False,
-                     checkpoints=Checkpoints(folder, every_images=100))
+fitted = fit_decoder(make_decoder(dropout=0.4), MSE() + 0.5 * Slow(), DoubleViews(), settings,
+                     FitOptions(Checkpoints(folder, every_images=100), progress=False))
 history = [{k: v for k, v in row.items() if k != "seconds"} for row in fitted.history]
 torch.save([fitted.weights, history], out)
 """

@@ -19,7 +19,7 @@ from featinv import BadInput, Diverged, Training
 from featinv.features import Pairs
 from featinv.losses import L1, MSE, Loss
 from featinv.metrics import psnr
-from featinv.training import Checkpoints, Fitted, fit_decoder
+from featinv.training import Checkpoints, FitOptions, Fitted, fit_decoder
 from featinv.training.batches import Batches, hold_out
 from featinv.training.progress import rate
 
@@ -32,7 +32,7 @@ PLAIN = Training(
 def _fit(settings: Training, objective: Loss | None = None, decoder: nn.Module | None = None, **more: Any) -> Fitted:
     decoder = make_decoder() if decoder is None else decoder
     pairs = more.pop("pairs", make_pairs(100))
-    return fit_decoder(decoder, objective or MSE(), pairs, settings, progress=False, **more)
+    return fit_decoder(decoder, objective or MSE(), pairs, settings, FitOptions(progress=False, **more))
 
 
 def _by_hand(decoder: nn.Module, pairs: Any, settings: Training, autocast: bool = False) -> tuple[dict, dict, list]:
@@ -225,17 +225,17 @@ from training_parts import DoublePairs, Squared, make_decoder, make_pairs
 from test_training_contracts import PLAIN
 from featinv import processes
 from featinv.losses import MSE
-from featinv.training import Checkpoints, fit_decoder
+from featinv.training import Checkpoints, FitOptions, fit_decoder
 torch.set_num_threads(1)
 out = sys.argv[1]
-plain = fit_decoder(make_decoder(), MSE(), make_pairs(100), PLAIN, progress=False)
-cut = fit_decoder(make_decoder(), MSE(), make_pairs(100), replace(PLAIN, accumulation=3), progress=False)
+plain = fit_decoder(make_decoder(), MSE(), make_pairs(100), PLAIN, FitOptions(progress=False))
+cut = fit_decoder(make_decoder(), MSE(), make_pairs(100), replace(PLAIN, accumulation=3), FitOptions(progress=False))
 exact = fit_decoder(
-    make_decoder().double(), Squared(), DoublePairs(make_pairs(100)), PLAIN, progress=False
+    make_decoder().double(), Squared(), DoublePairs(make_pairs(100)), PLAIN, FitOptions(progress=False)
 )
-chosen = fit_decoder(make_decoder(), MSE(), make_pairs(101), replace(PLAIN, holdout=15, keep="best"), progress=False,
-                     checkpoints=Checkpoints(out + "/states", every_images=100))
-short = fit_decoder(make_decoder(), MSE(), make_pairs(100), replace(PLAIN, minutes=1e-9), progress=False)
+chosen = fit_decoder(make_decoder(), MSE(), make_pairs(101), replace(PLAIN, holdout=15, keep="best"),
+                     FitOptions(Checkpoints(out + "/states", every_images=100), progress=False))
+short = fit_decoder(make_decoder(), MSE(), make_pairs(100), replace(PLAIN, minutes=1e-9), FitOptions(progress=False))
 assert short.steps == 10, short.steps
 if processes.is_main():
     torch.save([plain.weights, cut.weights, exact.weights, chosen.weights, chosen.history], out + "/weights.pt")

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from training_parts import Views, make_decoder, make_pairs
+from training_parts import StandIn, Views, make_decoder, make_pairs
 
 from featinv import BadInput, Diverged, Training, processes
 from featinv.training import Ema, Selection
@@ -206,21 +206,26 @@ def test_held_out_pairs_are_disjoint_and_seeded() -> None:
     assert hold_out(pairs, 0.1, seed=3)[1].images.ids == held.images.ids
     assert hold_out(pairs, 0.1, seed=4)[1].images.ids != held.images.ids
     assert len(hold_out(pairs, 7, seed=3)[1]) == 7
-    assert len(hold_out(_Many(), 0.5, seed=3)[1]) == 2000, "a share has a ceiling"
+    assert len(hold_out(_Many(100_000), 0.5, seed=3)[1]) == 2000, "a share has a ceiling"
     assert hold_out(pairs, 0, seed=3) == (pairs, None)
 
 
-class _Many:
-    def __len__(self) -> int:
-        return 100_000
+class _Many(StandIn):
+    feature_shape, image_size, views = (1,), 2, 1
 
-    def take(self, indices: np.ndarray) -> np.ndarray:
-        return indices
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def take(self, indices: np.ndarray) -> "_Many":
+        return _Many(len(indices))
 
 
 def test_too_few_pairs_are_refused() -> None:
     with pytest.raises(BadInput, match="at least one pair"):
-        hold_out([], 0.1, seed=0)
+        hold_out(_Many(0), 0.1, seed=0)
     with pytest.raises(BadInput, match="1 held out of 1"):
         hold_out(make_pairs(1), 0.1, seed=0)
 

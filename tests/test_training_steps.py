@@ -12,7 +12,7 @@ from training_parts import SIZE, make_decoder, make_pairs
 
 from featinv import Training
 from featinv.losses import MSE
-from featinv.training import Checkpoints, Ema, Fitted, Step, fit_decoder, fit_steps
+from featinv.training import Checkpoints, Ema, FitOptions, Fitted, Step, fit_decoder, fit_steps
 from featinv.training.batches import Batch
 from featinv.training.progress import Progress
 
@@ -59,7 +59,7 @@ class Duel:
 def _fit(make: Callable[[Accelerator], Step], folder: Path, every: int = 48) -> Fitted:
     checkpoints = Checkpoints(folder, every_images=every)
     return fit_steps(
-        make, make_pairs(100), SETTINGS, checkpoints=checkpoints, progress=False, resume=True, identity={"step": "duel"}
+        make, make_pairs(100), SETTINGS, FitOptions(checkpoints, progress=False), identity={"step": "duel"}
     )
 
 
@@ -91,7 +91,7 @@ def test_on_a_gpu_every_precision_learns_as_float32_does(precision: str, tmp_pat
     settings = Training(images=4800, batch_size=24, mixed_precision=precision, lr=3e-3, clip=0.1)
     objective = MSE()
     fitted = fit_decoder(
-        make_decoder(), objective, make_pairs(100), settings, checkpoints=Checkpoints(tmp_path), progress=False
+        make_decoder(), objective, make_pairs(100), settings, FitOptions(Checkpoints(tmp_path), progress=False)
     )
     exact = fit_decoder(
         make_decoder(), objective, make_pairs(100), Training(**{**vars(settings), "mixed_precision": "no"})

@@ -59,17 +59,46 @@ class Squared(Loss):
         return (reconstruction - original).square().flatten(1).mean(1)
 
 
-class DoublePairs:
+class StandIn:
+    """What a training does not ask of its pairs."""
+
+    labels, images = None, None
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return {}
+
+    def batch(self, indices: Any, flip: Any = None) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def features(self, indices: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def take(self, indices: Any) -> Any:
+        raise NotImplementedError
+
+
+class NoPairs(StandIn):
+    """No pairs at all: featinv's own are never empty, a plug-in's may be."""
+
+    feature_shape, image_size, views = (WIDTH,), SIZE, 1
+
+    def __len__(self) -> int:
+        return 0
+
+
+class DoublePairs(StandIn):
     """The same pairs in float64, for contracts that hold to 1e-10."""
+
+    views = 1
 
     def __init__(self, pairs: Pairs) -> None:
         self.pairs = pairs
-        self.feature_shape, self.image_size, self.metadata, self.views = (
-            pairs.feature_shape,
-            pairs.image_size,
-            pairs.metadata,
-            1,
-        )
+        self.feature_shape, self.image_size = pairs.feature_shape, pairs.image_size
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return self.pairs.metadata
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -82,7 +111,7 @@ class DoublePairs:
         return DoublePairs(self.pairs.take(indices))
 
 
-class Views:
+class Views(StandIn):
     """Pairs that hold mirrored images: the feature of an image is its number, of its mirror image minus that."""
 
     feature_shape, image_size, views = (1,), 2, 2
@@ -96,14 +125,17 @@ class Views:
         return features, torch.zeros(len(indices), 3, 2, 2)
 
 
-class DoubleViews:
+class DoubleViews(StandIn):
     """Pairs whose mirrored images have features of their own."""
 
     feature_shape, image_size, views = (WIDTH,), SIZE, 2
 
     def __init__(self, plain: Pairs | None = None) -> None:
         self.plain = make_pairs(100) if plain is None else plain
-        self.metadata = self.plain.metadata
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return self.plain.metadata
 
     def __len__(self) -> int:
         return len(self.plain)

@@ -14,7 +14,7 @@ from featinv.attacks.passes import feature_moments, pair_blocks
 from featinv.attacks.ridge import NormalEquations
 from featinv.attacks.tensor_attack import TensorAttack
 from featinv.errors import BadInput
-from featinv.types import Attack, Features, Images
+from featinv.types import Attack, Features, Images, PairsLike
 
 
 @final
@@ -23,7 +23,7 @@ class MeanImage(TensorAttack):
 
     kind = "control"
 
-    def _learn(self, pairs: Any) -> dict[str, Tensor]:
+    def _learn(self, pairs: PairsLike) -> dict[str, Tensor]:
         total = torch.zeros(3 * pairs.image_size**2, dtype=torch.float64)
         for _, _, images in pair_blocks(pairs, "mean image"):
             total += images.sum(0, dtype=torch.float64)
@@ -51,7 +51,7 @@ class PredictedClassMean(TensorAttack):
         check_positive("penalty", penalty)
         self.penalty = penalty
 
-    def _learn(self, pairs: Any) -> dict[str, Tensor]:
+    def _learn(self, pairs: PairsLike) -> dict[str, Tensor]:
         if pairs.labels is None:
             raise BadInput("pairs: expected public images with labels for PredictedClassMean, got none; leave it out")
         classes, inverse = np.unique(np.asarray(pairs.labels), return_inverse=True)
@@ -123,7 +123,7 @@ class RandomVector:
         """Those of the attack, and the public moments."""
         return self.attack.parameters + sum(tensor.numel() for tensor in self.tensors.values())
 
-    def fit(self: Fitted, pairs: Any) -> Fitted:
+    def fit(self: Fitted, pairs: PairsLike) -> Fitted:
         """Measure the public moments of each dimension. Raises BadInput unless the attack is fitted on such pairs."""
         inner = tuple(getattr(self.attack, "feature_shape", ()))
         if inner != tuple(pairs.feature_shape):

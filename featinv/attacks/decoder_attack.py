@@ -16,8 +16,8 @@ from featinv.block_sizes import rows_at_once
 from featinv.blocks import Standardise
 from featinv.errors import BadInput
 from featinv.losses import Loss
-from featinv.training import Adversary, Checkpoints, Snapshots, Training, fit_decoder
-from featinv.types import Features, Images
+from featinv.training import Adversary, Checkpoints, FitOptions, Snapshots, Training, fit_decoder
+from featinv.types import Features, Images, PairsLike
 
 IMAGES_AT_ONCE = 256
 PAIRS_TO_MEASURE = 20_000
@@ -74,7 +74,7 @@ class DecoderAttack:
 
     def fit(
         self,
-        pairs: Any,
+        pairs: PairsLike,
         *,
         checkpoints: Checkpoints | None = None,
         progress: bool = True,
@@ -99,15 +99,11 @@ class DecoderAttack:
             objective,
             pairs,
             self.training,
-            checkpoints=checkpoints,
-            progress=progress,
-            resume=resume,
-            identity={"decoder": self._description},
+            FitOptions(checkpoints, progress, resume, listener, self._of_weights(snapshots, pairs)),
             adversary=adversary,
-            listener=listener,
-            snapshots=None if snapshots is None else (snapshots.at, self._snapshot_callback(snapshots, pairs)),
+            identity={"decoder": self._description},
         )
-        self._hold(fitted.weights, pairs)
+        self._keep(fitted.weights, pairs)
         self.history, self.notices, self.seconds = fitted.history, fitted.notices, fitted.seconds
         self.precision = fitted.precision
         return self
@@ -192,7 +188,7 @@ class DecoderAttack:
                 "write Adversary(discriminator, loss)"
             )
 
-    def _check(self, pairs: Any) -> Loss:
+    def _check(self, pairs: PairsLike) -> Loss:
         if not isinstance(self.objective, Loss):
             raise BadInput(
                 "DecoderAttack: was loaded from a file, which holds no objective to train with; make a new attack"
@@ -200,7 +196,7 @@ class DecoderAttack:
         check_pairs(pairs, self.decoder, self.feature_shape, self.image_size)
         return self.objective
 
-    def _fresh(self, pairs: Any) -> tuple[nn.Module, Adversary | None]:
+    def _fresh(self, pairs: PairsLike) -> tuple[nn.Module, Adversary | None]:
         """Return copies of decoder and adversary with their first weights, and the public statistics in them."""
         adversary = copy.deepcopy(self.adversary) if isinstance(self.adversary, Adversary) else None
         conditional = adversary is not None and adversary.discriminator.conditional
@@ -215,26 +211,30 @@ class DecoderAttack:
             standardise.set_statistics(mean, scale)
         return assemble(self.decoder, standardise), adversary
 
-    def _moments(self, pairs: Any) -> Moments:
+    def _moments(self, pairs: PairsLike) -> Moments:
         if len(pairs) > PAIRS_TO_MEASURE:  # live pairs encode every image that they are asked for
             chosen = np.random.default_rng(self.training.seed).choice(len(pairs), PAIRS_TO_MEASURE, replace=False)
             pairs = pairs.take(np.sort(chosen))
         return feature_moments(pairs)
 
-    def _hold(self, weights: dict[str, Tensor], pairs: Any) -> None:
+    def _keep(self, weights: dict[str, Tensor], pairs: PairsLike) -> None:
         # A new network around the weights: the trained one may be compiled, or patched for mixed precision.
         self.network = assemble(self.decoder, Standardise(self.feature_shape) if self.training.standardise else None)
         self.network.load_state_dict(weights)
         self.network.to(processes.device()).requires_grad_(False).eval()
         self.victim = dict(pairs.metadata)
 
-    def _snapshot_callback(self, snapshots: Snapshots, pairs: Any) -> Callable[[dict[str, Tensor], int], object]:
+    def _of_weights(self, snapshots: Snapshots | None, pairs: PairsLike) -> Snapshots | None:
+        """Return snapshots that are given weights, and hand on a fitted copy of this attack with them."""
+        if snapshots is None:
+            return None
+
         def take(weights: dict[str, Tensor], images: int) -> None:
             fitted = copy.copy(self)
-            fitted._hold(weights, pairs)
+            fitted._keep(weights, pairs)
             snapshots.take(fitted, images)
 
-        return take
+        return Snapshots(snapshots.at, take)
 
     def _fitted(self, purpose: str) -> nn.Module:
         if self.network is None:

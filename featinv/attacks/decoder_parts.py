@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from featinv.blocks import Standardise
 from featinv.errors import BadInput
 from featinv.losses import Loss
+from featinv.types import PairsLike
 
 
 class ReprOnly(nn.Module):
@@ -61,7 +62,7 @@ def check_parts(decoder: nn.Module, objective: nn.Module) -> None:
             raise BadInput(f"{type(decoder).__name__}: expected a decoder with an attribute {name!r}, got none; set it")
 
 
-def check_pairs(pairs: Any, decoder: nn.Module, feature_shape: tuple[int, ...], image_size: int) -> None:
+def check_pairs(pairs: PairsLike, decoder: nn.Module, feature_shape: tuple[int, ...], image_size: int) -> None:
     """Raise BadInput unless the pairs' vectors and images are of the decoder's shape and size."""
     kind = type(decoder).__name__
     if tuple(pairs.feature_shape) != feature_shape:

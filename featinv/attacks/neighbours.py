@@ -12,7 +12,7 @@ from featinv.attacks.checks import Layout
 from featinv.attacks.passes import feature_blocks, feature_moments
 from featinv.attacks.tensor_attack import TensorAttack
 from featinv.errors import BadInput
-from featinv.types import Images
+from featinv.types import Images, PairsLike
 
 BANK_ROWS = 8192
 SPARE = 16
@@ -102,7 +102,7 @@ class NeighbourAttack(TensorAttack):
             tensors["pixels"] = torch.from_numpy(self._images.uint8(np.arange(len(self._images))))
         return config, tensors
 
-    def _learn(self, pairs: Any) -> dict[str, Tensor]:
+    def _learn(self, pairs: PairsLike) -> dict[str, Tensor]:
         if self.neighbours > len(pairs):
             raise BadInput(f"k: expected at most the {len(pairs)} public pairs, got {self.neighbours}; lower k")
         moments = feature_moments(pairs)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from featinv import processes
 from featinv.attacks.checks import check_finite
+from featinv.types import PairsLike
 
 BLOCK_BYTES = 64 * 2**20
 MOST_ROWS = 4096
@@ -21,7 +21,7 @@ def rows_that_fit(numbers_per_row: int) -> int:
     return max(1, min(MOST_ROWS, BLOCK_BYTES // (4 * max(1, numbers_per_row))))
 
 
-def feature_blocks(pairs: Any) -> Iterator[tuple[int, Float[Tensor, "B D"]]]:
+def feature_blocks(pairs: PairsLike) -> Iterator[tuple[int, Float[Tensor, "B D"]]]:
     """Yield (first row, flat vectors) in order. Raises BadInput that names a row with NaN or infinity."""
     step = rows_that_fit(int(np.prod(pairs.feature_shape)))
     for start in range(0, len(pairs), step):
@@ -31,7 +31,7 @@ def feature_blocks(pairs: Any) -> Iterator[tuple[int, Float[Tensor, "B D"]]]:
 
 
 def pair_blocks(
-    pairs: Any, desc: str, rows: np.ndarray | None = None
+    pairs: PairsLike, desc: str, rows: np.ndarray | None = None
 ) -> Iterator[tuple[int, Float[Tensor, "B D"], Float[Tensor, "B P"]]]:
     """Yield (first row, flat vectors, flat images) in order, of all pairs or those at `rows`, with a progress bar.
 
@@ -64,7 +64,7 @@ class Moments:
         return torch.where(varies, self.deviation, torch.ones_like(self.deviation))
 
 
-def feature_moments(pairs: Any) -> Moments:
+def feature_moments(pairs: PairsLike) -> Moments:
     """Measure the moments in one pass, in float64 (Chan et al.'s merging of blocks)."""
     width = int(np.prod(pairs.feature_shape))
     count, mean, squares = 0, torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from featinv.attacks.passes import feature_moments, pair_blocks
 from featinv.attacks.ridge import NormalEquations
 from featinv.attacks.tensor_attack import TensorAttack
 from featinv.errors import BadInput
-from featinv.types import Images
+from featinv.types import Images, PairsLike
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ MOST_FITTED, MOST_HELD, MOST_PIXELS = 20_000, 4_000, 384
 
 
 def choose(
-    pairs: Any, unit: FourierLift, *, scale: int | float | None, penalty: int | float | None, seed: int
+    pairs: PairsLike, unit: FourierLift, *, scale: int | float | None, penalty: int | float | None, seed: int
 ) -> tuple[float, float]:
     """Return (scale, penalty): those given, and in place of None those with the least squared error on held-out pairs.
 
@@ -82,7 +82,7 @@ def choose(
 
 
 def _errors(
-    pairs: Any,
+    pairs: PairsLike,
     lift: FourierLift,
     penalties: Sequence[float],
     fitted_rows: np.ndarray,
@@ -137,7 +137,7 @@ class RandomFourier(TensorAttack):
         self.penalty = penalty
         self.seed = seed
 
-    def _learn(self, pairs: Any) -> dict[str, Tensor]:
+    def _learn(self, pairs: PairsLike) -> dict[str, Tensor]:
         moments = feature_moments(pairs)
         width = len(moments.mean)
         draw = torch.Generator().manual_seed(self.seed)

@@ -1,6 +1,6 @@
 """The control that answers with a public image in the colours that the vector says."""
 
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from featinv.attacks.checks import Layout
 from featinv.attacks.leave_one_out import ridge_by_leave_one_out
 from featinv.attacks.neighbours import NeighbourAttack
 from featinv.attacks.passes import feature_moments, pair_blocks
-from featinv.types import Images
+from featinv.types import Images, PairsLike
 
 GRID = 4
 """cells a side of the low-pass that is replaced"""
@@ -33,7 +33,7 @@ class RecolouredNeighbour(NeighbourAttack):
     def neighbours(self) -> int:
         return 1
 
-    def _learn(self, pairs: Any) -> dict[str, Tensor]:
+    def _learn(self, pairs: PairsLike) -> dict[str, Tensor]:
         tensors = super()._learn(pairs)
         moments = feature_moments(pairs)
         rows, colours = [], []

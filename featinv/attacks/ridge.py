@@ -1,6 +1,6 @@
 """Ridge regression from normal equations summed block by block, and the linear attack."""
 
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from featinv.attacks.checks import Layout, check_positive
 from featinv.attacks.passes import feature_moments, pair_blocks
 from featinv.attacks.tensor_attack import TensorAttack
 from featinv.errors import BadInput
-from featinv.types import Images
+from featinv.types import Images, PairsLike
 
 COLUMNS = 4096
 """Outputs solved for at once, so that large images need no second copy of the products."""
@@ -73,7 +73,7 @@ class Ridge(TensorAttack):
         check_positive("penalty", penalty)
         self.penalty = penalty
 
-    def _learn(self, pairs: Any) -> dict[str, Tensor]:
+    def _learn(self, pairs: PairsLike) -> dict[str, Tensor]:
         moments = feature_moments(pairs)
         mean, scale = moments.mean, moments.scale
         equations = NormalEquations(len(mean), 3 * pairs.image_size**2)

@@ -11,7 +11,7 @@ from featinv import configuration
 from featinv.attacks.checks import Layout, check_features, check_tensors
 from featinv.attacks.passes import rows_that_fit
 from featinv.errors import BadInput
-from featinv.types import Features, Images
+from featinv.types import Features, Images, PairsLike
 
 # Not typing.Self, which the shape checks of the tests cannot read.
 Fitted = TypeVar("Fitted", bound="TensorAttack")
@@ -43,7 +43,7 @@ class TensorAttack(ABC):
         return sum(tensor.numel() for tensor in self.tensors.values())
 
     @final
-    def fit(self: Fitted, pairs: Any) -> Fitted:
+    def fit(self: Fitted, pairs: PairsLike) -> Fitted:
         """Learn from public pairs; a second call starts anew. Raises BadInput when the pairs cannot serve for that."""
         if len(pairs) == 0:
             raise BadInput(f"pairs: expected at least one pair to fit {type(self).__name__} on, got none")
@@ -95,7 +95,7 @@ class TensorAttack(ABC):
         return attack
 
     @abstractmethod
-    def _learn(self, pairs: Any) -> dict[str, Tensor]:
+    def _learn(self, pairs: PairsLike) -> dict[str, Tensor]:
         """Return the tensors that fitting determines."""
 
     @abstractmethod

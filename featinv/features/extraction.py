@@ -11,9 +11,10 @@ from featinv.encoders import check_function
 from featinv.errors import BadInput
 from featinv.features.manifest import MANIFEST, layout_of, make_manifest
 from featinv.features.pairs import Pairs
-from featinv.features.rows import ArrayRows, Publisher, ShardRows
+from featinv.features.rows import ArrayRows, ShardRows
 from featinv.features.store import fill
 from featinv.processes import progress_bar
+from featinv.types import Publisher
 
 IMAGES_TO_CHECK = 3
 
@@ -58,22 +59,20 @@ def _check_encoder(victim: Publisher, images: ImageSet) -> None:
 
 
 def _in_memory(victim: Publisher, images: ImageSet, views: int, seed: int, batch_size: int, block: int) -> ArrayRows:
-    made = [np.empty((len(images), *victim.feature_shape), dtype=np.float32) for _ in range(views)]
     with progress_bar(len(images) * views, f"features of {victim.name}") as bar:
-        for view, features in enumerate(made):
-            for number, start in enumerate(range(0, len(images), block)):
-                stop = min(start + block, len(images))
-                features[start:stop] = victim.publish(
-                    images,
-                    range(start, stop),
-                    seed=seed,
-                    block_number=number,
-                    view=view,
-                    flip=view == 1,
-                    batch_size=batch_size,
-                    progress=bar.update,
-                )
-    return ArrayRows(*made)
+        features = [
+            victim.publish_all(
+                images,
+                seed=seed,
+                block=block,
+                view=view,
+                flip=view == 1,
+                batch_size=batch_size,
+                progress=bar.update,
+            )
+            for view in range(views)
+        ]
+    return ArrayRows(*features)
 
 
 BATCH = 256

@@ -1,48 +1,12 @@
 """Where feature rows come from: arrays in memory, shards on disk, or a live victim."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.features.layout import Layout
-
-
-@runtime_checkable
-class Publisher(Protocol):
-    """What this package needs of a victim (the victim's own package stands beside this one)."""
-
-    feature_shape: tuple[int, ...]
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def metadata(self) -> dict[str, Any]: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-    def publish(
-        self,
-        images: ImageSet,
-        block: npt.ArrayLike,
-        *,
-        seed: int,
-        block_number: int,
-        view: int = 0,
-        flip: bool = False,
-        batch_size: int = 256,
-        progress: Callable[[int], object] | None = None,
-    ) -> np.ndarray: ...
-
-    def __call__(self, images: Tensor, /) -> Tensor: ...
 
 
 @runtime_checkable

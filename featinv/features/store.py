@@ -11,9 +11,10 @@ from featinv.errors import BadInput
 from featinv.features.layout import Layout, Shard, write_shard
 from featinv.features.manifest import MANIFEST, UNFINISHED, describe_images, layout_of, must_be_of, read_manifest
 from featinv.features.pairs import Pairs
-from featinv.features.rows import Publisher, ShardRows
+from featinv.features.rows import ShardRows
 from featinv.files import atomic_file, write_json
 from featinv.processes import gather, is_main, progress_bar, rank, world_size
+from featinv.types import Publisher
 
 IDS = "ids.json"
 

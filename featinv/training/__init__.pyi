@@ -12,6 +12,7 @@ from .classifier_accuracy import PIXEL_STD as PIXEL_STD
 from .classifier_accuracy import head_accuracies as head_accuracies
 from .classifier_accuracy import label_accuracy as label_accuracy
 from .collapse import CollapseWatch as CollapseWatch
+from .fitting import FitOptions as FitOptions
 from .fitting import Fitted as Fitted
 from .fitting import fit_decoder as fit_decoder
 from .fitting import fit_steps as fit_steps
@@ -34,6 +35,7 @@ __all__ = [
     "ClassifierTraining",
     "CollapseWatch",
     "Ema",
+    "FitOptions",
     "Fitted",
     "RegressionStep",
     "Selection",

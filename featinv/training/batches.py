@@ -1,6 +1,6 @@
 """Which images a step sees: a function of seed and step number, so that resuming is knowing the number."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from featinv import processes
 from featinv.errors import BadInput
-from featinv.types import Features, Images
+from featinv.types import Features, Images, PairsLike
 
 # Streams of random numbers that must not be the same one.
 _ORDER, _FLIPS, _HOLDOUT, _STEP = 1, 2, 3, 4
@@ -33,7 +33,7 @@ class Batches:
     processes sees the same global batches. Raises BadInput when a process would be left without an image.
     """
 
-    def __init__(self, pairs: Any, *, batch_size: int, seed: int, flips: bool = False) -> None:
+    def __init__(self, pairs: PairsLike, *, batch_size: int, seed: int, flips: bool = False) -> None:
         self.pairs = pairs
         self.seed = seed
         self.flips = flips
@@ -44,7 +44,7 @@ class Batches:
                 f"training.batch_size: expected at least one image for each of {self._world} processes, got "
                 f"{self.size}; start fewer processes"
             )
-        if flips and getattr(pairs, "views", 1) < 2:
+        if flips and pairs.views < 2:
             raise BadInput(
                 "training.flips: expected pairs that hold mirrored images too, got pairs without; "
                 "extract them with flips, or set flips to false"
@@ -99,7 +99,7 @@ def seed_step(seed: int, step: int, device: torch.device) -> None:
         torch.get_device_module(device).manual_seed(number)
 
 
-def hold_out(pairs: Any, holdout: int | float, seed: int) -> tuple[Any, Any | None]:
+def hold_out(pairs: PairsLike, holdout: int | float, seed: int) -> tuple[PairsLike, PairsLike | None]:
     """Return (pairs to train on, held-out pairs or None), disjoint and seeded.
 
     `holdout` below 1 is a share (of at least one and at most 2,000 pairs), from 1 a number of pairs. Raises BadInput

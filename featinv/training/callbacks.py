@@ -18,6 +18,7 @@ from featinv.training.progress import Progress
 from featinv.training.selection import Selection, check_finite, copied_weights, validate
 from featinv.training.settings import Training
 from featinv.training.step import Step
+from featinv.types import PairsLike
 
 
 @final
@@ -38,13 +39,13 @@ class Snapshots:
 class SnapshotCallback:
     """The callback of `Snapshots`: hands over copies of the weights when they are due."""
 
-    def __init__(self, step: Step, at: Sequence[int], take: Callable[[dict[str, Tensor], int], object]) -> None:
-        self.step, self.at, self.take = step, at, take
+    def __init__(self, step: Step, snapshots: Snapshots) -> None:
+        self.step, self.snapshots = step, snapshots
 
     def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
-        for images in self.at:
+        for images in self.snapshots.at:
             if progress.last_images < images <= progress.images:
-                self.take(copied_weights(self.step.network), images)
+                self.snapshots.take(copied_weights(self.step.network), images)
 
 
 VALIDATIONS = 20
@@ -59,7 +60,7 @@ class Validation:
     def __init__(
         self,
         step: Step,
-        held_out: Any,
+        held_out: PairsLike,
         settings: Training,
         history: History,
         selection: Selection,

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +25,7 @@ from featinv.training.callbacks import (
     CheckpointCallback,
     ListenerCallback,
     SnapshotCallback,
+    Snapshots,
     Validation,
 )
 from featinv.training.checkpoints import Checkpoints
@@ -34,6 +35,7 @@ from featinv.training.progress import Progress
 from featinv.training.selection import Selection, check_finite, copied_weights
 from featinv.training.settings import Training
 from featinv.training.step import RegressionStep, Step
+from featinv.types import PairsLike
 
 _REFUSED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
@@ -89,16 +91,32 @@ def run(
         batch = place(batches.load(progress.step), device)
         values = step(batch, progress)
         progress.advance(batch.total)
-        for watcher in callbacks:
-            watcher(progress, values)
+        for callback in callbacks:
+            callback(progress, values)
 
 
-IMAGES_TO_KNOW = 16
-"""images by which a resumed training knows its pairs again"""
+IMAGES_TO_COMPARE = 16
+"""images whose pixels a resumed training compares, to refuse other pairs"""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a training is run, beside what is trained and on what: none of it changes the weights.
+
+    With `checkpoints` a killed training goes on where it was, unless `resume` is false: then a state that is there
+    already is refused. `listener` gets each row of the history as it is closed. `snapshots.take` gets copies of the
+    weights.
+    """
+
+    checkpoints: Checkpoints | None = None
+    progress: bool = True
+    resume: bool = True
+    listener: Callable[[dict[str, float]], object] | None = None
+    snapshots: Snapshots | None = None
 
 
 class Fitted(NamedTuple):
-    """What a training leaves: the weights to keep, and how it went."""
+    """The outcome of a training: the weights to keep, and how it went."""
 
     weights: dict[str, Tensor]
     history: list[dict[str, float]]
@@ -112,25 +130,19 @@ class Fitted(NamedTuple):
 def fit_decoder(
     decoder: nn.Module,
     objective: Loss,
-    pairs: Any,
+    pairs: PairsLike,
     settings: Training,
+    options: FitOptions | None = None,
     *,
-    checkpoints: Checkpoints | None = None,
-    progress: bool = True,
-    resume: bool = True,
-    identity: dict[str, Any] | None = None,
     adversary: Adversary | None = None,
-    listener: Callable[[dict[str, float]], object] | None = None,
-    snapshots: tuple[Sequence[int], Callable[[dict[str, Tensor], int], object]] | None = None,
+    identity: dict[str, Any] | None = None,
 ) -> Fitted:
     """Train a decoder on public pairs to make the objective small, from the weights that it has; changes it in place.
 
-    With an adversary its discriminator is trained in place as well. Returns the
-    weights to keep, which are the average or the best, not those that `decoder` is left with; an adversarial training
-    keeps its last. `identity` says in JSON what is trained: checkpoints of another identity, settings or pairs are
-    refused. `listener` gets each row of the history as it is closed; `snapshots` are numbers of images and what then
-    gets a copy of the weights. Raises BadInput before the first step, and
-    Diverged when a loss is not finite.
+    With an adversary its discriminator is trained in place as well. Returns the weights to keep, which are the average
+    or the best, not those that `decoder` is left with; an adversarial training keeps its last. `identity` says in JSON
+    what is trained: checkpoints of another identity, settings or pairs are refused. Raises BadInput before the first
+    step, and Diverged when a loss is not finite.
     """
     settings = replace(settings, keep=settings.kept(adversarial=adversary is not None))
     named = {"objective": repr(objective), **(identity or {})}
@@ -145,34 +157,20 @@ def fit_decoder(
             return RegressionStep(decoder, objective, settings, accelerator)
         return AdversarialStep(decoder, objective, adversary, settings, accelerator)
 
-    return fit_steps(
-        make_step,
-        pairs,
-        settings,
-        checkpoints=checkpoints,
-        progress=progress,
-        resume=resume,
-        identity=named,
-        watch=watch,
-        listener=listener,
-        snapshots=snapshots,
-    )
+    return fit_steps(make_step, pairs, settings, options, identity=named, watch=watch)
 
 
 def fit_steps(
     make_step: Callable[[Accelerator], Step],
-    pairs: Any,
+    pairs: PairsLike,
     settings: Training,
+    options: FitOptions | None = None,
     *,
-    checkpoints: Checkpoints | None,
-    progress: bool,
-    resume: bool,
     identity: dict[str, Any],
     watch: CollapseWatch | None = None,
-    listener: Callable[[dict[str, float]], object] | None = None,
-    snapshots: tuple[Sequence[int], Callable[[dict[str, Tensor], int], object]] | None = None,
 ) -> Fitted:
     """Run any kind of step over public pairs, with validation, checkpoints and a progress bar (see `fit_decoder`)."""
+    options = FitOptions() if options is None else options
     settings = replace(settings, keep=settings.kept())
     with accelerating(settings) as accelerator, processes.seeded(settings.seed):
         trained_on, held_out = hold_out(pairs, settings.holdout, settings.seed)
@@ -185,19 +183,11 @@ def fit_steps(
         callbacks: list[Callback] = [history, *watches]
         if held_out is not None:
             callbacks.append(Validation(step, held_out, settings, history, selection, accelerator.device))
-        if snapshots is not None:  # before the checkpoint, so that what a checkpoint has passed has been taken
-            callbacks.append(SnapshotCallback(step, *snapshots))
-        if checkpoints is not None:
+        if options.checkpoints is not None:
             identity = {**identity, **_circumstances(pairs, settings), "precision": accelerator.mixed_precision}
-            if not resume:
-                checkpoints.refuse_existing()
-            else:
-                checkpoints.resume(accelerator, identity)
-            callbacks.append(CheckpointCallback(checkpoints, accelerator, step, history, identity, watch))
-        if listener is not None:
-            callbacks.append(ListenerCallback(history, listener))
+        callbacks += _chosen_callbacks(options, step, history, watch, identity, accelerator)
         with contextlib.ExitStack() as stack:
-            if progress:
+            if options.progress:
                 bar = stack.enter_context(processes.progress_bar(settings.images, "training", initial=so_far.images))
                 callbacks.append(Bar(bar, history, so_far))
             run(step, batches, so_far, settings, callbacks, accelerator.device)
@@ -210,10 +200,33 @@ def fit_steps(
         return Fitted(weights, history.rows, so_far.seconds, so_far.step, so_far.images, notices, chosen)
 
 
-def _circumstances(pairs: Any, settings: Training) -> dict[str, Any]:
+def _chosen_callbacks(
+    options: FitOptions,
+    step: Step,
+    history: History,
+    watch: CollapseWatch | None,
+    identity: dict[str, Any],
+    accelerator: Accelerator,
+) -> list[Callback]:
+    """Return the callbacks that the options ask for; resumes from the newest checkpoint, if there is one."""
+    callbacks: list[Callback] = []
+    if options.snapshots is not None:  # before the checkpoint, so that what a checkpoint has passed has been taken
+        callbacks.append(SnapshotCallback(step, options.snapshots))
+    if options.checkpoints is not None:
+        if not options.resume:
+            options.checkpoints.refuse_existing()
+        else:
+            options.checkpoints.resume(accelerator, identity)
+        callbacks.append(CheckpointCallback(options.checkpoints, accelerator, step, history, identity, watch))
+    if options.listener is not None:
+        callbacks.append(ListenerCallback(history, options.listener))
+    return callbacks
+
+
+def _circumstances(pairs: PairsLike, settings: Training) -> dict[str, Any]:
     """What, beside the network and its objective, decides the weights that come out."""
-    look = np.unique(np.linspace(0, len(pairs) - 1, IMAGES_TO_KNOW).astype(np.int64))
-    pixels = (pairs.batch(look)[1].cpu() * 255).round().to(torch.uint8).numpy().tobytes()
-    known = {"count": len(pairs), "feature_shape": list(pairs.feature_shape), "views": getattr(pairs, "views", 1)}
-    known |= {"victim": pairs.metadata.get("fingerprint"), "images": hashlib.sha256(pixels).hexdigest()}
-    return {"training": describe(settings)["args"], "pairs": known, "processes": processes.world_size()}
+    rows = np.unique(np.linspace(0, len(pairs) - 1, IMAGES_TO_COMPARE).astype(np.int64))
+    pixels = (pairs.batch(rows)[1].cpu() * 255).round().to(torch.uint8).numpy().tobytes()
+    described = {"count": len(pairs), "feature_shape": list(pairs.feature_shape), "views": pairs.views}
+    described |= {"victim": pairs.metadata.get("fingerprint"), "images": hashlib.sha256(pixels).hexdigest()}
+    return {"training": describe(settings)["args"], "pairs": described, "processes": processes.world_size()}

@@ -11,6 +11,7 @@ from featinv.block_sizes import FACTOR, block_rows
 from featinv.errors import Diverged
 from featinv.metrics import psnr
 from featinv.training.progress import Progress
+from featinv.types import PairsLike
 
 IMAGES_AT_ONCE = 256
 
@@ -55,7 +56,7 @@ def check_finite(weights: dict[str, Tensor], progress: Progress) -> None:
 
 
 @torch.no_grad()
-def validate(network: nn.Module, pairs: Any, device: torch.device) -> float:
+def validate(network: nn.Module, pairs: PairsLike, device: torch.device) -> float:
     """Return the mean PSNR in dB of a network on pairs, in eval mode; the processes share the pairs out."""
     was_training = network.training
     network.eval()

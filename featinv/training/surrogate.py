@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from featinv.encoders.networks import SmallResNet
 from featinv.errors import BadInput
 from featinv.precision import resolve_bf16
 from featinv.processes import broadcast, device, is_main, seeded
+from featinv.types import PairsLike
 
 from .augmentation import augment
 from .classifier_accuracy import PIXEL_MEAN, PIXEL_STD, resized
@@ -29,7 +30,7 @@ PAIRS_TO_MEASURE = 20_000
 
 
 def train_surrogate(
-    pairs: Any,
+    pairs: PairsLike,
     settings: ClassifierTraining,
     *,
     name: str = "surrogate",
@@ -94,7 +95,7 @@ class _Distillation:
     def __init__(
         self,
         network: nn.Module,
-        pairs: Any,
+        pairs: PairsLike,
         settings: ClassifierTraining,
         side: int,
         ball: Ball | None = None,
@@ -149,7 +150,7 @@ class _Distillation:
 
     def _mirrored(self, count: int) -> np.ndarray | None:
         """A mirrored image has another vector, so the pairs mirror, not the augmentation."""
-        if not self.settings.flips or getattr(self.pairs, "views", 1) < 2:
+        if not self.settings.flips or self.pairs.views < 2:
             return None
         return (torch.rand(count, generator=self.generator) < 0.5).numpy()
 

@@ -66,13 +66,8 @@ def release(victim: Victim, private: ImageSet, *, seed: SupportsIndex = 0, batch
     BadInput that names the first image whose features are not finite, and for a seed outside 0 to 2**63 - 1.
     """
     seed = check_seed("release: seed", seed)
-    features = np.empty((len(private), *victim.feature_shape), dtype=np.float32)
-    size = len(private) if whole_release(victim.defence) else BLOCK
-    for number, start in enumerate(range(0, len(private), size)):
-        block = np.arange(start, min(start + size, len(private)))
-        features[block] = victim.publish(
-            private, block, seed=seed, block_number=number, view=VIEW, batch_size=batch_size
-        )
+    block = len(private) if whole_release(victim.defence) else BLOCK
+    features = victim.publish_all(private, seed=seed, block=block, view=VIEW, batch_size=batch_size)
     metadata = {**victim.metadata, "seed": seed, "count": len(private), "private_fingerprint": private.fingerprint}
     return Release(features, metadata, private, victim)
 

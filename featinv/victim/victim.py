@@ -124,6 +124,33 @@ class Victim(nn.Module):
             )
         return released
 
+    def publish_all(
+        self,
+        images: ImageSet,
+        *,
+        seed: int,
+        block: int,
+        view: int = 0,
+        flip: bool = False,
+        batch_size: int = 256,
+        progress: Callable[[int], object] | None = None,
+    ) -> np.ndarray:
+        """Publish all images in consecutive blocks of `block` images, as float32 (N, *feature_shape); see `publish`."""
+        features = np.empty((len(images), *self.feature_shape), dtype=np.float32)
+        for number, start in enumerate(range(0, len(images), block)):
+            rows = np.arange(start, min(start + block, len(images)))
+            features[rows] = self.publish(
+                images,
+                rows,
+                seed=seed,
+                block_number=number,
+                view=view,
+                flip=flip,
+                batch_size=batch_size,
+                progress=progress,
+            )
+        return features
+
     def _encode(self, images: Tensor) -> Tensor:
         # A pass with gradients keeps all activations anyway.
         size = len(images) if torch.is_grad_enabled() else rows_at_once(self.encoder, images, most=len(images))

@@ -216,6 +216,25 @@ def test_the_same_run_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None
     assert first == second
 
 
+def test_markdown_draws_no_figure(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from featinv import plots
+
+    def refuse(*_: Any) -> str:
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr(plots, "as_svg", refuse)
+    fi.report.write(folder, tmp_path / "a.md")
+    with pytest.raises(AssertionError, match="drawn"):
+        fi.report.write(folder, tmp_path / "a.html")
+
+
+def test_both_kinds_from_one_document_are_those_written_alone(folder: Path, tmp_path: Path) -> None:
+    for path, suffix in zip(fi.report.write_both(folder, tmp_path), (".html", ".md"), strict=True):
+        alone = fi.report.write(folder, tmp_path / f"alone{suffix}")
+        assert path.name == f"report{suffix}"
+        assert path.read_bytes() == alone.read_bytes()
+
+
 def test_private_images_are_announced_and_can_be_left_out(folder: Path, page: Page, tmp_path: Path) -> None:
     assert page.text.index("This report shows private images") < page.text.rindex("What leaks from these vectors")
     without = Page(fi.report.write(folder, tmp_path / "a.html", show_images=False).read_text(encoding="utf-8"))

@@ -33,8 +33,8 @@ def choose_images(
         return None
     # Rows that the scorer made are not among the attacks.
     control = best_control([row for row in board.attacks if row.name in attacks])
-    shown = [*([control] if control else []), *(row for row in board.attacks if row.kind == "attack")]
-    chosen = {row.name: attacks[row.name] for row in shown}
+    displayed = [*([control] if control else []), *(row for row in board.attacks if row.kind == "attack")]
+    chosen = {row.name: attacks[row.name] for row in displayed}
     rows = {DECILES: _deciles(board, leader.name, seed), WORST: _worst(board, leader.name)}
     reconstructions = {group: sample(chosen, release, places) for group, places in rows.items()}
     return Exhibit(

@@ -32,8 +32,8 @@ _ATTRIBUTES = (
 
 def scoreboard_section(listed: Sequence[Entry]) -> Section:
     """Return the table of all rows, the meaning of its columns, and their intervals as figures."""
-    shown = shown_metrics(listed, "report")
-    metrics = [metric for metric in shown if any(metric.name in entry.row.metrics for entry in listed)]
+    chosen = shown_metrics(listed, "report")
+    metrics = [metric for metric in chosen if any(metric.name in entry.row.metrics for entry in listed)]
     rows = [
         (entry.label, *(number(entry.row.metrics.get(metric.name), metric.factor) for metric in metrics))
         for entry in listed

@@ -58,23 +58,23 @@ def trade_off_figure(listed: Sequence[Entry]) -> Figure | None:
     catalogue = catalogue_of([entry.run for entry in listed])
     for name in (*catalogue.families()["perceptual"], "judge_cosine"):
         perception = catalogue[name]
-        shown = [entry for entry in listed if {"psnr", perception.name} <= set(entry.row.metrics)]
-        if shown:
-            return _trade_off(shown, perception)
+        points = [entry for entry in listed if {"psnr", perception.name} <= set(entry.row.metrics)]
+        if points:
+            return _trade_off(points, perception)
     return None
 
 
-def _trade_off(shown: Sequence[Entry], up: Metric) -> Figure:
+def _trade_off(points: Sequence[Entry], up: Metric) -> Figure:
     across = Catalogue()["psnr"]
     rows = tuple(
         (f"{place}. {entry.label}", number(entry.row.metrics["psnr"]), number(entry.row.metrics[up.name], up.factor))
-        for place, entry in enumerate(shown, start=1)
+        for place, entry in enumerate(points, start=1)
     )
     instead = "" if up.name == "lpips" else f" LPIPS was not measured; {up.title or up.name} replaces it."
 
     def draw() -> str:
         with plots.styled_figure(3.2) as figure:
-            plots.draw_trade_off(figure.subplots(), across, up, _marks(shown, numbered=True))
+            plots.draw_trade_off(figure.subplots(), across, up, _marks(points, numbered=True))
             return plots.as_svg(figure)
 
     return Figure(

@@ -10,19 +10,25 @@ from featinv.types import Features
 Network = TypeVar("Network")
 
 
-class Held(Generic[Network]):
-    """Keeps a frozen network out of nn.Module's registry, and one and the same when what holds it is copied.
+class UnregisteredModule(Generic[Network]):
+    """Holds a frozen network outside nn.Module's registry; copies of the holder share the one network.
 
-    So it is in neither `parameters()` nor `state_dict()`: whoever unfreezes, saves, or changes the precision of what
-    holds it leaves it alone.
+    The network is in neither `parameters()` nor `state_dict()`, so that unfreezing, saving, or changing the precision
+    of the holder leaves it as it is.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
 
-    def __deepcopy__(self, memo: dict[int, object]) -> "Held[Network]":
+    def __deepcopy__(self, memo: dict[int, object]) -> "UnregisteredModule[Network]":
         del memo
         return self
+
+
+def standardising_scale(mean: Tensor, deviation: Tensor) -> Tensor:
+    """Return what a dimension is divided by: its deviation, or 1 where it never varies beyond float32's rounding."""
+    varies = deviation > 1e-6 * mean.abs().clamp_min(1e-30)
+    return torch.where(varies, deviation, torch.ones_like(deviation))
 
 
 class Standardise(nn.Module):
@@ -44,7 +50,7 @@ class Standardise(nn.Module):
     def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
         """Set mean and standard deviation, both of shape `feature_shape`, in the units of the features."""
         self.mean.copy_(mean)
-        self.scale.copy_(torch.where(deviation > 1e-8, deviation, torch.ones_like(deviation)))
+        self.scale.copy_(standardising_scale(mean, deviation))
 
     def forward(self, features: Features) -> Features:
         return (features - self.mean) / self.scale

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import featinv as fi
 from featinv.losses import L1, MSE, Loss, RandomViews
-from featinv.losses.random_views import low_pass
+from featinv.losses.random_views import box_blur, half_box
 
 NONE = {"shift": 0, "colour": 0, "blur": 0, "noise": 0}
 
@@ -59,12 +59,12 @@ def test_a_shift_is_one_of_the_whole_pixel_shifts_with_repeated_edges() -> None:
 
 
 @pytest.mark.parametrize(("size", "box"), [(16, 3), (32, 3), (64, 7), (256, 25)])
-def test_the_low_pass_is_scipys_box_filter_twice(size: int, box: int) -> None:
+def test_the_blur_is_scipys_box_filter_twice(size: int, box: int) -> None:
     image = some_images(1, size)
     expected = image[0].double().numpy()
     for _ in range(2):
         expected = ndimage.uniform_filter(expected, size=(1, box, box), mode="nearest")
-    np.testing.assert_allclose(low_pass(image)[0].numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(box_blur(image, half_box(size))[0].numpy(), expected, atol=1e-5)
 
 
 def test_noise_reaches_the_reconstruction_alone() -> None:

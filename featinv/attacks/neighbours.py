@@ -5,6 +5,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -120,7 +121,7 @@ class NeighbourAttack(TensorAttack):
             total += (
                 t["pixels"][column] if self._images is None else torch.from_numpy(self._images.uint8(column.numpy()))
             )
-        return total.div_(255 * self.neighbours).permute(0, 3, 1, 2)
+        return rearrange(total.div_(255 * self.neighbours), "b h w c -> b c h w")
 
     def _layout(self, width: int, size: int) -> Layout:
         vector = (torch.float32, (width,))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from featinv import processes
 from featinv.attacks.checks import check_finite
+from featinv.blocks import standardising_scale
 from featinv.types import PairsLike
 
 BLOCK_BYTES = 64 * 2**20
@@ -59,9 +60,8 @@ class Moments:
 
     @property
     def scale(self) -> Tensor:
-        """What to divide by: the deviation, or 1 where a dimension never varies (beyond float32's rounding)."""
-        varies = self.deviation > 1e-6 * self.mean.abs().clamp_min(1e-30)
-        return torch.where(varies, self.deviation, torch.ones_like(self.deviation))
+        """What a dimension is divided by (`standardising_scale`)."""
+        return standardising_scale(self.mean, self.deviation)
 
 
 def feature_moments(pairs: PairsLike) -> Moments:

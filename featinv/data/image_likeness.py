@@ -3,6 +3,7 @@
 from functools import cache
 
 import numpy as np
+from einops import rearrange
 
 
 @cache
@@ -53,7 +54,7 @@ def close_hashes(first: np.ndarray, second: np.ndarray, most_bits: int = MOST_BI
 
 def thumbnails(images: np.ndarray) -> np.ndarray:
     """Reduce (B, S, S, 3) uint8 to (B, 3, T, T) float32 in 0..255, T at most 32, by area."""
-    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+    planes = np.ascontiguousarray(rearrange(images, "b h w c -> b c h w"), dtype=np.float32)
     side = images.shape[1]
     if side <= _THUMBNAIL:
         return planes

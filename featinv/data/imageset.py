@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 import torch
+from einops import rearrange
 
 from featinv.data.intake import Intake
 from featinv.errors import BadInput
@@ -88,7 +89,7 @@ class ImageSet:
 
     def batch(self, indices: npt.ArrayLike) -> Images:
         """Gather the images at `indices` as float32 in [0, 1], (B, 3, S, S), on the CPU."""
-        images = torch.from_numpy(self.uint8(indices)).permute(0, 3, 1, 2)
+        images = rearrange(torch.from_numpy(self.uint8(indices)), "b h w c -> b c h w")
         return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
     def take(self, indices: npt.ArrayLike) -> "ImageSet":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from einops import rearrange
 from torch import nn
 
 from featinv.decoders.shapes import check_features, check_image_size, feature_tuple
@@ -54,10 +55,12 @@ class Listik(nn.Module):
 
     def forward(self, features: Features) -> Images:
         check_features(features, self.feature_shape, "Listik")
-        cells = self.mixing(features).unflatten(1, (GRID, GRID, -1))
-        # Channels last, as Keras reshapes: index = (row * 4 + column) * channels + channel. The convolutions keep this
-        # memory order, which is also the faster one. Float32 before the sigmoid: bfloat16 has steps of 1/256 near 1.
-        return torch.sigmoid(self.stages(cells.permute(0, 3, 1, 2)).float()).contiguous()
+        # Channels last, as Keras reshapes. The convolutions keep this memory order, which is also the faster one.
+        cells = rearrange(
+            self.mixing(features), "b (row column channel) -> b channel row column", row=GRID, column=GRID
+        )
+        # Float32 before the sigmoid: bfloat16 has steps of 1/256 near 1.
+        return torch.sigmoid(self.stages(cells).float()).contiguous()
 
     def _check(self) -> None:
         if len(self.feature_shape) != 1 or self.feature_shape[0] % GRID**2:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from featinv.decoders.shapes import check_features, check_image_size, feature_tuple
@@ -79,10 +80,10 @@ class Upsampling(nn.Module):
     def forward(self, features: Features) -> Images:
         check_features(features, self.feature_shape, "Upsampling")
         code = self.trunk(features)
-        image = self.sketch(code.vector).unflatten(1, (3, self.sketch_size, self.sketch_size))
+        image = rearrange(self.sketch(code.vector), "b (c h w) -> b c h w", c=3, h=self.sketch_size)
         image = _stretched(image, self.side)
         if self.start is not None:
-            drawing = self.start(code.vector).unflatten(1, (GRID, GRID, -1)).permute(0, 3, 1, 2)
+            drawing = rearrange(self.start(code.vector), "b (h w c) -> b c h w", h=GRID, w=GRID)
             for stage in self.stages:
                 drawing = stage(drawing, code)
             image = image + self.head(drawing)

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, final, runtime_checkable
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from featinv.blocks import Held
+from featinv.blocks import UnregisteredModule
 from featinv.errors import BadInput
 from featinv.processes import seeded
 from featinv.types import Features, Images
@@ -57,7 +58,7 @@ class FrozenFeatures(Discriminator):
         if isinstance(layers, str) or not layers:
             raise BadInput(f"FrozenFeatures: expected the names of one or more layers, got {layers!r}")
         super().__init__(image_size, width)
-        self._held = Held(encoder)
+        self._unregistered = UnregisteredModule(encoder)
         self.layers = tuple(layers)
         self.width = width
         with seeded(0), torch.no_grad():
@@ -68,7 +69,7 @@ class FrozenFeatures(Discriminator):
     @property
     def encoder(self) -> Backbone:
         """The frozen network that it looks through; a copy of the discriminator looks through the same."""
-        return self._held.network
+        return self._unregistered.network
 
     @property
     def fingerprints(self) -> frozenset[str]:
@@ -77,8 +78,8 @@ class FrozenFeatures(Discriminator):
 
     def hidden(self, images: Images) -> Hidden:
         maps = self.encoder.taps(images.clamp(0, 1), self.layers)
-        seen = [head(_as_map(maps[layer])) for head, layer in zip(self.heads, self.layers, strict=True)]
-        return torch.cat([one.flatten(2) for one in seen], dim=2)
+        outputs = [head(_as_map(maps[layer])) for head, layer in zip(self.heads, self.layers, strict=True)]
+        return torch.cat([rearrange(output, "b c h w -> b c (h w)") for output in outputs], dim=2)
 
     def head(self, hidden: Hidden, features: Features | None) -> Logits:
         del features

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from featinv.errors import BadInput
 from featinv.losses.objective import wide
+from featinv.losses.random_views import shifted
 from featinv.losses.through_encoder import ThroughEncoder
 from featinv.types import Images, PerImage
 
@@ -18,7 +19,7 @@ _FLOOR = 1e-8
 class FeatureConsistency(ThroughEncoder):
     """||E(a(reconstruction)) - E(original)||^2 / ||E(original)||^2, the mean over `views` small random changes a.
 
-    Without the changes a decoder learns texture that the encoder alone recognises; what survives them is rather a
+    Without the changes a decoder learns texture that the encoder alone recognises; what survives them is rather an
     image. A change is a shift by up to `shift` whole pixels each way (edges are repeated), brightness by up to
     `colour` and contrast by up to that share, and noise of deviation `noise`, all on [0, 1] and clipped to it; drawn
     anew for every image from torch's global generator of its device. `views=0`, or no strength at all, compares the
@@ -53,8 +54,8 @@ class FeatureConsistency(ThroughEncoder):
         with torch.no_grad():
             wanted = self.encoder.unchecked(target).flatten(1)
         length = wanted.square().sum(1).clamp(min=_FLOOR)
-        seen = self.encoder.unchecked(self._views(made)).flatten(1).unflatten(0, (-1, len(made)))
-        return ((seen - wanted).square().sum(2) / length).mean(0).to(made.dtype)
+        obtained = self.encoder.unchecked(self._views(made)).flatten(1).unflatten(0, (-1, len(made)))
+        return ((obtained - wanted).square().sum(2) / length).mean(0).to(made.dtype)
 
     def extra_repr(self) -> str:
         strengths = f"shift={self.shift}, colour={self.colour:g}, noise={self.noise:g}"
@@ -69,22 +70,13 @@ class FeatureConsistency(ThroughEncoder):
 
 def _changed(images: Tensor, shift: int, colour: int | float, noise: int | float) -> Tensor:
     if shift:
-        images = _shifted(_shifted(images, shift, 2), shift, 3)
+        images = shifted(shifted(images, shift, 2), shift, 3)
     if colour:
         level = images.mean((1, 2, 3), keepdim=True)
         images = level + (images - level) * (1 + colour * _signed(images)) + colour * _signed(images)
     if noise:
         images = images + noise * torch.randn_like(images)
     return images.clamp(0, 1) if colour or noise else images
-
-
-def _shifted(images: Tensor, shift: int, axis: int) -> Tensor:
-    """Move each image along an axis by -shift to shift whole pixels, its edge repeated."""
-    size = images.shape[axis]
-    steps = torch.randint(-shift, shift + 1, (len(images), 1), device=images.device)
-    places = (torch.arange(size, device=images.device) + steps).clamp(0, size - 1)
-    index = places[:, None, :, None] if axis == 2 else places[:, None, None, :]
-    return images.gather(axis, index.expand_as(images))
 
 
 def _signed(images: Tensor) -> Tensor:

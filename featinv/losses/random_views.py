@@ -4,6 +4,7 @@ from typing import final
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from featinv.errors import BadInput
@@ -72,24 +73,30 @@ class RandomViews(Loss):
         # Side by side along the channels both get the draws of one image.
         both = torch.stack([made, target], dim=1)
         if steps := round(self.shift * made.shape[-1]):
-            both = _shifted(_shifted(both, steps, 3), steps, 4)
+            both = shifted(shifted(both, steps, 3), steps, 4)
         if self.colour:
             both = _recoloured(both, self.colour)
         if self.blur:
             chosen = torch.rand(len(both), 1, 1, 1, 1, device=both.device) < self.blur
-            both = torch.where(chosen, low_pass(both.flatten(0, 1)).unflatten(0, (-1, 2)), both)
+            flat = rearrange(both, "b two c h w -> (b two) c h w")
+            blurred = rearrange(box_blur(flat, half_box(flat.shape[-1])), "(b two) c h w -> b two c h w", two=2)
+            both = torch.where(chosen, blurred, both)
         made, target = both.unbind(1)
         if self.noise:
             made = made + self.noise * _uniform(made) * torch.randn_like(made)
         return made.clamp(0, 1), target.clamp(0, 1) if self.both else unchanged
 
 
-def low_pass(images: Tensor) -> Tensor:
-    """Return images (B, 3, H, W) after two passes of a box filter of about a tenth of their side, edges repeated."""
-    half = max(1, round((images.shape[-1] / _BOX - 1) / 2))
+def box_blur(images: Tensor, half: int) -> Tensor:
+    """Return images (B, 3, H, W) after two passes of a box filter of 2 * half + 1 pixels, edges repeated."""
     for _ in range(2):
         images = F.avg_pool2d(F.pad(images, (half, half, half, half), mode="replicate"), 2 * half + 1, stride=1)
     return images
+
+
+def half_box(side: int) -> int:
+    """Return the pixels on each side of the centre of a box of about a tenth of the side of an image."""
+    return max(1, round((side / _BOX - 1) / 2))
 
 
 def _recoloured(both: Tensor, colour: int | float) -> Tensor:
@@ -101,13 +108,13 @@ def _recoloured(both: Tensor, colour: int | float) -> Tensor:
     return level + (both - level) * contrast
 
 
-def _shifted(both: Tensor, most: int, axis: int) -> Tensor:
-    """Move each image and its original along an axis by the same -most to most pixels, their edges repeated."""
-    size = both.shape[axis]
-    steps = torch.randint(-most, most + 1, (len(both), 1), device=both.device)
-    places = (torch.arange(size, device=both.device) + steps).clamp(0, size - 1)
-    index = places[:, None, None, :, None] if axis == 3 else places[:, None, None, None, :]
-    return both.gather(axis, index.expand_as(both))
+def shifted(images: Tensor, most: int, axis: int) -> Tensor:
+    """Move each image (B, ...) along an axis by its own -most to most whole pixels, its edge repeated."""
+    size = images.shape[axis]
+    steps = torch.randint(-most, most + 1, (len(images), 1), device=images.device)
+    places = (torch.arange(size, device=images.device) + steps).clamp(0, size - 1)
+    shape = [len(images)] + [size if place == axis else 1 for place in range(1, images.ndim)]
+    return images.gather(axis, places.reshape(shape).expand_as(images))
 
 
 def _uniform(images: Tensor) -> Tensor:

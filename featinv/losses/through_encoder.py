@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from featinv.blocks import Held
+from featinv.blocks import UnregisteredModule
 from featinv.encoders import Encoder
 from featinv.errors import BadInput
 from featinv.losses.objective import Loss
@@ -32,13 +32,13 @@ class ThroughEncoder(Loss):
                 f"{type(self).__name__}: expected an encoder that passes gradients to the images, but {encoder.name} "
                 f"does not: {encoder.gradient_stop}; wrap the network without that, or look through a surrogate of it"
             )
-        self._held = Held(encoder)
+        self._unregistered = UnregisteredModule(encoder)
         self.whole = fingerprint or encoder.weights_fingerprint
 
     @property
     def encoder(self) -> Encoder:
         """The frozen network that it looks through."""
-        return self._held.network
+        return self._unregistered.network
 
     @property
     def fingerprints(self) -> frozenset[str]:

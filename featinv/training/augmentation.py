@@ -1,9 +1,11 @@
 """Augmentation of classifier training, every image of a batch on its own, by plain tensor operations."""
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from featinv.losses.random_views import box_blur
 from featinv.types import Images
 
 from .settings import ClassifierTraining
@@ -23,7 +25,7 @@ def augment(images: Images, settings: ClassifierTraining, generator: torch.Gener
     if settings.colour > 0:
         images = _recolour(images, 1 + settings.colour * (2 * uniform(6) - 1))
     if settings.blur > 0:
-        images = torch.where((uniform() < settings.blur)[:, None, None, None], _blur(images), images)
+        images = torch.where((uniform() < settings.blur)[:, None, None, None], box_blur(images, half=1), images)
     if settings.cutout > 0:
         images = _cover(images, settings.cutout * side, uniform(2), uniform() < 0.5)
     return images
@@ -38,7 +40,8 @@ def _shift_and_mirror(images: Tensor, most: int, where: Tensor, flips: bool, coi
     if flips:
         columns = torch.where(coin[:, None] < 0.5, columns.flip(1), columns)
     batch = torch.arange(len(images), device=images.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    pixels = rearrange(padded, "b c h w -> b h w c")[batch, rows[:, :, None], columns[:, None, :]]
+    return rearrange(pixels, "b h w c -> b c h w")
 
 
 def _recolour(images: Tensor, gains: Tensor) -> Tensor:
@@ -49,13 +52,6 @@ def _recolour(images: Tensor, gains: Tensor) -> Tensor:
     images = grey + (images - grey) * saturation
     mean = grey.mean((2, 3), keepdim=True)
     return (mean + (images - mean) * contrast).clamp(0, 1)
-
-
-def _blur(images: Tensor) -> Tensor:
-    """Two passes of a 3x3 mean: a low-pass of about 1.2 pixels' deviation."""
-    for _ in range(2):
-        images = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    return images
 
 
 def _cover(images: Tensor, edge: float, where: Tensor, chosen: Tensor) -> Tensor:

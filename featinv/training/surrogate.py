@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from featinv.blocks import standardising_scale
 from featinv.encoders import Encoder
 from featinv.encoders.networks import SmallResNet
 from featinv.errors import BadInput
@@ -111,8 +112,9 @@ class _Distillation:
         self.device = device()
         self.bf16 = resolve_bf16(settings.mixed_precision, self.device)
         self.generator = torch.Generator().manual_seed(settings.seed)
-        known = torch.from_numpy(pairs.features(np.sort(self.rows[:PAIRS_TO_MEASURE]))).flatten(1)
-        self.mean, self.scale = known.mean(0).to(self.device), known.std(0).clamp(min=1e-6).to(self.device)
+        vectors = torch.from_numpy(pairs.features(np.sort(self.rows[:PAIRS_TO_MEASURE]))).flatten(1)
+        mean, deviation = vectors.mean(0), vectors.std(0)
+        self.mean, self.scale = mean.to(self.device), standardising_scale(mean, deviation).to(self.device)
 
     def train(self) -> list[dict[str, float]]:
         self.network.to(self.device).to(memory_format=torch.channels_last).train()

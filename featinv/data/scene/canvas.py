@@ -5,6 +5,7 @@ from functools import cache
 from typing import final
 
 import numpy as np
+from einops import rearrange
 
 Colour = tuple[float, float, float]
 
@@ -77,7 +78,7 @@ class Canvas:
         levels = self.planes * np.float32(255.0)
         levels += np.float32(0.5)
         np.clip(levels, 0.0, 255.0, out=levels)
-        return levels.astype(np.uint8).transpose(1, 2, 0)
+        return rearrange(levels.astype(np.uint8), "c h w -> h w c")
 
 
 def coverage(distance: np.ndarray, width: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Saved defences: the same map bit by bit, three lines of numpy, and files that are not ours."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,26 @@ def test_a_broken_folder_is_refused_in_a_line(how: str, message: str, tmp_path: 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="expected a folder that featinv.defences.save wrote, got nothing there"):
         defences.load(tmp_path / "none")
+
+
+IN_NUMPY = {
+    "Clip": defences.Clip(2),
+    "Uniform": defences.Uniform(3),
+    "Sign": defences.Sign(),
+    "TopK": defences.TopK(3),
+    "PCA": defences.PCA(3),
+    "RandomRotation": defences.RandomRotation("key"),
+    "RemoveSubspace": defences.RemoveSubspace(),
+}
+
+
+@pytest.mark.parametrize("name", IN_NUMPY)
+def test_the_lines_of_numpy_on_the_page_apply_what_was_saved(name: str, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "defences.md").read_text(encoding="utf-8")
+    (line,) = re.findall(rf"^\| `{name}` \|[^|]*\| `(.*x.*)` \|$", page, flags=re.MULTILINE)
+    defence = defences.fit(IN_NUMPY[name], PUBLIC, np.arange(200) % 3)
+    defences.save(defence, tmp_path)
+    names = {key.partition(".")[2]: value for key, value in load_file(tmp_path / "weights.safetensors").items()}
+    names |= json.loads((tmp_path / "defence.json").read_text())["parts"][0]["args"]
+    made = eval(line, {"np": np, "x": PUBLIC.numpy(), **names})
+    np.testing.assert_allclose(made, defence(PUBLIC).numpy(), atol=1e-5)

@@ -26,6 +26,8 @@ from .judging import feature_cosines as feature_cosines
 from .leak_level import Evidence as Evidence
 from .leak_level import LeakLevel as LeakLevel
 from .leak_level import Thresholds as Thresholds
+from .mutual_information import choose_temperature as choose_temperature
+from .mutual_information import identified_bits as identified_bits
 from .pairing import Pairing as Pairing
 from .pairing import check_pairing as check_pairing
 from .positive_controls import Check as Check
@@ -55,6 +57,7 @@ __all__ = [
     "check_judges",
     "check_metrics",
     "check_pairing",
+    "choose_temperature",
     "compare",
     "contact_sheet",
     "decile_indices",
@@ -64,6 +67,7 @@ __all__ = [
     "grid",
     "hierarchical",
     "holm",
+    "identified_bits",
     "kernel_distance",
     "load_scoreboard",
     "mcnemar",

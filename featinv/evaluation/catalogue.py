@@ -271,6 +271,19 @@ _REALISM = (
 )
 _OTHERS = (
     Metric(
+        "identified_bits",
+        None,
+        title="Identified bits",
+        unit="bits",
+        higher_is_better=True,
+        worst=0.0,
+        needs="public",
+        text="How much a reconstruction says, at least, about which of the private images it is of: 0 is nothing, "
+        "log2 of their number is certainty. A lower bound on the mutual information of image and vector.",
+        places=("details",),
+        on_request=True,
+    ),
+    Metric(
         "memorised",
         None,
         title="Memorisation",

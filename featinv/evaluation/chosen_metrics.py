@@ -12,6 +12,7 @@ from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.evaluation.catalogue import DECLARED, METRICS, ON_REQUEST, Catalogue
 from featinv.evaluation.distribution import KINDS, too_few
+from featinv.evaluation.mutual_information import LEAST_PUBLIC
 from featinv.evaluation.probes import attributes_of
 from featinv.metrics.inception import WIDTH, inception_network
 from featinv.metrics.metric import OWN_NEEDS, Metric
@@ -158,11 +159,19 @@ def _obstacle(name: str, truth: ImageSet, release: Release, public: ImageSet | N
         return few or (_missing_inception() if inception else None)
     if name == "memorised" and public is None:
         return "the public images are not at hand; give public="
+    if name == "identified_bits":
+        return _without_public_vectors(release, public)
     if name == "attributes" and not attributes_of(truth):
         return "the private images have no labels or factors of 2 to 100 values"
     if name == "target_cosine" and release.victim is None:
         return "the victim is not at hand"
     return None
+
+
+def _without_public_vectors(release: Release, public: ImageSet | None) -> str | None:
+    if public is None or release.victim is None:
+        return "the public images or the victim are not at hand; give public="
+    return None if len(public) >= LEAST_PUBLIC else f"it needs {LEAST_PUBLIC} public images, these are {len(public)}"
 
 
 def _missing_network(name: str) -> str | None:

@@ -17,6 +17,7 @@ from featinv.evaluation.distribution import KINDS, too_few
 from featinv.evaluation.headroom import Headroom
 from featinv.evaluation.intervals import Clusters, Interval, rate
 from featinv.evaluation.judging import judge_features
+from featinv.evaluation.mutual_information import MOST_PUBLIC, identified_bits, public_temperature
 from featinv.evaluation.panel import MAIN, Panel, Pass, PerImage
 from featinv.evaluation.probes import attributes_of, label_free, memorisation, probe_hits
 from featinv.metrics import inception_features
@@ -24,7 +25,7 @@ from featinv.metrics.inception import inception_network
 from featinv.metrics.perceptual import NETWORKS, network
 from featinv.processes import seeded
 from featinv.types import Attack, Images
-from featinv.victim import Release
+from featinv.victim import Release, Victim
 
 NEAREST_PUBLIC_RATE = "nearest_public_rate"
 """Measured with `memorised`: what that would be by chance is known."""
@@ -38,6 +39,7 @@ class ExtraMeasures:
 
     `public` holds the first judge's features of the public images, `inception` those of Inception of the originals;
     None where nothing asks for them. `headroom` is what public pairs say about the judges, where they are given.
+    `temperature` is that of identified bits.
     """
 
     chosen: Chosen
@@ -47,6 +49,7 @@ class ExtraMeasures:
     public: np.ndarray | None
     inception: np.ndarray | None
     headroom: Headroom | None = None
+    temperature: float | None = None
 
     @classmethod
     def prepare(
@@ -67,7 +70,12 @@ class ExtraMeasures:
         )
         originals = _inception_rows(panel, panel.truth.batch) if chosen.measured("inception") else None
         headroom = None if pairs is None else Headroom.prepare(pairs, panel, release)
-        return cls(chosen, panel, release, clusters, public_features, originals, headroom)
+        temperature = (
+            _temperature(panel, release.victim, public)
+            if "identified_bits" in chosen.wanted and public is not None and release.victim is not None
+            else None
+        )
+        return cls(chosen, panel, release, clusters, public_features, originals, headroom, temperature)
 
     def skipped(self, attack: Attack) -> dict[str, str]:
         """Name the metrics whose network the attack was trained with, and say so: they judge it no more."""
@@ -89,6 +97,9 @@ class ExtraMeasures:
             memorised, nearest_public_rate = memorisation(features, original, self.public)
             arrays["memorised"] = memorised & ~result.failed
             arrays[NEAREST_PUBLIC_RATE] = nearest_public_rate & ~result.failed
+        if self.temperature is not None:
+            bits = identified_bits(features, original, self.temperature)
+            arrays["identified_bits"] = np.where(result.failed, np.nan, bits).astype(np.float32)
         if "attributes" in self.chosen.wanted:
             for name, labels in attributes_of(self.panel.truth).items():
                 arrays[f"{ATTRIBUTE}{name}"] = probe_hits(features, labels, self.panel.seed) & ~result.failed
@@ -129,6 +140,8 @@ class ExtraMeasures:
     def metadata(self, attacks: Iterable[Attack]) -> dict[str, Any]:
         """Return what the protocol says of the extras: which, which not and why, attributes, and a warning."""
         metadata: dict[str, Any] = {**self.chosen.metadata(), "attributes": self._attribute_metadata()}
+        if self.temperature is not None:
+            metadata["identified_bits"] = {"temperature": self.temperature}
         together = [name for name in self.chosen.wanted if name in KINDS]
         if together and not any(isinstance(attack, NearestNeighbour) for attack in attacks):
             metadata["warning"] = (
@@ -162,6 +175,14 @@ class ExtraMeasures:
             published = torch.from_numpy(self.release.features[rows]).flatten(1).double()
             parts.append(torch.nn.functional.cosine_similarity(again, published, dim=1).numpy())
         return np.concatenate(parts)
+
+
+def _temperature(panel: Panel, victim: Victim, public: ImageSet) -> float:
+    """Return the temperature of identified bits, from public images and their vectors alone."""
+    chosen = np.sort(np.random.default_rng([panel.seed, 9]).permutation(len(public))[:MOST_PUBLIC])
+    vectors = victim.publish(public, chosen, seed=panel.seed, block_number=0, batch_size=panel.batch_size)
+    features = judge_features(panel.judges[0], public.take(chosen), panel.batch_size)
+    return public_temperature(vectors.reshape(len(chosen), -1), features, seed=panel.seed)
 
 
 def _inception_rows(panel: Panel, batch: Callable[[np.ndarray], Images]) -> np.ndarray:

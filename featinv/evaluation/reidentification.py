@@ -82,14 +82,14 @@ def _ranks_within(
     count = len(gallery)
     mean = gallery.mean(axis=0, dtype=np.float64)
     floor = NOTHING * float(np.linalg.norm(mean))
-    candidates = _directions(gallery - mean, floor)
+    candidates = centred_directions(gallery - mean, floor)
     result = np.empty(count, dtype=np.int64)
     step = max(1, _CELLS // count)
     for start in range(0, count, step):
         own = np.arange(start, min(start + step, count))
         rows = reconstructed[own]
         broken = ~np.isfinite(rows).all(axis=1)
-        scores = _directions(np.where(broken[:, None], mean, rows) - mean, floor) @ candidates.T
+        scores = centred_directions(np.where(broken[:, None], mean, rows) - mean, floor) @ candidates.T
         # The true score comes from this very matrix: computed apart it would differ in its last bits.
         true = scores[own - start, own]
         beaten_by = (scores >= true[:, None] - TIE).sum(axis=1) - 1
@@ -97,7 +97,8 @@ def _ranks_within(
     return result
 
 
-def _directions(rows: Float64[np.ndarray, "N D"], floor: float) -> Float64[np.ndarray, "N D"]:
+def centred_directions(rows: Float64[np.ndarray, "N D"], floor: float) -> Float64[np.ndarray, "N D"]:
+    """Return rows of length 1; those not longer than `floor` become 0."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > floor)
 

@@ -13,6 +13,7 @@ from featinv.evaluation.catalogue import Catalogue
 from featinv.evaluation.columns import normalised
 from featinv.evaluation.intervals import Clusters, Interval, bootstrap_all, excess_of, rate
 from featinv.evaluation.judging import run_judge
+from featinv.evaluation.mutual_information import clipped
 from featinv.evaluation.reidentification import chance_mrr, chance_top
 from featinv.metrics.metric import Metric
 from featinv.metrics.value_range import rounded
@@ -136,6 +137,9 @@ def summarise(
         chance = {"reid_auc": 0.5}.get(metric)
         if metric == "reid_mrr":
             chance = chance_mrr(gallery_sizes[view])
+        if metric == "identified_bits":
+            views.setdefault(view, {})[metric] = clipped(interval)
+            continue
         views.setdefault(view, {})[metric] = Interval(interval.mean, interval.low, interval.high, interval.n, chance)
     for key, values in arrays.items():
         metric, _, view = key.partition("/")

@@ -122,7 +122,7 @@ def board() -> Scoreboard:
 
 def test_everything_is_measured_or_said_why_not(board: Scoreboard) -> None:
     protocol = board.protocol
-    assert protocol["panel"] == ["judge_kd", "memorised", "attributes", "target_cosine"]
+    assert protocol["panel"] == ["judge_kd", "identified_bits", "memorised", "attributes", "target_cosine"]
     assert set(protocol["panel"]) | set(protocol["not_measured"]) == set(ON_REQUEST)
     why = protocol["not_measured"]
     assert why["ms_ssim"] == "five scales need images of 176 px, these have 16"

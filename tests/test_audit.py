@@ -84,11 +84,11 @@ def test_it_leaves_scoreboard_level_and_report(audited: Path) -> None:
     assert board["predicted-class mean"].kind == board["16 neighbours averaged"].kind == "control"
     assert any("adversary" in line for line in level.not_tried)
     assert "minutes of training, of 0.02 allowed" in level.budget
-    assert "knows nothing of photographs" in board.protocol["warning"]
+    assert "knows no photographs" in board.protocol["warning"]
     # Two seconds are too few, and the report says so.
     assert "too little time: some attacks saw the public images fewer than 5 times" in level.sentence
     for text in ((audited / "report.html").read_text(), (audited / "report.md").read_text()):
-        assert "knows nothing of photographs" in text
+        assert "knows no photographs" in text
         assert "minutes of training, of 0.02 allowed" in text or "time to fit" in text
     assert not (audited / "checkpoints").exists()
     # Decoded private images lie about nowhere but in what the report shows.

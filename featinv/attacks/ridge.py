@@ -2,12 +2,14 @@
 
 from typing import final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from featinv.attacks.band_ridge import ROWS, Fit, Sums, fit_bands
 from featinv.attacks.checks import Layout, check_positive
-from featinv.attacks.passes import feature_moments, pair_blocks
+from featinv.attacks.passes import Moments, feature_blocks, feature_moments, pair_blocks
 from featinv.attacks.tensor_attack import TensorAttack
 from featinv.errors import BadInput
 from featinv.types import Images, PairsLike
@@ -37,6 +39,12 @@ class NormalEquations:
         self.input_sum += inputs.sum(0, dtype=torch.float64)
         self.output_sum += outputs.sum(0, dtype=torch.float64)
 
+    def sums(self) -> Sums:
+        """Return what has been added, centred."""
+        input_mean, output_mean = self.input_sum / self.count, self.output_sum / self.count
+        gram = self.gram - torch.outer(self.input_sum, input_mean)
+        return Sums(gram, self.cross - torch.outer(self.input_sum, output_mean), input_mean, output_mean, self.count)
+
     def solve(self, penalty: int | float) -> tuple[Float[Tensor, "K P"], Float[Tensor, " P"]]:
         """Return the weight and bias that minimise |X W - Y|^2 + penalty |W|^2 with X and Y centred, in float32.
 
@@ -64,13 +72,16 @@ class Ridge(TensorAttack):
     """features -> the images that ridge regression predicts, clamped to [0, 1]: the closed-form floor.
 
     Features (flattened where spatial) are standardised with the public mean and deviation, pixels are centred, and
-    `penalty` is added to the diagonal of the un-normalised Gram matrix. It holds D x 3 S^2 weights in memory.
+    `penalty` is added to the diagonal of the un-normalised Gram matrix. None: each band of frequencies of each colour
+    channel gets its own, chosen by leave-one-out on public pairs (`band_ridge`) from candidates that end at the mean
+    image; `chosen` has one a band. It holds D x 3 S^2 weights in memory.
     Raises BadInput for a penalty that is not above zero.
     """
 
-    def __init__(self, penalty: int | float = 10.0) -> None:
+    def __init__(self, penalty: int | float | None = None) -> None:
         super().__init__()
-        check_positive("penalty", penalty)
+        if penalty is not None:
+            check_positive("penalty", penalty)
         self.penalty = penalty
 
     def _learn(self, pairs: PairsLike) -> dict[str, Tensor]:
@@ -79,8 +90,22 @@ class Ridge(TensorAttack):
         equations = NormalEquations(len(mean), 3 * pairs.image_size**2)
         for _, features, images in pair_blocks(pairs, "ridge"):
             equations.add((features - mean) / scale, images)
-        weight, bias = equations.solve(self.penalty)
+        if self.penalty is None:
+            fit = self._by_bands(pairs, equations, moments)
+            self.chosen = fit.penalties
+            weight, bias = fit.weight, fit.bias
+        else:
+            weight, bias = equations.solve(self.penalty)
         return {"mean": mean, "scale": scale, "weight": weight, "bias": bias}
+
+    def _by_bands(self, pairs: Any, equations: NormalEquations, moments: Moments) -> Fit:
+        rows = np.sort(np.random.default_rng(0).permutation(len(pairs))[:ROWS])
+        features, images = pairs.batch(rows)
+        every = None
+        if len(pairs) < len(moments.mean):
+            every = torch.cat([(block - moments.mean) / moments.scale for _, block in feature_blocks(pairs)])
+        inputs = (features.flatten(1).float() - moments.mean) / moments.scale
+        return fit_bands(equations.sums(), inputs, images, every=every)
 
     def _decode(self, features: Float[Tensor, "B D"]) -> Images:
         t = self.tensors

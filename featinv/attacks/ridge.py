@@ -98,7 +98,7 @@ class Ridge(TensorAttack):
             weight, bias = equations.solve(self.penalty)
         return {"mean": mean, "scale": scale, "weight": weight, "bias": bias}
 
-    def _by_bands(self, pairs: Any, equations: NormalEquations, moments: Moments) -> Fit:
+    def _by_bands(self, pairs: PairsLike, equations: NormalEquations, moments: Moments) -> Fit:
         rows = np.sort(np.random.default_rng(0).permutation(len(pairs))[:ROWS])
         features, images = pairs.batch(rows)
         every = None

@@ -50,11 +50,11 @@ def check_tensors(tensors: dict[str, Tensor], layout: Layout) -> None:
         raise BadInput(
             f"weights: expected the tensors {sorted(layout)}, got {sorted(tensors)}; is this of another attack?"
         )
-    known: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for name, (dtype, shape) in layout.items():
         got = tensors[name]
         fits = got.ndim == len(shape) and all(
-            size > 0 and size == (known.setdefault(want, size) if isinstance(want, str) else want)
+            size > 0 and size == (sizes.setdefault(want, size) if isinstance(want, str) else want)
             for want, size in zip(shape, got.shape, strict=True)
         )
         if got.dtype != dtype or not fits:

@@ -1,4 +1,4 @@
-"""Controls: what any attack must beat."""
+"""Controls: attacks that any attack must beat."""
 
 import hashlib
 from typing import Any, TypeVar, final
@@ -176,18 +176,19 @@ class RandomVector:
 
     @classmethod
     def from_state(cls: type[Fitted], config: dict[str, Any], tensors: dict[str, Tensor], allow: Any = ()) -> Fitted:
-        """Rebuild it with the attack within; raises BadInput when the tensors are not theirs."""
+        """Rebuild it with the attack within; raises BadInput when the tensors are not those of the two."""
         inner = {name.removeprefix("attack."): t for name, t in tensors.items() if name.startswith("attack.")}
         kind: Any = configuration.trusted_class(str(config["attack"]["class"]), allow)
-        made = cls(kind.from_state(config["attack"]["config"], inner, allow), **config["args"])
-        made.feature_shape = tuple(int(size) for size in config["feature_shape"])
-        made.image_size = int(config["image_size"])
-        if (made.feature_shape, made.image_size) != (tuple(made.attack.feature_shape), made.attack.image_size):  # type: ignore[attr-defined]
+        attack: Any = kind.from_state(config["attack"]["config"], inner, allow)
+        control = cls(attack, **config["args"])
+        control.feature_shape = tuple(int(size) for size in config["feature_shape"])
+        control.image_size = int(config["image_size"])
+        if (control.feature_shape, control.image_size) != (tuple(attack.feature_shape), attack.image_size):
             raise BadInput(
-                f"RandomVector: expected the shapes of {made.attack!r}, got {made.feature_shape} and {made.image_size}"
+                f"RandomVector: expected the shapes of {attack!r}, got {control.feature_shape} and {control.image_size}"
             )
-        made.victim = dict(config["victim"])
-        made.tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("attack.")}
-        vector = (torch.float32, (torch.Size(made.feature_shape).numel(),))
-        check_tensors(made.tensors, dict.fromkeys(("mean", "deviation", "low", "high"), vector))
-        return made
+        control.victim = dict(config["victim"])
+        control.tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("attack.")}
+        vector = (torch.float32, (torch.Size(control.feature_shape).numel(),))
+        check_tensors(control.tensors, dict.fromkeys(("mean", "deviation", "low", "high"), vector))
+        return control

@@ -13,7 +13,7 @@ from featinv.types import PairsLike
 
 
 class ReprOnly(nn.Module):
-    """Stands for the objective or the adversary of an attack that was loaded: known by its words only."""
+    """Stands for the objective or the adversary of a loaded attack: only its description is known."""
 
     def __init__(self, words: str) -> None:
         super().__init__()

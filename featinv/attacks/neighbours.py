@@ -32,8 +32,8 @@ def nearest(queries: Float[Tensor, "B D"], bank: Float[Tensor, "N D"], count: in
     proposed = min(count + SPARE, len(bank))
     step = max(16, min(1024, QUERY_BYTES // (8 * proposed * bank.shape[1])))
     halves = 0.5 * bank.square().sum(1)
-    found = [_nearest_of_block(block, bank, halves, count, proposed) for block in queries.split(step)]
-    return torch.cat(found) if found else torch.empty(0, count, dtype=torch.int64)
+    nearest_rows = [_nearest_of_block(block, bank, halves, count, proposed) for block in queries.split(step)]
+    return torch.cat(nearest_rows) if nearest_rows else torch.empty(0, count, dtype=torch.int64)
 
 
 def _nearest_of_block(queries: Tensor, bank: Tensor, halves: Tensor, count: int, proposed: int) -> Tensor:
@@ -137,7 +137,7 @@ class NeighbourAttack(TensorAttack):
 class NearestNeighbour(NeighbourAttack):
     """features -> the public image whose vector is nearest (Euclidean, on standardised features, exact).
 
-    The bar for identification: a real image of the same kind. A saved one contains every public image.
+    The reference for identification: a real image of the same kind. A saved one contains every public image.
     """
 
     @property

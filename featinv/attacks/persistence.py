@@ -55,8 +55,8 @@ def load_attack(
     folder = Path(folder)
     allow = (allow,) if isinstance(allow, type | str) else tuple(allow)
     if not folder.is_dir():
-        found = "a file (pickles and checkpoints are not read)" if folder.exists() else "nothing there"
-        raise BadInput(f"{folder}: expected a folder that save_attack wrote ({JSON_NAME}, {WEIGHTS_NAME}), got {found}")
+        got = "a file (pickles and checkpoints are not read)" if folder.exists() else "nothing there"
+        raise BadInput(f"{folder}: expected a folder that save_attack wrote ({JSON_NAME}, {WEIGHTS_NAME}), got {got}")
     document = _read_document(folder / JSON_NAME)
     tensors = read_weights(folder, document["weights"], limit, "attack", JSON_NAME)
     try:

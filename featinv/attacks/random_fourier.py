@@ -74,9 +74,11 @@ def choose(
     share = [p * len(fitted_rows) for p in PENALTIES]
     penalties = share if penalty is None else [float(penalty) * len(fitted_rows) / len(pairs)]
     errors = {}
-    for number, one in enumerate(scales, 1):
-        found = _errors(pairs, unit.scaled(one), penalties, fitted_rows, held_rows, seed, f"{number}/{len(scales)}")
-        errors.update({(one, p): error for p, error in zip(penalties, found, strict=True)})
+    for number, candidate in enumerate(scales, 1):
+        candidate_errors = _errors(
+            pairs, unit.scaled(candidate), penalties, fitted_rows, held_rows, seed, f"{number}/{len(scales)}"
+        )
+        errors.update({(candidate, p): error for p, error in zip(penalties, candidate_errors, strict=True)})
     best_scale, best_penalty = min(errors, key=errors.__getitem__)
     return best_scale, float(penalty) if penalty is not None else best_penalty * len(pairs) / len(fitted_rows)
 

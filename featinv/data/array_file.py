@@ -39,8 +39,8 @@ def arrays(
     if not path.is_file():
         raise BadInput(f"{path}: expected an .npy or .npz file, found none; check the path")
     if path.suffix == ".npz":
-        found = _read_npz(path, limit_bytes)
-        pixels, numbers = found["images"], found.get("labels")
+        entries = _read_npz(path, limit_bytes)
+        pixels, numbers = entries["images"], entries.get("labels")
     elif path.suffix == ".npy":
         pixels, numbers = _read_npy(path), None
     else:

@@ -49,16 +49,16 @@ def overlap(public: ImageSet, private: ImageSet) -> Overlap:
             "read both with the same size="
         )
     exact, near = _Exact(private), _Near(private)
-    found = Overlap([], [])
+    matches = Overlap([], [])
     with processes.progress_bar(len(public), "compare public with private") as bar:
         for start, stop in public.blocks(_BLOCK_BYTES):
             images = public.uint8(np.arange(start, stop))
             equal = set(exact.pairs(images))
-            found.exact.extend((public.ids[start + row], private.ids[other]) for row, other in sorted(equal))
+            matches.exact.extend((public.ids[start + row], private.ids[other]) for row, other in sorted(equal))
             alike = sorted(set(near.pairs(images)) - equal)
-            found.near.extend((public.ids[start + row], private.ids[other]) for row, other in alike)
+            matches.near.extend((public.ids[start + row], private.ids[other]) for row, other in alike)
             bar.update(stop - start)
-    return found
+    return matches
 
 
 def disjoint(public: ImageSet, private: ImageSet, *, drop_near: bool = False) -> tuple[ImageSet, Overlap]:
@@ -67,14 +67,14 @@ def disjoint(public: ImageSet, private: ImageSet, *, drop_near: bool = False) ->
     Returns the public set to train on, with the counts in its provenance, and what was found. Raises BadInput for a
     image that is in both, and when nothing would be left.
     """
-    found = overlap(public, private)
-    if found.exact:
-        ours, theirs = found.exact[0]
+    matches = overlap(public, private)
+    if matches.exact:
+        ours, theirs = matches.exact[0]
         raise BadInput(
-            f"public, private: expected no image in both, got {len(found.exact)} (the first: public {ours}, "
+            f"public, private: expected no image in both, got {len(matches.exact)} (the first: public {ours}, "
             f"private {theirs}); take them out of public"
         )
-    near = {pair[0] for pair in found.near}
+    near = {pair[0] for pair in matches.near}
     if near and processes.is_main():
         fate = "left out" if drop_near else "kept; drop_near=True leaves them out"
         _log.warning("%s: %d public images nearly equal a private one (%s)", public.source, len(near), fate)
@@ -85,8 +85,8 @@ def disjoint(public: ImageSet, private: ImageSet, *, drop_near: bool = False) ->
             "one; use other public images"
         )
     checked = public.take(keep)
-    checked.provenance["near_duplicates"] = {"pairs": len(found.near), "public": len(near), "dropped": drop_near}
-    return checked, found
+    checked.provenance["near_duplicates"] = {"pairs": len(matches.near), "public": len(near), "dropped": drop_near}
+    return checked, matches
 
 
 def duplicates_within(images: ImageSet) -> list[list[str]]:
@@ -100,13 +100,13 @@ def duplicates_within(images: ImageSet) -> list[list[str]]:
 def near_duplicates_within(images: ImageSet) -> list[tuple[str, str]]:
     """Find pairs of ids of one set that show the same without being equal, as `overlap` does, in time N x N."""
     exact, near = _Exact(images), _Near(images)
-    found: list[tuple[str, str]] = []
+    matches: list[tuple[str, str]] = []
     for start, stop in images.blocks(_BLOCK_BYTES):
         pixels = images.uint8(np.arange(start, stop))
         equal = set(exact.pairs(pixels))
         alike = sorted(set(near.pairs(pixels)) - equal)
-        found.extend((images.ids[start + row], images.ids[other]) for row, other in alike if start + row < other)
-    return found
+        matches.extend((images.ids[start + row], images.ids[other]) for row, other in alike if start + row < other)
+    return matches
 
 
 @final

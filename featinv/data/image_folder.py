@@ -75,8 +75,8 @@ def folder(
     root = Path(path)
     reading = _Reading(root, list_images(root), size, fit, smaller, limit_pixels)
     if not reading.listing.paths:
-        found = _instead(reading.listing)
-        raise BadInput(f"{root}: expected images (.png, .jpg, .webp, ...), got none ({found}); give another folder")
+        instead = _instead(reading.listing)
+        raise BadInput(f"{root}: expected images (.png, .jpg, .webp, ...), got none ({instead}); give another folder")
     if cache is None:
         total = len(reading.listing.paths) * size * size * 3
         sink: Sink = TemporaryFile(size) if total > on_disk_above else Memory(len(reading.listing.paths), size)
@@ -92,10 +92,10 @@ def folder(
 
 def _instead(listing: Listing) -> str:
     """Say what a folder without an image to read holds."""
-    seen = f"{listing.ignored + len(listing.beside)} other files, {len(listing.skipped)} images that are not read"
+    others = f"{listing.ignored + len(listing.beside)} other files, {len(listing.skipped)} images that are not read"
     if left_out := sum(count for _, count in listing.left_out):
-        seen += f", {left_out} in folders of thumbnails and caches"
-    return f"{seen}, e.g. {': '.join(listing.skipped[0])}" if listing.skipped else seen
+        others += f", {left_out} in folders of thumbnails and caches"
+    return f"{others}, e.g. {': '.join(listing.skipped[0])}" if listing.skipped else others
 
 
 def _check_settings(size: int, limit_pixels: int, fit: str, smaller: str) -> None:
@@ -138,11 +138,11 @@ def _is_cached(place: Path, reading: _Reading) -> bool:
     """Take over the names of a complete cache of this reading; False where there is none or it was cut short."""
     if not (place / _MANIFEST).is_file() or not (place / _PIXELS).is_file():
         return False
-    known = read_json(place / _MANIFEST, limit=_MANIFEST_LIMIT)
-    if (place / _PIXELS).stat().st_size != len(known["ids"]) * reading.size**2 * 3:
+    manifest = read_json(place / _MANIFEST, limit=_MANIFEST_LIMIT)
+    if (place / _PIXELS).stat().st_size != len(manifest["ids"]) * reading.size**2 * 3:
         return False
-    reading.decoded.extend(known["ids"])
-    reading.skipped.extend((path, reason) for path, reason in known["skipped"])
+    reading.decoded.extend(manifest["ids"])
+    reading.skipped.extend((path, reason) for path, reason in manifest["skipped"])
     return True
 
 

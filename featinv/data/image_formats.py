@@ -128,8 +128,10 @@ def formats_of(suffix: str) -> tuple[str, ...]:
     Plugins that the caller has registered with Pillow (pillow-heif, for one) are among them.
     """
     own = Image.registered_extensions().get(suffix)
-    told = [name for name in Image.OPEN if name not in EXCLUDED and _has_start(name)]
-    return (*told, own) if own in Image.OPEN and own not in EXCLUDED and own not in told else tuple(told)
+    recognised = [name for name in Image.OPEN if name not in EXCLUDED and _has_start(name)]
+    return (
+        (*recognised, own) if own in Image.OPEN and own not in EXCLUDED and own not in recognised else tuple(recognised)
+    )
 
 
 def is_readable_suffix(suffix: str) -> bool:

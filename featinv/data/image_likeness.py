@@ -42,14 +42,14 @@ def difference_hashes(images: np.ndarray) -> np.ndarray:
 def close_hashes(first: np.ndarray, second: np.ndarray, most_bits: int = MOST_BITS) -> np.ndarray:
     """Pairs (K, 2) of rows of two arrays of hashes that differ in at most `most_bits` of 128, in flat memory."""
     left, up = np.ascontiguousarray(first[:, 0]), np.ascontiguousarray(first[:, 1])
-    found = [np.zeros((0, 2), dtype=np.int64)]
+    pairs = [np.zeros((0, 2), dtype=np.int64)]
     for row, (other_left, other_up) in enumerate(second):
         bits = np.bitwise_count(left ^ other_left)
         bits += np.bitwise_count(up ^ other_up)
         near = np.flatnonzero(bits <= most_bits)
         if len(near):
-            found.append(np.stack([near, np.full(len(near), row)], axis=1))
-    return np.concatenate(found)
+            pairs.append(np.stack([near, np.full(len(near), row)], axis=1))
+    return np.concatenate(pairs)
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:

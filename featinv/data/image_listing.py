@@ -81,8 +81,8 @@ def list_images(folder: Path) -> Listing:
     Hidden images are skipped with that reason; images in folders of `LEFT_OUT` are only counted.
     """
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing there"
-        raise BadInput(f"{folder}: expected a folder of images, got {found}; give the folder that holds them")
+        got = "a file" if folder.exists() else "nothing there"
+        raise BadInput(f"{folder}: expected a folder of images, got {got}; give the folder that holds them")
     walk = _Walk(folder)
     walk.all()
     paths = tuple(sorted(walk.images, key=lambda path: PurePosixPath(path).parts))

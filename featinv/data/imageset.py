@@ -192,8 +192,8 @@ def _indices(indices: npt.ArrayLike, count: int) -> np.ndarray:
 
 
 def _repeated(ids: Sequence[str]) -> str:
-    seen: set[str] = set()
-    return next(name for name in ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+    earlier: set[str] = set()
+    return next(name for name in ids if name in earlier or earlier.add(name))  # type: ignore[func-returns-value]
 
 
 def _ids_sha256(ids: Sequence[str]) -> str:

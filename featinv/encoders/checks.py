@@ -40,7 +40,7 @@ def check_function(encoder: Any, images: Tensor) -> None:
 
 def _tolerance(encoder: Any) -> float:
     parameters = encoder.parameters() if isinstance(encoder, nn.Module) else ()
-    return max((TOLERANCE.get(one.dtype, 0.0) for one in parameters), default=0.0) or DEFAULT_TOLERANCE
+    return max((TOLERANCE.get(parameter.dtype, 0.0) for parameter in parameters), default=0.0) or DEFAULT_TOLERANCE
 
 
 def _must_equal(got: Tensor, expected: Tensor, tolerance: float, sentence: str) -> None:

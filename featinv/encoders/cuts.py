@@ -71,12 +71,12 @@ def _changes_in_place(node: fx.Node, owner: nn.Module) -> bool:
     return bool(node.kwargs.get("inplace", False)) or (node.op == "call_method" and str(node.target).endswith("_"))
 
 
-def _check_layers(layers: Sequence[str], known: Sequence[str], name: str) -> None:
+def _check_layers(layers: Sequence[str], names: Sequence[str], name: str) -> None:
     for layer in layers:
-        if any(node == layer or node.startswith(f"{layer}.") for node in known):
+        if any(node == layer or node.startswith(f"{layer}.") for node in names):
             continue
-        near = difflib.get_close_matches(layer, known, n=5, cutoff=0.5)
-        top = dict.fromkeys(node.partition(".")[0] for node in known)
+        near = difflib.get_close_matches(layer, names, n=5, cutoff=0.5)
+        top = dict.fromkeys(node.partition(".")[0] for node in names)
         raise BadInput(
             f"layer: expected a layer of {name}, got {layer!r}; "
             f"{'nearest: ' + ', '.join(near) + '; ' if near else ''}top-level: {', '.join(top)}"

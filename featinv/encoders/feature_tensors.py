@@ -90,15 +90,15 @@ def _wrap_around(expression: str) -> str:
 def what_failed(error: Exception, *, name: str, shape: tuple[int, ...]) -> str:
     """Return one line on a network that raised when it was first fed, and the likely remedy."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    told, side = str(error), shape[-1]
-    if "to have 1 channel" in told:
+    message, side = str(error), shape[-1]
+    if "to have 1 channel" in message:
         fix = "it takes gray images: write wrap(lambda x: network(x.mean(1, keepdim=True)), ...)"
-    elif any(word in told for word in ("dtype", "scalar type", "Input type", "c10::Half", "BFloat16")):
+    elif any(word in message for word in ("dtype", "scalar type", "Input type", "c10::Half", "BFloat16")):
         fix = "where it computes in half precision: write wrap(lambda x: network(x.half()), ...)"
-    elif f"to have {side} channels" in told or f"got {side} channels" in told:
+    elif f"to have {side} channels" in message or f"got {side} channels" in message:
         fix = "it takes channels last: write wrap(lambda x: network(x.permute(0, 2, 3, 1)), ...)"
     elif any(
-        word in told.lower() for word in ("height", "image size", "shapes cannot be multiplied", "size of tensor")
+        word in message.lower() for word in ("height", "image size", "shapes cannot be multiplied", "size of tensor")
     ):
         fix = f"give the side in pixels that it takes as input_size (now {side})"
     else:

@@ -61,11 +61,11 @@ class FrozenNetwork(nn.Module, ABC):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenNetwork":
         # torch.fx forgets the mode when it copies a graph: the copy's batch norms would come out in train mode.
-        made = type(self).__new__(type(self))
-        memo[id(self)] = made
-        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        made._freeze()
-        return made
+        duplicate = type(self).__new__(type(self))
+        memo[id(self)] = duplicate
+        duplicate.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        duplicate._freeze()
+        return duplicate
 
     def train(self, mode: bool = True) -> "FrozenNetwork":
         """Do nothing: a frozen network stays in eval mode, whatever the module around it does."""

@@ -37,9 +37,9 @@ def torchvision(
     say (ImageNet's mean and deviation for a file). `trained_on` says what a file was trained on. Raises BadInput for an
     unknown model, layer or weights, with what exists, and when weights cannot be had.
     """
-    known = models.list_models(module=models)
-    if name not in known:
-        raise BadInput(f"encoder: expected a torchvision classifier, got {name!r}; there are: {', '.join(known)}")
+    available = models.list_models(module=models)
+    if name not in available:
+        raise BadInput(f"encoder: expected a torchvision classifier, got {name!r}; there are: {', '.join(available)}")
     mean, std = _IMAGENET
     if weights is None:
         with seeded(seed):

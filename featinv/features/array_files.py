@@ -137,7 +137,7 @@ def read_id_list(path: Path) -> list[str]:
 
 
 def _in_order(folder: Path) -> list[Path]:
-    found: dict[int, Path] = {}
+    by_number: dict[int, Path] = {}
     prefixes: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
         if file.name.startswith(".") or file.name == IDS:
@@ -148,16 +148,18 @@ def _in_order(folder: Path) -> list[Path]:
                 f"{folder}: expected numbered .npy files and {IDS} only, got {file.name!r} too; move it elsewhere, or "
                 "give one file"
             )
-        if int(match[2]) in found:
-            raise BadInput(f"{folder}: expected each number once, got {found[int(match[2])].name!r} and {file.name!r}")
-        found[int(match[2])] = prefixes[match[1]] = file
+        if int(match[2]) in by_number:
+            raise BadInput(
+                f"{folder}: expected each number once, got {by_number[int(match[2])].name!r} and {file.name!r}"
+            )
+        by_number[int(match[2])] = prefixes[match[1]] = file
     if len(prefixes) > 1:
         names = " and ".join(repr(file.name) for file in list(prefixes.values())[:2])
         raise BadInput(f"{folder}: expected files of one prefix, got {names}; give a folder each")
-    numbers = sorted(found)
+    numbers = sorted(by_number)
     start = min(numbers[0], 1)
     missing = sorted(set(range(start, min(numbers[-1], start + len(numbers)) + 1)) - set(numbers))
     if missing:
         after = f"{len(numbers)} files with numbers from {numbers[0]} to {numbers[-1]}"
         raise BadInput(f"{folder}: expected every number from {start} on, got {after} without {missing[0]}")
-    return [found[number] for number in numbers]
+    return [by_number[number] for number in numbers]

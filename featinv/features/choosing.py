@@ -85,14 +85,14 @@ def choose_ids(
     others = [entry for entry in entries if entry.name not in features]
     if id_column is not None:
         return _asked(path, entries, id_column)
-    known = [entry for entry in others if _group(entry) is not None]
-    for entry in known:
+    recognised = [entry for entry in others if _group(entry) is not None]
+    for entry in recognised:
         if _group(entry) == 0 and entry.kind not in ("text", "integers"):
             raise _not_names(path, entry)
-    if text := [entry for entry in known if entry.kind == "text"]:
+    if text := [entry for entry in recognised if entry.kind == "text"]:
         first = min(_group(entry) or 0 for entry in text)
         return _only(path, [entry for entry in text if (_group(entry) or 0) == first])
-    for entry in known:
+    for entry in recognised:
         # An array called images holds pixels, and a pandas index of numbers is a count.
         if entry.name != PANDAS_INDEX and (entry.kind != "vectors" or _group(entry) == 0):
             raise _not_names(path, entry)
@@ -167,5 +167,5 @@ def _group(entry: Entry) -> int | None:
 
 
 def _listed(entries: Sequence[Entry]) -> str:
-    shown = ", ".join(f"{entry.name!r} ({entry.type})" for entry in entries[:8])
-    return f"{len(entries)}: {shown or 'none'}{', ...' if len(entries) > 8 else ''}"
+    listed = ", ".join(f"{entry.name!r} ({entry.type})" for entry in entries[:8])
+    return f"{len(entries)}: {listed or 'none'}{', ...' if len(entries) > 8 else ''}"

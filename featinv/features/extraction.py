@@ -94,15 +94,15 @@ class LiveRows:
     @torch.no_grad()
     def gather(self, indices: np.ndarray, flip: np.ndarray | None) -> np.ndarray:
         """Encode the images at `indices`, mirrored where `flip` says so, and defend them."""
-        made = np.empty((len(indices), *self.feature_shape), dtype=np.float32)
+        features = np.empty((len(indices), *self.feature_shape), dtype=np.float32)
         for start in range(0, len(indices), BATCH):
             part = slice(start, start + BATCH)
             images = self.images.batch(indices[part])
             if flip is not None:
                 chosen = torch.from_numpy(flip[part])
                 images[chosen] = images[chosen].flip(-1)
-            made[part] = self.victim(images.to(self.victim.device)).cpu().numpy()
-        return made
+            features[part] = self.victim(images.to(self.victim.device)).cpu().numpy()
+        return features
 
 
 def live(victim: Publisher, images: ImageSet) -> Pairs:

@@ -76,27 +76,27 @@ def layout_of(manifest: Mapping[str, Any]) -> Layout:
     return Layout(manifest["count"], manifest["block"], manifest["views"], tuple(manifest["feature_shape"]))
 
 
-def must_be_of(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def must_be_of(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise BadInput that names the first difference between the manifest in `folder` and as much as `wanted` says."""
-    if "victim" in wanted and (difference := _first_difference(found["victim"], wanted["victim"])):
+    if "victim" in wanted and (difference := _first_difference(stored["victim"], wanted["victim"])):
         raise BadInput(
             f"{folder}: holds features of another victim: expected {difference[0]} {difference[2]}, "
             f"got {difference[1]}; give another folder, or remove this one"
         )
     for key, words in {**_IMAGES, **_SETTINGS}.items():
-        if key in wanted and found.get(key) != wanted[key]:
+        if key in wanted and stored.get(key) != wanted[key]:
             what = "of other images" if key in _IMAGES else "extracted with other settings"
             raise BadInput(
                 f"{folder}: holds features {what}: expected {words} {_short(wanted[key])}, "
-                f"got {_short(found.get(key))}; give another folder, or remove this one"
+                f"got {_short(stored.get(key))}; give another folder, or remove this one"
             )
 
 
-def _first_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    if found.get("fingerprint") == wanted.get("fingerprint"):
+def _first_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    if stored.get("fingerprint") == wanted.get("fingerprint"):
         return None
-    keys = [key for key in wanted if key != "name" and found.get(key) != wanted[key]]
-    return keys[0], _short(found.get(keys[0])), _short(wanted[keys[0]])
+    keys = [key for key in wanted if key != "name" and stored.get(key) != wanted[key]]
+    return keys[0], _short(stored.get(keys[0])), _short(wanted[keys[0]])
 
 
 def _short(value: Any) -> str:

@@ -19,11 +19,11 @@ SCANNED = 2000
 
 def examples_of_a_miss(absent: Sequence[str], others: Sequence[str]) -> str:
     """Show two names of each side, and what differs where a name of one side looks like one of the other."""
-    shown = f" (the first: {', '.join(map(ascii, absent[:2]))})" if absent else ""
+    examples = f" (the first: {', '.join(map(ascii, absent[:2]))})" if absent else ""
     held = f"; the file names {', '.join(map(ascii, others[:2]))}" if others else "; the file names no other image"
     twins = [(name, twin) for name in absent[:2] if (twin := _look_alike(name, others)) is not None]
     differences = "".join(f"; {twin!a} differs from {name!a} in {difference(name, twin)}" for name, twin in twins)
-    return f"{shown}{held}{differences}"
+    return f"{examples}{held}{differences}"
 
 
 def difference(name: str, twin: str) -> str:
@@ -219,13 +219,13 @@ def _must_be_distinct(rows: np.ndarray, images: Mapping[Path, int], source: str)
 
 def _prefixes(keys: Iterable[Path], images: Mapping[Path, int], here: Path) -> Counter[Path]:
     """Count the images that each prefix gives a vector; the parts of the folder's own path do not belong to it."""
-    seen: dict[Path, set[Path]] = {}
+    by_prefix: dict[Path, set[Path]] = {}
     for key in keys:
         for cut in range(len(key)):
             if key[cut:] in images:
                 prefix = key[: cut - _shared_end(key[:cut], here)]
-                seen.setdefault(prefix, set()).add(key[cut:])
-    return Counter({prefix: len(found) for prefix, found in seen.items()})
+                by_prefix.setdefault(prefix, set()).add(key[cut:])
+    return Counter({prefix: len(found) for prefix, found in by_prefix.items()})
 
 
 def _shared_end(before: Path, here: Path) -> int:

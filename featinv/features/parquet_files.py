@@ -91,8 +91,8 @@ def _columns(path: Path, entries: Sequence[Entry], column: str | None) -> list[s
 
 def _numbered(names: Sequence[str]) -> list[str]:
     """Put columns such as f0, f1, ... in the order of their numbers; empty unless all are numbered without a gap."""
-    found = [re.fullmatch(r"(.*?)(\d+)", name) for name in names]
-    parts = [(match[1], int(match[2])) for match in found if match is not None]
+    matches = [re.fullmatch(r"(.*?)(\d+)", name) for name in names]
+    parts = [(match[1], int(match[2])) for match in matches if match is not None]
     if not parts or len(parts) < len(names) or len({prefix for prefix, _ in parts}) > 1:
         return []
     numbers = sorted(number for _, number in parts)

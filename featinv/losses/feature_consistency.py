@@ -50,12 +50,12 @@ class FeatureConsistency(ThroughEncoder):
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
-        made, target = wide(reconstruction, original)
+        reconstructed, target = wide(reconstruction, original)
         with torch.no_grad():
             wanted = self.encoder.unchecked(target).flatten(1)
         length = wanted.square().sum(1).clamp(min=_FLOOR)
-        obtained = self.encoder.unchecked(self._views(made)).flatten(1).unflatten(0, (-1, len(made)))
-        return ((obtained - wanted).square().sum(2) / length).mean(0).to(made.dtype)
+        obtained = self.encoder.unchecked(self._views(reconstructed)).flatten(1).unflatten(0, (-1, len(reconstructed)))
+        return ((obtained - wanted).square().sum(2) / length).mean(0).to(reconstructed.dtype)
 
     def extra_repr(self) -> str:
         strengths = f"shift={self.shift}, colour={self.colour:g}, noise={self.noise:g}"

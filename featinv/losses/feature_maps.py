@@ -43,14 +43,14 @@ class FeatureMaps(ThroughEncoder, ABC):
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
-        made, target = wide(reconstruction, original)
+        reconstructed, target = wide(reconstruction, original)
         # Two passes and not one over both: nothing of the original's is kept for a backward pass.
         with torch.no_grad():
             theirs = self._maps(target)
-        ours = self._maps(made)
-        with torch.autocast(made.device.type, enabled=False):
+        ours = self._maps(reconstructed)
+        with torch.autocast(reconstructed.device.type, enabled=False):
             parts = [w * self.distance(ours[n], theirs[n], n) for n, w in zip(self.layers, self.weights, strict=True)]
-            return torch.stack(parts).sum(0).to(made.dtype)
+            return torch.stack(parts).sum(0).to(reconstructed.dtype)
 
     @abstractmethod
     def distance(self, ours: Maps, theirs: Maps, layer: str) -> PerImage:

@@ -173,9 +173,9 @@ class LeCam(Penalty):
 
     @torch.no_grad()
     def _remember(self, real_logits: Tensor, fake_logits: Tensor) -> None:
-        seen = processes.gather((float(real_logits.mean()), float(fake_logits.mean())))
+        averages = processes.gather((float(real_logits.mean()), float(fake_logits.mean())))
         decay = self.decay if bool(self.started) else 0.0
-        for name, values in zip(("real_average", "fake_average"), zip(*seen, strict=True), strict=True):
+        for name, values in zip(("real_average", "fake_average"), zip(*averages, strict=True), strict=True):
             average = getattr(self, name)
             setattr(self, name, decay * average + (1 - decay) * sum(values) / len(values))
         self.started = torch.ones_like(self.started)

@@ -20,8 +20,8 @@ class BCE(Loss):
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
-        made, target = wide(reconstruction, original)
-        p = made.clamp(KERAS_EPSILON, 1 - KERAS_EPSILON)
+        reconstructed, target = wide(reconstruction, original)
+        p = reconstructed.clamp(KERAS_EPSILON, 1 - KERAS_EPSILON)
         # log1p keeps the digits of 1 - p near p = 0; autocast refuses torch's fused binary_cross_entropy.
         return -(target * p.log() + (1 - target) * (-p).log1p()).flatten(1).mean(1)
 
@@ -34,8 +34,8 @@ class MSE(Loss):
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
-        made, target = wide(reconstruction, original)
-        return (made - target).square().flatten(1).mean(1)
+        reconstructed, target = wide(reconstruction, original)
+        return (reconstructed - target).square().flatten(1).mean(1)
 
 
 class L1(Loss):
@@ -47,8 +47,8 @@ class L1(Loss):
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
-        made, target = wide(reconstruction, original)
-        return (made - target).abs().flatten(1).mean(1)
+        reconstructed, target = wide(reconstruction, original)
+        return (reconstructed - target).abs().flatten(1).mean(1)
 
 
 def bce_floor(images: Images) -> PerImage:

@@ -53,8 +53,8 @@ class RandomViews(Loss):
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
-        made, target = wide(reconstruction, original)
-        values = [self.loss(*self._changed(made, target)) for _ in range(self.views)]
+        reconstructed, target = wide(reconstruction, original)
+        values = [self.loss(*self._changed(reconstructed, target)) for _ in range(self.views)]
         return torch.stack(values).mean(0)
 
     @property
@@ -68,11 +68,11 @@ class RandomViews(Loss):
             f"noise={self.noise:g}{'' if self.both else ', both=False'}"
         )
 
-    def _changed(self, made: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _changed(self, reconstructed: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         unchanged = target
         # Side by side along the channels both get the draws of one image.
-        both = torch.stack([made, target], dim=1)
-        if steps := round(self.shift * made.shape[-1]):
+        both = torch.stack([reconstructed, target], dim=1)
+        if steps := round(self.shift * reconstructed.shape[-1]):
             both = shifted(shifted(both, steps, 3), steps, 4)
         if self.colour:
             both = _recoloured(both, self.colour)
@@ -81,10 +81,10 @@ class RandomViews(Loss):
             flat = rearrange(both, "b two c h w -> (b two) c h w")
             blurred = rearrange(box_blur(flat, half_box(flat.shape[-1])), "(b two) c h w -> b two c h w", two=2)
             both = torch.where(chosen, blurred, both)
-        made, target = both.unbind(1)
+        reconstructed, target = both.unbind(1)
         if self.noise:
-            made = made + self.noise * _uniform(made) * torch.randn_like(made)
-        return made.clamp(0, 1), target.clamp(0, 1) if self.both else unchanged
+            reconstructed = reconstructed + self.noise * _uniform(reconstructed) * torch.randn_like(reconstructed)
+        return reconstructed.clamp(0, 1), target.clamp(0, 1) if self.both else unchanged
 
 
 def box_blur(images: Tensor, half: int) -> Tensor:

@@ -25,9 +25,9 @@ class SSIM(Loss):
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
         _check_side(self, original, 1)
-        made, target = wide(reconstruction, original)
-        with torch.autocast(made.device.type, enabled=False):
-            return 1 - window_ssim(made, target)
+        reconstructed, target = wide(reconstruction, original)
+        with torch.autocast(reconstructed.device.type, enabled=False):
+            return 1 - window_ssim(reconstructed, target)
 
 
 @final
@@ -53,11 +53,13 @@ class MSSSIM(Loss):
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
         _check_side(self, original, self.scales)
-        made, target = wide(reconstruction, original)
+        reconstructed, target = wide(reconstruction, original)
         shares = SHARES[: self.scales]
-        with torch.autocast(made.device.type, enabled=False):
-            by_scale = similarity_by_scale(made, target, self.scales)
-            logs = [share * one.clamp(min=_FLOOR).log() for share, one in zip(shares, by_scale, strict=True)]
+        with torch.autocast(reconstructed.device.type, enabled=False):
+            by_scale = similarity_by_scale(reconstructed, target, self.scales)
+            logs = [
+                share * similarity.clamp(min=_FLOOR).log() for share, similarity in zip(shares, by_scale, strict=True)
+            ]
             return 1 - (torch.stack(logs).sum(0) / sum(shares)).exp()
 
     def extra_repr(self) -> str:

@@ -14,10 +14,10 @@ from featinv.losses.objective import Loss
 class ThroughEncoder(Loss):
     """A loss that looks through a frozen encoder: abstract.
 
-    The encoder is held, not owned: it is in neither `parameters()` nor `state_dict()`, a copy of the loss looks through
-    the same, and `.to()` moves it to another device but never to another precision. It runs outside autocast. What
-    learns to please it may not be judged by it: `fingerprints` bars its weights. Raises BadInput for what is not an
-    encoder, and for an encoder through which no gradient passes.
+    The encoder is in neither `parameters()` nor `state_dict()`, copies of the loss share it, and `.to()` moves it to
+    another device but never to another precision. It runs outside autocast. It may not judge what is trained with this
+    loss: `fingerprints` excludes its weights. Raises BadInput for what is not an encoder, and for an encoder through
+    which no gradient passes.
     """
 
     def __init__(self, encoder: nn.Module, fingerprint: str | None = None) -> None:

@@ -30,7 +30,7 @@ from featinv.types import Features, Images, PerImage
 
 
 class Judged(NamedTuple):
-    """What the discriminator said of originals and reconstructions, and what it makes small of that."""
+    """The logits of originals and reconstructions, and the losses made of them."""
 
     real: Logits
     fake: Logits
@@ -72,20 +72,20 @@ EPSILON = 1e-4
 """of the adaptive weight, as in the code of its source"""
 
 
-class Shown(NamedTuple):
-    """A micro-batch and what the decoder made of it, without a gradient."""
+class DecodedBatch(NamedTuple):
+    """A micro-batch and its reconstructions, without a gradient."""
 
     part: Batch
-    made: Images
+    reconstructed: Images
 
 
 class AdversarialStep:
-    """Make an objective plus an adversarial term small, then teach the discriminator by the same reconstructions.
+    """Minimise an objective plus an adversarial term, then train the discriminator on the same reconstructions.
 
     The decoder's half comes first, with the discriminator frozen, so that no gradient of it is left in the
     discriminator; then the discriminator's half. Each is one optimiser step over all micro-batches. Before the
-    adversary's time it is `RegressionStep`, bit for bit. Losses are means over the global batch, but for what is by
-    nature a matter of micro-batches and processes: batch statistics, the adaptive weight, LeCam's averages.
+    adversary is active it equals `RegressionStep`, bit for bit. Losses are means over the global batch. Three things
+    depend on micro-batches and processes: batch statistics, the adaptive weight, and LeCam's averages.
     Both networks are trained in place.
     """
 
@@ -125,47 +125,50 @@ class AdversarialStep:
         parts = micro_batches(batch, self.settings.accumulation)
 
         if not adversary_active or self.steps % self.adversary.decoder_every == 0:
-            shown, logged = self._decoder_half(parts, adversary_active, lr_scale)
+            decoded, logged = self._decoder_half(parts, adversary_active, lr_scale)
         else:
             with torch.no_grad():
-                shown, logged = [Shown(part, self._decoder.forward(part.features)) for part in parts], {}
+                decoded, logged = [DecodedBatch(part, self._decoder.forward(part.features)) for part in parts], {}
         if learns:
-            logged |= self._discriminator(shown, self._discriminator_loss, self.adversary.lr * lr_scale)
-            logged |= self._diversity(shown)
+            logged |= self._discriminator(decoded, self._discriminator_loss, self.adversary.lr * lr_scale)
+            logged |= self._diversity(decoded)
             self.steps += 1
         return logged
 
-    def _decoder_half(self, parts: list[Batch], adversary_active: bool, lr_scale: float) -> tuple[list[Shown], Logged]:
-        shown: list[Shown] = []
+    def _decoder_half(
+        self, parts: list[Batch], adversary_active: bool, lr_scale: float
+    ) -> tuple[list[DecodedBatch], Logged]:
+        decoded: list[DecodedBatch] = []
 
         def loss(part: Batch) -> tuple[Tensor, Logged]:
-            made = self._decoder.forward(part.features)
-            shown.append(Shown(part, made.detach()))
-            regression, logged = weighed(self.objective, made, part)
+            reconstructed = self._decoder.forward(part.features)
+            decoded.append(DecodedBatch(part, reconstructed.detach()))
+            regression, logged = weighed(self.objective, reconstructed, part)
             return (
-                self._against_the_adversary(regression, logged, made, part)
+                self._against_the_adversary(regression, logged, reconstructed, part)
                 if adversary_active
                 else (regression, logged)
             )
 
         with frozen(self.discriminator):
             logged = self._decoder(parts, loss, self.settings.lr * lr_scale)
-        return shown, logged
+        return decoded, logged
 
     def _against_the_adversary(
-        self, regression: Tensor, logged: Logged, made: Images, part: Batch
+        self, regression: Tensor, logged: Logged, reconstructed: Images, part: Batch
     ) -> tuple[Tensor, Logged]:
-        """Add the adversarial term; the discriminator is called unwrapped, because DDP need not hear of this pass."""
+        """Add the adversarial term; the discriminator is called unwrapped, because DDP has nothing to share here."""
         adversarial_loss = self.adversary.loss
-        shown, originals = self._augment(made), self._augment(part.images) if adversarial_loss.relativistic else None
+        augmented = self._augment(reconstructed)
+        originals = self._augment(part.images) if adversarial_loss.relativistic else None
         with self._accelerator.autocast():
-            fake = self.discriminator(shown, part.features)
+            fake = self.discriminator(augmented, part.features)
             real = None if originals is None else self.discriminator(originals, part.features)
         term = adversarial_loss.generator(real, fake).sum() / part.total
         weight = self._weight(regression, term)
         loss = regression + weight * term
         logged |= {"train/loss": loss.detach(), "train/loss/adversarial": term.detach()}
-        return loss, logged | {"train/adversary/weight": weight * (len(made) / part.total)}
+        return loss, logged | {"train/adversary/weight": weight * (len(reconstructed) / part.total)}
 
     def _weight(self, regression: Tensor, term: Tensor) -> Tensor:
         weight = torch.full_like(term, self.adversary.weight)
@@ -176,31 +179,37 @@ class AdversarialStep:
         ratio = adaptive_weight(scale * regression, scale * term, self._last_weight, epsilon=scale * EPSILON)
         return weight * ratio
 
-    def _discriminator_loss(self, shown: Shown) -> tuple[Tensor, Logged]:
-        part, made = shown
-        judged = self._discriminator.forward(self._augment(part.images), self._augment(made), part.features, self.steps)
+    def _discriminator_loss(self, decoded: DecodedBatch) -> tuple[Tensor, Logged]:
+        part, reconstructed = decoded
+        judged = self._discriminator.forward(
+            self._augment(part.images), self._augment(reconstructed), part.features, self.steps
+        )
         losses = {"discriminator": judged.adversarial_loss, **judged.penalties}
         shares = {f"train/loss/{name}": value.sum() / part.total for name, value in losses.items()}
-        gap = (judged.real - judged.fake).detach().reshape(len(made), -1)
+        gap = (judged.real - judged.fake).detach().reshape(len(reconstructed), -1)
         # How often an original looks more real than its own reconstruction: every adversarial_loss has that in common.
         accuracy = (1 + gap.sign()).mean(1).sum() / (2 * part.total)
-        told = {"train/discriminator/accuracy": accuracy, "train/discriminator/margin": gap.mean(1).sum() / part.total}
-        return torch.stack(list(shares.values())).sum(), {k: v.detach() for k, v in shares.items()} | told
+        measured = {
+            "train/discriminator/accuracy": accuracy,
+            "train/discriminator/margin": gap.mean(1).sum() / part.total,
+        }
+        return torch.stack(list(shares.values())).sum(), {k: v.detach() for k, v in shares.items()} | measured
 
-    def _diversity(self, shown: list[Shown]) -> Logged:
+    def _diversity(self, decoded: list[DecodedBatch]) -> Logged:
         """Return the spread of the reconstructions of a batch, as a share of that of the originals."""
         processes = self._accelerator.num_processes
-        if shown[0].part.total < 2 * processes:
+        if decoded[0].part.total < 2 * processes:
             return {}
         spread = [
             torch.cat(images).std(0, unbiased=False).mean()
-            for images in ([made for _, made in shown], [part.images for part, _ in shown])
+            for images in ([reconstructed for _, reconstructed in decoded], [part.images for part, _ in decoded])
         ]
         return {"train/diversity": spread[0] / spread[1].clamp(min=1e-6) / processes}
 
     def _optimiser(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        one = self.adversary
-        return adamw(trained(parameters, "discriminator"), one.lr, one.betas, eps=one.eps, decay=one.weight_decay)
+        numbers = self.adversary
+        learning = trained(parameters, "discriminator")
+        return adamw(learning, numbers.lr, numbers.betas, eps=numbers.eps, decay=numbers.weight_decay)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training needs, beside the networks."""
@@ -231,8 +240,8 @@ def last_weight(decoder: nn.Module) -> Tensor:
     matrix or a kernel and learns. Raises BadInput when there is none.
     """
     named = [getattr(module, "last_weight", None) for module in decoder.modules()]
-    found = [one for one in decoder.parameters() if one.ndim >= 2 and one.requires_grad]
-    chosen = [*(one for one in named if isinstance(one, Tensor)), *reversed(found)]
+    learning = [parameter for parameter in decoder.parameters() if parameter.ndim >= 2 and parameter.requires_grad]
+    chosen = [*(weight for weight in named if isinstance(weight, Tensor)), *reversed(learning)]
     if not chosen:
         raise BadInput(
             "adversary.adaptive: expected a decoder with a matrix or kernel that learns, got none; give the decoder an "

@@ -94,11 +94,11 @@ def as_built(value: Any) -> str:
 
     An argument is what the object keeps under the argument's name, and `...` where it keeps nothing.
     """
-    told = []
+    arguments = []
     for name, parameter in inspect.signature(type(value)).parameters.items():
         given = format_value(getattr(value, name)) if hasattr(value, name) else "..."
         if parameter.default is parameter.empty:
-            told.append(given)
+            arguments.append(given)
         elif given != format_value(parameter.default):
-            told.append(f"{name}={given}")
-    return f"{type(value).__name__}({', '.join(told)})"
+            arguments.append(f"{name}={given}")
+    return f"{type(value).__name__}({', '.join(arguments)})"

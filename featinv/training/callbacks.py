@@ -73,7 +73,7 @@ class Validation:
         every = self.settings.validate_every
         if not (progress.done or progress.every(images=every, parts=None if every else VALIDATIONS)):
             return
-        self.history.look(progress)
+        self.history.check(progress)
         score = validate(self.step.network, self.held_out, self.device)
         self.history.record(progress, {"val/psnr": score})
         if self.settings.keep == "best":
@@ -97,7 +97,7 @@ class CheckpointCallback:
 
     def __call__(self, progress: Progress, _: dict[str, Tensor]) -> None:
         if progress.done or self.checkpoints.due(progress):
-            self.history.look(progress)
+            self.history.check(progress)
             check_finite(self.step.network.state_dict(), progress)
             since = None if self.watch is None else self.watch.since
             self.checkpoints.save(self.accelerator, progress, self.identity, sound_until=since)

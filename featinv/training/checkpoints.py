@@ -116,12 +116,18 @@ class Checkpoints:
 
     def _prune(self, sound_until: int | None) -> None:
         complete = [folder for folder in self._folders() if _is_complete(folder)]
-        sound = [one for one in complete if sound_until is not None and int(one.name.split("_")[1]) <= sound_until]
+        sound = [
+            state for state in complete if sound_until is not None and int(state.name.split("_")[1]) <= sound_until
+        ]
         for folder in complete[: -self.keep]:
             if folder in sound[-1:]:
                 continue
             (folder / MARKER).unlink()  # first, so that a half-removed state is not taken for a complete one
             shutil.rmtree(folder)
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.split("_")[1])
 
 
 def _is_complete(folder: Path) -> bool:
@@ -136,8 +142,8 @@ def _difference(saved: Any, now: Any, where: str = "") -> str:
     """Return the first difference between two JSON-able values in words, or an empty string."""
     if isinstance(saved, dict) and isinstance(now, dict):
         for key in sorted({*saved, *now}):
-            if found := _difference(saved.get(key), now.get(key), f"{where}.{key}" if where else str(key)):
-                return found
+            if difference := _difference(saved.get(key), now.get(key), f"{where}.{key}" if where else str(key)):
+                return difference
         return ""
     return "" if saved == now else f"{where}: {saved!r} there, {now!r} here"
 

@@ -42,7 +42,7 @@ def run_epochs(
     batch_size = min(settings.batch_size, len(rows))
     budget = max(1, round(settings.epochs * (len(rows) // batch_size))) * batch_size
     history: list[Row] = []
-    start, seen, fraction = time.monotonic(), 0, 0.0
+    start, images_seen, fraction = time.monotonic(), 0, 0.0
     with progress_bar(budget, what) as bar:
         while fraction < 1:
             losses: list[float] = []
@@ -50,12 +50,12 @@ def run_epochs(
                 for group in optimiser.param_groups:
                     group["lr"] = settings.lr * warmup_cosine(fraction, settings.warmup, floor=0.01)
                 losses.append(_step(what, loss(batch), optimiser, settings))
-                seen += len(batch)
+                images_seen += len(batch)
                 bar.update(len(batch))
-                fraction = settings.fraction(seen / budget, time.monotonic() - start)
+                fraction = settings.fraction(images_seen / budget, time.monotonic() - start)
                 if fraction >= 1:
                     break
-            row = {"images": float(seen), "seconds": time.monotonic() - start, "loss": float(np.mean(losses))}
+            row = {"images": float(images_seen), "seconds": time.monotonic() - start, "loss": float(np.mean(losses))}
             measured = measure()
             history.append(row | measured)
             bar.set_postfix(

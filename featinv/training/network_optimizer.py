@@ -40,10 +40,10 @@ def adamw(
 
 def trained(parameters: Iterable[nn.Parameter], whose: str) -> list[nn.Parameter]:
     """Return those parameters that require a gradient. Raises BadInput when there are none."""
-    found = [parameter for parameter in parameters if parameter.requires_grad]
-    if not found:
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    if not learning:
         raise BadInput(f"{whose}: expected at least one parameter to train, got none that requires a gradient")
-    return found
+    return learning
 
 
 class Ema(AveragedModel):
@@ -126,8 +126,8 @@ class NetworkOptimizer:
                 value, logged = loss(part)
                 # DDP takes the mean over the processes of gradients whose sum we want.
                 self._accelerator.backward(value * self._accelerator.num_processes)
-            for name, told in logged.items():
-                values[name] = values[name] + told if name in values else told
+            for name, term in logged.items():
+                values[name] = values[name] + term if name in values else term
         norm = self._clip()
         self._take_step()
         if self.ema is not None:
@@ -146,7 +146,7 @@ class NetworkOptimizer:
 
 
 def decoder_optimizer(decoder: nn.Module, settings: Training, accelerator: Accelerator) -> NetworkOptimizer:
-    """Return the descent of a decoder as the settings have it: optimiser, clipping, moving average, compiled or not."""
+    """Return the optimiser of a decoder by its settings: learning rule, clipping, moving average, compiled or not."""
 
     def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
         return optimiser(parameters, settings)
@@ -160,4 +160,4 @@ def micro_batches(batch: Batch, count: int) -> list[Batch]:
     """Cut a process's share into `count` parts, or fewer if a process has fewer images; as many in every process."""
     count = min(count, batch.total // processes.world_size())
     features, images = torch.tensor_split(batch.features, count), torch.tensor_split(batch.images, count)
-    return [Batch(one, other, batch.total) for one, other in zip(features, images, strict=True)]
+    return [Batch(some, theirs, batch.total) for some, theirs in zip(features, images, strict=True)]

@@ -67,8 +67,8 @@ def validate(network: nn.Module, pairs: PairsLike, device: torch.device) -> floa
         step = block_rows(FACTOR * 4 * 3 * pairs.image_size**2, most=step)
     for start in range(0, len(mine), step):
         features, images = pairs.batch(mine[start : start + step])
-        made = network(features.to(device)).float().clamp(0, 1)
-        total += psnr(made, images.to(device).float()).double().sum().cpu()
+        reconstructed = network(features.to(device)).float().clamp(0, 1)
+        total += psnr(reconstructed, images.to(device).float()).double().sum().cpu()
     network.train(was_training)
     if processes.world_size() > 1:
         on_device = total.to(device)

@@ -44,8 +44,8 @@ class RegressionStep:
         self.decoder = decoder
         self.objective = objective.to(accelerator.device)
         self.settings = settings
-        self._descent = decoder_optimizer(decoder, settings, accelerator)
-        self.ema = self._descent.ema
+        self._optimizer = decoder_optimizer(decoder, settings, accelerator)
+        self.ema = self._optimizer.ema
 
     @property
     def network(self) -> nn.Module:
@@ -59,10 +59,10 @@ class RegressionStep:
 
     def __call__(self, batch: Batch, progress: Progress, /) -> dict[str, Tensor]:
         lr = self.settings.lr * rate(self.settings, progress.fraction)
-        return self._descent(micro_batches(batch, self.settings.accumulation), self._loss, lr)
+        return self._optimizer(micro_batches(batch, self.settings.accumulation), self._loss, lr)
 
     def _loss(self, part: Batch) -> tuple[Tensor, Logged]:
-        return weighed(self.objective, self._descent.forward(part.features), part)
+        return weighed(self.objective, self._optimizer.forward(part.features), part)
 
 
 def weighed(objective: Loss, reconstructions: Images, part: Batch) -> tuple[Tensor, Logged]:

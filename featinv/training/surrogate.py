@@ -1,4 +1,4 @@
-"""The attacker's own copy of an encoder, distilled from pairs: a perception that texture does not fool."""
+"""The attacker's own copy of an encoder, distilled from pairs with changed images."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ from .epochs import held_out_rows, run_epochs
 from .robust import moved
 from .settings import Ball, ClassifierTraining
 
-MOST_NUMBERS = 8192
-"""numbers a vector may have; the last layer of the surrogate has that many rows"""
+MOST_DIMENSIONS = 8192
+"""dimensions a vector may have; the last layer of the surrogate has that many rows"""
 NOISE = 0.06
 """largest deviation of the noise on the changed images, in pixels of [0, 1]; drawn for each image"""
 PAIRS_TO_MEASURE = 20_000
@@ -63,9 +63,9 @@ def train_surrogate(
     history has "accuracy". Raises BadInput for classes that are not one for each pair, or fewer than 2.
     """
     numbers = math.prod(pairs.feature_shape)
-    if numbers > MOST_NUMBERS:
+    if numbers > MOST_DIMENSIONS:
         raise BadInput(
-            f"pairs: expected vectors of at most {MOST_NUMBERS} numbers to distil, got {numbers}; pool them first"
+            f"pairs: expected vectors of at most {MOST_DIMENSIONS} dimensions to distil, got {numbers}; pool them first"
         )
     side = settings.side(pairs.image_size)
     outputs = numbers if classes is None else _count(classes, len(pairs))
@@ -172,15 +172,15 @@ class _Distillation:
 
     @torch.no_grad()
     def _explained(self) -> dict[str, float]:
-        """1 - squared error over variance, on held-out pairs, unchanged images, all numbers of the vectors alike."""
+        """1 - squared error over variance, on held-out pairs, unchanged images, all dimensions alike."""
         if len(self.held) == 0:
             return {}
         self.network.eval()
         error = torch.zeros((), device=self.device)
         for block in np.array_split(self.held, math.ceil(len(self.held) / 512)):
             vectors, images = self.pairs.batch(block)
-            made = self._predict(resized(images.to(self.device), self.side))
-            error += (made - self._standardised(vectors)).square().sum() / made.shape[1]
+            predicted = self._predict(resized(images.to(self.device), self.side))
+            error += (predicted - self._standardised(vectors)).square().sum() / predicted.shape[1]
         self.network.train()
         return {"explained": 1 - float(error) / len(self.held)}
 

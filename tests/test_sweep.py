@@ -41,7 +41,7 @@ def test_the_recipe_takes_what_the_agent_gives_it(sweep: dict[str, Any]) -> None
     assert config.tracking.mode == "online"
     assert config.out == "runs/sweep/$WANDB_RUN_ID"
     assert config.decoder == fi.configuration.Component("Upsampling", {"width": 256})
-    assert (config.training.lr, config.training.batch_size, config.training.minutes) == (0.0003, 32, 5)
+    assert (config.training.lr, config.training.batch_size, config.training.images) == (0.0003, 32, 100_000)
 
 
 def test_it_searches_by_public_validation_never_by_a_private_score(sweep: dict[str, Any]) -> None:

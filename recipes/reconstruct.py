@@ -38,6 +38,8 @@ def main(config: Config) -> None:
     fi.processes.share_threads()
     attack = fi.load_attack(config.attack, allow=config.allow)
     vectors = fi.load_features(config.features)
+    for note in vectors.notes:
+        print(f"Note: {note}.")
     if vectors.metadata is not None:
         fi.victim.features_must_match(attack.victim, vectors.metadata)
     out.mkdir(parents=True, exist_ok=True)

@@ -60,6 +60,8 @@ def test_no_seed_outside_0_to_2_to_the_63(seed: Any, victim: fi.Victim) -> None:
         ClassifierTraining(seed=seed)
     with pytest.raises(fi.BadInput, match="release: seed: expected a whole number"):
         fi.release(victim, images, seed=seed)
+    with pytest.raises(fi.BadInput, match="extract: seed: expected a whole number"):
+        fi.extract(victim, images, seed=seed)
     with pytest.raises(fi.BadInput, match="compare: seed: expected a whole number"):
         fi.compare({}, fi.release(victim, images), [], seed=seed)
 

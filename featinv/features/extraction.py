@@ -13,6 +13,7 @@ from featinv.features.manifest import MANIFEST, layout_of, make_manifest
 from featinv.features.pairs import Pairs
 from featinv.features.rows import ArrayRows, ShardRows
 from featinv.features.store import fill
+from featinv.plain_numbers import check_seed
 from featinv.processes import progress_bar
 from featinv.types import Publisher
 
@@ -36,9 +37,10 @@ def extract(
     same files as one would. Without `to`, in memory, whole in every process, with the same numbers bit by bit.
 
     Each block is defended at once, its draws seeded by (seed, view, number of the block). Raises BadInput when the
-    folder holds something else, the disk is full, features are not finite (naming the first image), and an encoder
-    that is no function of the image (`featinv.encoders.check_function`).
+    folder holds something else, the disk is full, `seed` is no seed, features are not finite (naming the first image),
+    and for an encoder that is no function of the image (`featinv.encoders.check_function`).
     """
+    seed = check_seed("extract: seed", seed)
     if block < 1:
         raise BadInput(f"block: expected at least 1 image, got {block}; 4096 is the default")
     if to is None or not (Path(to) / MANIFEST).exists():  # a finished store is opened without encoding

@@ -29,9 +29,9 @@ class Config:
     data: str | None = None
     """folder of images (or .npz/.npy); stands in for images.source"""
     weights: str | None = None
-    """folder of weights, `{weights}` in the parts below"""
+    """folder of weights, `{weights}` in the components below"""
     judge_folder: str | None = None
-    """folder of judges trained before, `{judges}` in the parts below; --out when not given"""
+    """folder of judges trained before, `{judges}` in the components below; --out when not given"""
     minutes: float | None = None
     """bounds the training of each attack"""
     expected: str = ""
@@ -41,7 +41,7 @@ class Config:
     victim: VictimSettings = field(default_factory=VictimSettings)
     """what is attacked"""
     judges: dict[str, JudgeSettings] = field(default_factory=lambda: {"scenes-vgg": JudgeSettings()})
-    """who scores; the first one counts, of another family than the encoder"""
+    """the judges; the first one counts, of another family than the encoder"""
     attacks: dict[str, AttackSettings] = field(default_factory=dict)
     """the attacks by name; controls first"""
     galleries: tuple[int, ...] = ()
@@ -57,7 +57,7 @@ class Config:
     seed: int = 0
     """draws the release, the samples and the bootstrap"""
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
-    """what is told to wandb: offline, under --out/wandb, and no images, unless asked otherwise"""
+    """what is logged to wandb: offline, under --out/wandb, and no images, unless asked otherwise"""
 
 
 def main(config: Config) -> None:
@@ -93,15 +93,15 @@ def main(config: Config) -> None:
         seconds[name] = time.monotonic() - started
 
     if fi.processes.is_main():
-        known: dict[str, Any] = {"public": public, "overlap": overlap, "fit_seconds": seconds}
-        asked: dict[str, Any] = {"galleries": config.galleries, "metrics": config.metrics, "seed": config.seed}
-        board = fi.compare(attacks, release, judges, **asked, **known)
+        training: dict[str, Any] = {"public": public, "overlap": overlap, "fit_seconds": seconds}
+        scoring: dict[str, Any] = {"galleries": config.galleries, "metrics": config.metrics, "seed": config.seed}
+        board = fi.compare(attacks, release, judges, **scoring, **training)
         sheet = fi.evaluation.samples(attacks, release, count=config.samples, seed=config.seed)
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             sheet.save(temporary, format="PNG")
         board.save(run.path)
-        if shown := fi.report.choose_images(board, attacks, release, seed=config.seed):
-            shown.save(run.path)
+        if chosen := fi.report.choose_images(board, attacks, release, seed=config.seed):
+            chosen.save(run.path)
         saved = {name: run.folder(name) for name in attacks}
         study.log(board, attacks, release, features=run.path / "features", folders=saved)
         print(board)
@@ -115,10 +115,10 @@ def announce(config: Config) -> None:
     """Say how long it will take, before anything starts."""
     if not fi.processes.is_main():
         return
-    trained = [one.training for one in config.attacks.values() if one.attack.name == "DecoderAttack"]
-    bounds = [config.minutes if config.minutes is not None else one.minutes for one in trained]
-    known = [minutes for minutes in bounds if minutes is not None]
-    bound = f", at most {sum(known):.1f} minutes in all" if len(known) == len(bounds) else ""
+    trained = [settings.training for settings in config.attacks.values() if settings.attack.name == "DecoderAttack"]
+    bounds = [config.minutes if config.minutes is not None else settings.minutes for settings in trained]
+    minutes = [bound for bound in bounds if bound is not None]
+    bound = f", at most {sum(minutes):.1f} minutes in all" if bounds and len(minutes) == len(bounds) else ""
     print(f"{len(config.attacks)} attacks, of which {len(trained)} are trained{bound}. {config.expected}", flush=True)
 
 
@@ -130,8 +130,8 @@ def fit(
     # The main process answers for all: another one may come to look only when this attack has just been saved.
     if fi.processes.broadcast((folder / "attack.json").is_file()):
         # What the command line named, the caller trusts.
-        named = [part.name for one in config.attacks.values() for part in (one.attack, one.decoder)]
-        return fi.load_attack(folder, allow=[part for part in named if "." in part])
+        components = [part for settings in config.attacks.values() for part in (settings.attack, settings.decoder)]
+        return fi.load_attack(folder, allow=[component.name for component in components if "." in component.name])
     if isinstance(attack, fi.attacks.DecoderAttack):
         checkpoints = fi.training.Checkpoints(run.path / "checkpoints" / folder.name, every_seconds=120)
         attack.fit(pairs, checkpoints=checkpoints, listener=study.listener(name, attack))

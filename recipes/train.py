@@ -1,4 +1,4 @@
-"""Train one attack on one victim, by flags: decoder, losses, adversary and training are parts that you name.
+"""Train one attack on one victim, by flags: decoder, losses, adversary and training are named.
 
     accelerate launch recipes/train.py --out runs/train --decoder Upsampling --decoder.width 256 --training.minutes 5
     accelerate launch recipes/train.py --out runs/gan --adversary.discriminator DCGAN --adversary.weight 0.01
@@ -35,7 +35,7 @@ class Config:
     data: str | None = None
     """folder of images (or .npz/.npy); stands in for images.source"""
     weights: str | None = None
-    """folder of weights, `{weights}` in the parts below"""
+    """folder of weights, `{weights}` in the components below"""
     images: ImageSettings = field(default_factory=ImageSettings)
     """which images are public and which are private"""
     victim: VictimSettings = field(default_factory=VictimSettings)
@@ -47,9 +47,9 @@ class Config:
     training: Training = field(default_factory=Training)
     """how the decoder is trained"""
     adversary: AdversarySettings | None = None
-    """the adversary of the decoder, `--adversary.weight 0.1`; null: nobody; `--adversary.help` lists its settings"""
+    """the adversary of the decoder, `--adversary.weight 0.1`; null: none; `--adversary.help` lists its settings"""
     judges: dict[str, JudgeSettings] = field(default_factory=lambda: {"scenes-vgg": JudgeSettings()})
-    """who scores; the first one counts"""
+    """the judges; the first one counts"""
     metrics: tuple[str, ...] = ()
     """metrics beside the usual ones, as in recipes/compare.py: names, or the import path of one of yours"""
     live: bool = False
@@ -57,7 +57,7 @@ class Config:
     seed: int = 0
     """draws the release and the bootstrap"""
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
-    """what is told to wandb: offline, under --out/wandb, and no images, unless asked otherwise"""
+    """what is logged to wandb: offline, under --out/wandb, and no images, unless asked otherwise"""
 
 
 def main(config: Config) -> None:
@@ -75,10 +75,10 @@ def main(config: Config) -> None:
     if run.finished:
         fi.assembly.show_again(run, config.judges, folders)
         return
-    one = AttackSettings(
+    settings = AttackSettings(
         decoder=config.decoder, losses=config.losses, training=config.training, adversary=config.adversary
     )
-    attack = fi.assembly.build_attacks({"attack": one}, victim, public.size, folders=folders)["attack"]
+    attack = fi.assembly.build_attacks({"attack": settings}, victim, public.size, folders=folders)["attack"]
     assert isinstance(attack, fi.attacks.DecoderAttack)
     judges = fi.assembly.build_judges(config.judges, public, folders)
     run.must_be_of(fi.assembly.judges_of(judge.fingerprint for judge in judges))

@@ -23,7 +23,7 @@ class Config:
     data: str | None = None
     """folder of images (or .npz/.npy); stands in for images.source"""
     weights: str | None = None
-    """folder of weights, `{weights}` in the parts below"""
+    """folder of weights, `{weights}` in the components below"""
     images: ImageSettings = field(default_factory=ImageSettings)
     """which images are public; the private ones are not looked at"""
     victim: VictimSettings = field(default_factory=VictimSettings)

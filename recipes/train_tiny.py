@@ -23,9 +23,9 @@ class Config:
     count: int = 30_000
     """scenes to train on"""
     seed: int = 11
-    """which scenes; those of the card's figures have the next seed"""
+    """which scenes; those that test it have the next seed"""
     test_count: int = 5_000
-    """scenes for the card's figures"""
+    """scenes to test it on"""
     widths: tuple[int, ...] = (16, 32, 64)
     """channels of each stage"""
     blocks: tuple[int, ...] = (1, 2, 1)
@@ -66,7 +66,7 @@ def main(config: Config) -> None:
 
 
 def report(config: Config) -> None:
-    """Print the card's figures, of the file as it was saved."""
+    """Print the figures of docs/encoder_tiny.md, measured on the file as it was saved."""
     import numpy as np
 
     saved = fi.encoders.judge(config.out)

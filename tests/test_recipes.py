@@ -5,10 +5,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from recipe_modules import recipe
 
 import featinv as fi
@@ -115,16 +118,35 @@ def test_shipped_comparisons_parse(config: Path, tmp_path: Path) -> None:
     assert names.index("mean image") < names.index("nearest neighbour") < names.index("DecoderAttack")
 
 
-def test_the_demo_has_every_kind_of_attack_and_a_bound(tmp_path: Path) -> None:
+def test_the_demo_has_every_kind_of_attack_and_fixed_numbers_of_images(tmp_path: Path) -> None:
     config = parse(recipe("compare").Config, arguments=["--config", str(ROOT / "recipes/configs/demo.yaml")])
     trained = {name: one for name, one in config.attacks.items() if one.attack.name == "DecoderAttack"}
     for kind in ("listik", "perceptual", "gan"):
         assert any(kind in name for name in trained), kind
     assert config.flips, "some attacks train on mirrored images"
-    # Five minutes are promised; loading, closed forms and scoring take the rest.
-    assert sum(one.training.minutes for one in trained.values()) <= 3.2
+    # Five minutes are promised on 2 cores: at most 4 ms of CPU an image, shared by two threads.
+    assert sum(one.training.images for one in trained.values()) <= 110_000
     victim = fi.assembly.build_victim(config.victim)
     assert list(fi.assembly.build_attacks(config.attacks, victim, config.images.size)) == list(config.attacks)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_budgets_are_images_and_no_shipped_configuration_is_bounded_by_a_clock(config: Path) -> None:
+    """A run that minutes cut gives other numbers on a slower or busier machine."""
+
+    def keys(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield str(key).rpartition(".")[2]
+                yield from keys(item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from keys(item)
+
+    content = list(keys(yaml.safe_load(config.read_text())))
+    assert content
+    assert "minutes" not in content
+    assert "mixed_precision" not in content, "chosen by what the device does in hardware"
 
 
 @pytest.mark.parametrize("config", SINGLE, ids=lambda path: path.stem)
@@ -196,10 +218,11 @@ def _reconstructs(folder: Path, out: Path) -> None:
     """The attack that the comparison left turns a file of vectors into images."""
     victim = fi.Victim(fi.encoders.tiny(), fi.defences.Identity())
     release = fi.release(victim, fi.data.scenes(5, start=300), seed=0)
-    np.save(folder / "vectors.npy", release.features)
+    np.savez(folder / "vectors.npz", embedding=release.features, scores=np.ones(5))
     command = [sys.executable, str(ROOT / "recipes/reconstruct.py"), "--attack", str(out / "listik")]
-    done = run([*command, "--features", "vectors.npy", "--out", "images"], folder)
+    done = run([*command, "--features", "vectors.npz", "--out", "images"], folder)
     assert done.returncode == 0, done.stderr
+    assert "Note: vectors from 'embedding' of 2 in the file" in done.stdout, "what was chosen by rule is said"
     from PIL import Image
 
     written = sorted((folder / "images").glob("0*.png"))
@@ -210,7 +233,7 @@ def _reconstructs(folder: Path, out: Path) -> None:
     pixels = np.stack([np.asarray(Image.open(path)) for path in written])
     ours = (expected * 255).round().byte().permute(0, 2, 3, 1).numpy()
     assert np.abs(pixels.astype(int) - ours).max() <= 1
-    refused = run([*command, "--features", "vectors.npy", "--out", "images"], folder)
+    refused = run([*command, "--features", "vectors.npz", "--out", "images"], folder)
     assert refused.returncode == 2
     assert "expected a new or empty folder" in refused.stderr
     narrow = release.features[:, :10]

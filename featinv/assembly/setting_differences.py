@@ -26,8 +26,8 @@ def plain(value: Any) -> Any:
 def located(settings: Any) -> dict[str, str]:
     """Return the absolute paths, symbolic links resolved, of all settings that name existing files or folders."""
     leaves = [(keys, value) for keys, value in _leaves(settings) if isinstance(value, str)]
-    found = {"/".join(keys): _resolved(keys, value) for keys, value in leaves}
-    return {place: resolved for place, resolved in found.items() if resolved is not None}
+    paths = {"/".join(keys): _resolved(keys, value) for keys, value in leaves}
+    return {place: resolved for place, resolved in paths.items() if resolved is not None}
 
 
 def differences(there: Any, here: Any, paths_there: Mapping[str, str], paths_here: Mapping[str, str]) -> list[str]:

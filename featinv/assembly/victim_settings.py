@@ -22,13 +22,13 @@ class VictimSettings:
 
 
 def build_victim(settings: VictimSettings, folders: Mapping[str, str | None] | None = None) -> "Victim":
-    """Build the victim; `{weights}` in a part's arguments stands for the folder of that name in `folders`."""
+    """Build the victim; `{weights}` in a component's arguments stands for the folder of that name in `folders`."""
     encoder = build(fill(settings.encoder, folders), fi.encoders)
     return fi.Victim(encoder, build(fill(settings.defence, folders), fi.defences))
 
 
-def fill(part: Component, folders: Mapping[str, str | None] | None) -> Component:
-    """Put the folders that the caller named into a part's arguments, as in `{weights}/cifar10_resnet20.safetensors`."""
+def fill(component: Component, folders: Mapping[str, str | None] | None) -> Component:
+    """Put the folders that the caller named into a component's arguments: `{weights}/cifar10_resnet20.safetensors`."""
 
     def filled(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -38,8 +38,8 @@ def fill(part: Component, folders: Mapping[str, str | None] | None) -> Component
         for name, folder in (folders or {}).items():
             if f"{{{name}}}" in value:
                 if folder is None:
-                    raise fi.BadInput(f"--{name}: {part.name} needs {value!r}; say where it is with --{name} DIR")
+                    raise fi.BadInput(f"--{name}: {component.name} needs {value!r}; say where it is with --{name} DIR")
                 value = value.replace(f"{{{name}}}", str(folder))
         return value
 
-    return replace(part, args={key: filled(value) for key, value in part.args.items()})
+    return replace(component, args={key: filled(value) for key, value in component.args.items()})

@@ -171,8 +171,8 @@ def _strong(pairing: Pairing) -> bool:
 
 def _evidence(pairing: Pairing) -> str:
     weakest = max(pairing.p_public, pairing.p_private)
-    shown = "p < 0.0001" if weakest < 1e-4 else f"p < {ALPHA:g}"
-    return f"they belong to these images: confirmed on both sides, {shown}"
+    significance = "p < 0.0001" if weakest < 1e-4 else f"p < {ALPHA:g}"
+    return f"they belong to these images: confirmed on both sides, {significance}"
 
 
 @torch.no_grad()
@@ -189,6 +189,6 @@ def _originals_found(judge: "Judge", private: "ImageSet") -> tuple[float, str]:
             seen.append(judge(treated.to(device))[0].float().cpu().numpy())
     gathered = {name: np.concatenate(blocks) for name, blocks in features.items()}
     original = gathered.pop("")
-    found = {name: float((ranks(treated, original) == 1).mean()) for name, treated in gathered.items()}
-    worst = min(found, key=lambda name: found[name])
-    return found[worst], worst
+    rates = {name: float((ranks(treated, original) == 1).mean()) for name, treated in gathered.items()}
+    worst = min(rates, key=lambda name: rates[name])
+    return rates[worst], worst

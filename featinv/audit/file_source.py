@@ -83,18 +83,18 @@ class FileSource:
                 "public images as --public-features FILE (each file in the order of its images), or save the vectors "
                 "as .npz, .parquet or a feature store with ids"
             )
-        self._matches[side] = found = match(vectors, images.ids, self._folder(side))
+        self._matches[side] = matched = match(vectors, images.ids, self._folder(side))
         if together:
-            self._must_be_of_one_side(found, images, side)
-        in_order = np.array_equal(found.rows, np.arange(len(vectors)))
+            self._must_be_of_one_side(matched, images, side)
+        in_order = np.array_equal(matched.rows, np.arange(len(vectors)))
         # What is mapped from disk stays mapped where it can.
-        features = vectors.features if in_order else vectors.features[found.rows]
+        features = vectors.features if in_order else vectors.features[matched.rows]
         return fi.Vectors(features, vectors.source, list(images.ids), vectors.metadata)
 
     def _folder(self, side: str) -> str:
         return self.public_folder if side == "public" else self.private_folder
 
-    def _must_be_of_one_side(self, found: Match, images: "ImageSet", side: str) -> None:
+    def _must_be_of_one_side(self, matched: Match, images: "ImageSet", side: str) -> None:
         """Raise BadInput where a row would be of a public and of a private image, or has the other folder's name."""
         other = "private" if side == "public" else "public"
         advice = (
@@ -102,7 +102,8 @@ class FileSource:
             f"{images.ids[0]}, or give two files (--features for the private images, --public-features)"
         )
         theirs = self._matches.get(other)
-        shared = np.flatnonzero(np.isin(found.rows, theirs.rows)) if theirs is not None else np.zeros(0, dtype=np.int64)
+        none = np.zeros(0, dtype=np.int64)
+        shared = none if theirs is None else np.flatnonzero(np.isin(matched.rows, theirs.rows))
         source = self.private_vectors.source
         if len(shared):
             raise BadInput(
@@ -110,10 +111,10 @@ class FileSource:
                 f"({len(shared)} such), so that the {side} or the {other} vectors are missing; {advice}"
             )
         names = parts_of(os.path.abspath(self._folder(other)))[-1:]
-        if found.folder_parts == 0 and names and found.prefix[-1:] == names:
+        if matched.folder_parts == 0 and names and matched.prefix[-1:] == names:
             raise BadInput(
                 f"{source}: expected vectors of the {side} images in {self._folder(side)}, got ids of the {other} "
-                f"ones ({'/'.join(found.prefix)}/...); {advice}"
+                f"ones ({'/'.join(matched.prefix)}/...); {advice}"
             )
 
     def _unused(self) -> list[str]:

@@ -170,11 +170,11 @@ class SuiteFitter:
             print("  distilling two surrogates from the public pairs first", flush=True)
             pairs = self.materials.pairs
             settings = distillation(self.record.images[name], len(pairs), self._bound(name), seed=self.settings.seed)
-            made = fi.presets.distil_two(pairs, settings)
+            surrogates = fi.presets.distil_two(pairs, settings)
             files[0].parent.mkdir(exist_ok=True)
-            for (encoder, _), file in zip(made, files, strict=True):
+            for (encoder, _), file in zip(surrogates, files, strict=True):
                 fi.encoders.save_encoder(encoder, file)
-            self.record.seen[name] = min(int(history[-1]["images"]) for _, history in made)
+            self.record.seen[name] = min(int(history[-1]["images"]) for _, history in surrogates)
             self.record.write()
         first, second = (fi.encoders.saved(file, layer="norm") for file in files)
         return first, second

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import featinv as fi
 from featinv.audit.measuring import PACKAGED
 from featinv.audit.settings import AuditSettings
-from featinv.audit.sources import Source, metadata_of
+from featinv.audit.sources import Source, identity_of
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet
@@ -19,10 +19,11 @@ def inputs_of(settings: AuditSettings, source: Source, public: "ImageSet", priva
     """
     sources = settings.judges or (PACKAGED,)
     trained = "trained on the public images"
+    judges = trained if settings.train_judge else [fi.encoders.judge(source).fingerprint for source in sources]
     return {
         "the vectors or what makes them": source.fingerprint,
-        "the public images": metadata_of(public),
-        "the private images": metadata_of(private),
-        "the judges": trained if settings.train_judge else [fi.encoders.judge(one).fingerprint for one in sources],
+        "the public images": identity_of(public),
+        "the private images": identity_of(private),
+        "the judges": judges,
         "the versions of featinv": fi.__version__,
     }

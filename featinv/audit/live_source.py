@@ -72,21 +72,21 @@ def open_victim(settings: AuditSettings) -> LiveSource:
     for component in (encoder, defence):
         if "." in component.name:
             notes.append(f"{component.name} was imported and run, as named: code of yours, not of this package")
-    made = fi.configuration.build(encoder, fi.encoders)
+    built = fi.configuration.build(encoder, fi.encoders)
     if missing := [
-        name for name in ("feature_shape", "image_size", "family", "fingerprint") if not hasattr(made, name)
+        name for name in ("feature_shape", "image_size", "family", "fingerprint") if not hasattr(built, name)
     ]:
         raise BadInput(
-            f"--victim: expected {encoder.name} to return an encoder, got {type(made).__name__} without {missing[0]}; "
+            f"--victim: expected {encoder.name} to return an encoder, got {type(built).__name__} without {missing[0]}; "
             "featinv.encoders.wrap(network, ...) makes one of any network"
         )
-    victim = fi.Victim(made, fi.configuration.build(defence, fi.defences)).to(fi.processes.device())
-    if reason := why_black_box(made):
+    victim = fi.Victim(built, fi.configuration.build(defence, fi.defences)).to(fi.processes.device())
+    if reason := why_black_box(built):
         notes.append(f"No attack looked through the victim's layers, because {reason}")
-    size = settings.size or _power_of_two(made.image_size)
-    if size < made.image_size:
+    size = settings.size or _power_of_two(built.image_size)
+    if size < built.image_size:
         notes.append(
-            f"The victim saw images of {size} px stretched to the {made.image_size} px that it takes: sharper "
+            f"The victim saw images of {size} px stretched to the {built.image_size} px that it takes: sharper "
             "originals may leak more"
         )
     return LiveSource(victim, size, tuple(notes))

@@ -87,9 +87,9 @@ def _publish(
 ) -> None:
     """Write scoreboard, shown images and reports, and tell the tracker."""
     board.save(run.path)
-    shown = fi.report.choose_images(board, attacks, release, seed=settings.seed) if settings.show_images else None
-    if shown is not None:
-        shown.save(run.path)
+    chosen = fi.report.choose_images(board, attacks, release, seed=settings.seed) if settings.show_images else None
+    if chosen is not None:
+        chosen.save(run.path)
     store = run.path / "features"
     study.log(
         board,

@@ -20,9 +20,9 @@ class Record:
 
     def must_be_of(self, inputs: dict[str, Any]) -> None:
         """Raise BadInput where the folder holds an audit of other inputs, or does not say of which."""
-        known = self.content.get("inputs", {}) if self.content else inputs
-        if known != inputs:
-            other = next((key for key in inputs if known.get(key) != inputs[key]), "some")
+        noted = self.content.get("inputs", {}) if self.content else inputs
+        if noted != inputs:
+            other = next((key for key in inputs if noted.get(key) != inputs[key]), "some")
             raise BadInput(
                 f"{self.file.parent}: holds an audit of other inputs ({other} differ now); choose another --out, or "
                 "remove that folder"

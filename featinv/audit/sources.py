@@ -48,7 +48,7 @@ def open_private(settings: AuditSettings, source: Source, public: "ImageSet") ->
     return public, overlap, source.release(private, settings.seed)
 
 
-def metadata_of(images: "ImageSet") -> dict[str, Any]:
+def identity_of(images: "ImageSet") -> dict[str, Any]:
     """Return what tells one set of images from another."""
     return {"count": len(images), "fingerprint": images.fingerprint}
 

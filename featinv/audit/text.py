@@ -66,13 +66,15 @@ def about_passes(passes: Mapping[str, float]) -> list[str]:
 
 def readable_attributes(protocol: Mapping[str, Any]) -> str:
     """Return the attributes that a linear probe tells from the vectors more often than by guessing; at most five."""
-    known = {
+    readable = {
         name: (metadata["vector"]["mean"], metadata["prior"])
         for name, metadata in (protocol.get("attributes") or {}).items()
         if metadata["vector"]["low"] > metadata["prior"]
     }
-    plainest = sorted(known.items(), key=lambda item: item[1][1] - item[1][0])[:5]
-    return ", ".join(f"{name} {100 * told:.1f} % (guessed {100 * prior:.1f} %)" for name, (told, prior) in plainest)
+    plainest = sorted(readable.items(), key=lambda item: item[1][1] - item[1][0])[:5]
+    return ", ".join(
+        f"{name} {100 * accuracy:.1f} % (guessed {100 * prior:.1f} %)" for name, (accuracy, prior) in plainest
+    )
 
 
 def say_outcome(board: "Scoreboard", folder: Path) -> None:
@@ -94,8 +96,10 @@ def say_outcome(board: "Scoreboard", folder: Path) -> None:
     if board.protocol.get("warning"):
         _say(f"{board.protocol['warning']}.")
     print(f"\nReport: {folder / 'report.html'}", end="")
-    shown = (folder / "report_images.npz").is_file()
-    print(f" (it shows private images; `featinv report {folder} --no-show-images` leaves them out)" if shown else "")
+    has_images = (folder / "report_images.npz").is_file()
+    print(
+        f" (it shows private images; `featinv report {folder} --no-show-images` leaves them out)" if has_images else ""
+    )
     print(f"For a model card: {folder / 'report.md'}. Numbers: {folder / 'scoreboard.json'} (`featinv show {folder}`).")
     print(f"Plan and times: {folder / 'audit.json'}.", flush=True)
 

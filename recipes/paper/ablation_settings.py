@@ -39,9 +39,9 @@ class Config:
     data: str | None = None
     """folder of images (or .npz/.npy); null: synthetic scenes"""
     weights: str | None = None
-    """folder of weights, `{weights}` in the parts below"""
+    """folder of weights, `{weights}` in the components below"""
     judge_folder: str | None = None
-    """folder of judges trained before, `{judges}` in the parts below; --out when not given"""
+    """folder of judges trained before, `{judges}` in the components below; --out when not given"""
     encoder: Component = Component("tiny")
     """what is attacked: an export of featinv.encoders, or the import path of a function of yours; with a `layer`"""
     pooled: str = "avgpool"
@@ -59,7 +59,7 @@ class Config:
     images: int | None = None
     """the budget of each decoder: training images seen, repeats counted"""
     judges: dict[str, JudgeSettings] = field(default_factory=lambda: {"scenes-vgg": JudgeSettings()})
-    """who scores; the first one counts, of another family than the encoder"""
+    """the judges; the first one counts, of another family than the encoder"""
     seed: int = 0
     """draws images, releases and galleries"""
 

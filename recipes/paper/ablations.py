@@ -80,7 +80,7 @@ def confirm_inputs(
 def board_of(
     case: Case, attacks: "dict[str, Attack]", victim: "fi.Victim", images: "Images", config: Config, run: RunFolder
 ) -> "fi.Scoreboard | None":
-    """Fit and score one release's attacks, or read what a run before this one left; None where others speak."""
+    """Fit and score one release's attacks, or read what an earlier run left; None outside the main process."""
     path = run.folder(f"{case.size} px {case.layer}")
     # The main process answers for all: another one may come to look only when this board has just been saved.
     if fi.processes.broadcast((path / "scoreboard.json").is_file()):

@@ -51,15 +51,15 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def curves(
-    found: Mapping[tuple[str, int], list[dict[str, Any]]], path: Path, *, against: str, chance: float | None
+    measures: Mapping[tuple[str, int], list[dict[str, Any]]], path: Path, *, against: str, chance: float | None
 ) -> None:
     """Draw PSNR, agreement and re-identification against "count" (ends of training) or "epochs" (of every model)."""
     figure = Figure(figsize=(12, 3.6), layout="constrained", dpi=110)
     words = {"psnr": "PSNR, dB", "agreement": "label agreement, %", "reid_top10": "found in the top 10, %"}
-    names = [name for name in dict.fromkeys(name for name, _ in found) if against == "count" or name not in CONTROLS]
+    names = [name for name in dict.fromkeys(name for name, _ in measures) if against == "count" or name not in CONTROLS]
     for axes, (metric, label) in zip(figure.subplots(1, 3), words.items(), strict=True):
         for name in names:
-            _lines(axes, name, found, metric, against)
+            _lines(axes, name, measures, metric, against)
         if metric == "reid_top10" and chance is not None:
             axes.axhline(100 * chance, color="#8b949e", linestyle=":", linewidth=0.8)
             axes.annotate("chance", (0.01, 100 * chance), xycoords=("axes fraction", "data"), fontsize=6.5, va="bottom")
@@ -73,16 +73,16 @@ def curves(
     save(figure, path)
 
 
-def _lines(axes: Axes, name: str, found: Mapping[Any, list[dict[str, Any]]], metric: str, against: str) -> None:
-    rows = [rows for (other, _), rows in found.items() if other == name]
+def _lines(axes: Axes, name: str, measures: Mapping[Any, list[dict[str, Any]]], metric: str, against: str) -> None:
+    rows = [rows for (other, _), rows in measures.items() if other == name]
     lines = [[model[-1] for model in rows]] if against == "count" else rows
     for number, line in enumerate(lines):
         for side, dash in SIDES.items():
             if side == "training" and name in ("mean image", "nearest neighbour"):
                 continue  # the neighbour of a training image is itself, and the mean image has no sides
-            points = [one[side][metric] for one in line]
+            points = [row[side][metric] for row in line]
             scale = 1 if metric == "psnr" else 100
-            x = np.array([one[against] for one in line])
+            x = np.array([row[against] for row in line])
             y, low, high = (scale * np.array([point[key] for point in points]) for key in ("mean", "low", "high"))
             colour = COLOURS.get(name, OTHER)
             shade = 1.0 if against == "count" else 0.3 + 0.7 * (number + 1) / len(lines)

@@ -20,12 +20,12 @@ def draw(job: "Job") -> dict[str, Any]:
     for optimiser in job.scale.film_optimisers:
         folder = job.out / f"figure_1_{optimiser}"
         settings = filmed.training(optimiser, max(job.scale.films), 1)
-        attack, seen = filmed.film(pairs, settings, job.scale.films, folder, job.tracking_study)
+        attack, rows_filmed = filmed.film(pairs, settings, job.scale.films, folder, job.tracking_study)
         rows[f"BCE, {optimiser}"] = [
             (truth, "original"),
-            *((filmed.shown(folder, one["epoch"])[0], _caption(one)) for one in seen),
+            *((filmed.shown(folder, row["epoch"])[0], _caption(row)) for row in rows_filmed),
         ]
-        numbers[optimiser] = {"rows": seen, "seconds": attack.seconds, "parameters": attack.parameters}
+        numbers[optimiser] = {"rows": rows_filmed, "seconds": attack.seconds, "parameters": attack.parameters}
     if fi.processes.is_main():
         title = f"Figure 1: one image ({pairs.images.ids[0]}), after so many epochs"
         sheet(rows, job.out / "figure_1.png", title)

@@ -30,8 +30,8 @@ def draw(job: "Job") -> dict[str, Any]:
     attack, pairs, rows = two_images(job)
     features, truth = pairs.batch([0, 1])
     own, swapped = attack.reconstruct(features), attack.reconstruct(features.flip(0))
-    distances = torch.stack([mse(made.expand_as(truth), truth) for made in own[:, None]])
-    found = int((distances.argmin(dim=1) == torch.arange(2)).sum())
+    distances = torch.stack([mse(image.expand_as(truth), truth) for image in own[:, None]])
+    matching = int((distances.argmin(dim=1) == torch.arange(2)).sum())
     decibels = filmed.score(own, truth)
     if fi.processes.is_main():
         names = [identifier.rpartition("/")[2] for identifier in pairs.images.ids]
@@ -45,7 +45,7 @@ def draw(job: "Job") -> dict[str, Any]:
     return {
         "images": list(pairs.images.ids),
         "same_class": None if labels is None else bool(labels[0] == labels[1]),
-        "found": found,
+        "found": matching,
         "mse": distances.tolist(),
         "rows": rows,
         "vectors_cosine": float(torch.nn.functional.cosine_similarity(*features.flatten(1).split(1)).item()),

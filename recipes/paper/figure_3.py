@@ -31,14 +31,15 @@ def draw(job: "Job") -> dict[str, Any]:
     vectors = strange_vectors(attack, pairs, job)
     rows: dict[str, list[tuple[Tensor, str]]] = {
         "original": [(truth[i], f"image {i + 1}") for i in (0, 1)],
-        "own vector": [(made, "reconstruction") for made in attack.reconstruct(features)],
+        "own vector": [(image, "reconstruction") for image in attack.reconstruct(features)],
     }
     numbers: dict[str, Any] = {}
     for name, asked in vectors.items():
-        made = attack.reconstruct(asked)
-        nearest = torch.stack([psnr(made, one.expand_as(made)) for one in truth]).amax(0)
-        between = _share_of_the_way(made, attack.reconstruct(features))
-        rows[name] = [(image, f"{level:.1f} dB to\nthe nearer one") for image, level in zip(made, nearest, strict=True)]
+        images = attack.reconstruct(asked)
+        nearest = torch.stack([psnr(images, original.expand_as(images)) for original in truth]).amax(0)
+        between = _share_of_the_way(images, attack.reconstruct(features))
+        captions = [f"{level:.1f} dB to\nthe nearer one" for level in nearest]
+        rows[name] = list(zip(images, captions, strict=True))
         numbers[name] = {
             "psnr_to_nearer": [float(level) for level in nearest],
             "share_of_variance_between": between,
@@ -67,12 +68,12 @@ def strange_vectors(attack: "fi.attacks.DecoderAttack", pairs: "fi.Pairs", job: 
     return {**drawn, "shuffled": shuffled, "other images": unseen.batch(np.arange(len(unseen)))[0]}
 
 
-def _share_of_the_way(made: Tensor, ends: Tensor) -> float:
+def _share_of_the_way(images: Tensor, ends: Tensor) -> float:
     """Return how much of what comes out, measured from the middle of the two reconstructions, is a blend of them.
 
     The share of its squared distance from their mean that lies along the line between them.
     """
     centre, line = ends.mean(0), ends[0] - ends[1]
-    away = (made - centre).flatten(1)
+    away = (images - centre).flatten(1)
     along = away @ line.flatten() / line.flatten().norm().clamp(min=1e-12)
     return float((along.square() / away.square().sum(1).clamp(min=1e-12)).mean())

@@ -25,23 +25,23 @@ def rows_and_curves(job: "Job", asked: Side, file: str, title: str) -> dict[str,
     """Train what is missing; draw originals above the rows of the attacks, and the curves of all measures."""
     trained = job.trained
     truth = asked.images.batch(range(len(asked.images)))
-    found = measures(job.study)
+    measured = measures(job.study)
     rows = {"original": [(image, "") for image in truth]}
     vectors = torch.from_numpy(asked.vectors)
     for (name, count), attack in trained.items():
         if name in job.scale.attacks:
-            made = attack.reconstruct(vectors).cpu()
-            levels = fi.metrics.psnr(made, truth)
+            images = attack.reconstruct(vectors).cpu()
+            levels = fi.metrics.psnr(images, truth)
             rows[f"{name}\n{count:,} images"] = [
-                (image, f"{level:.1f} dB") for image, level in zip(made, levels, strict=True)
+                (image, f"{level:.1f} dB") for image, level in zip(images, levels, strict=True)
             ]
     if fi.processes.is_main():
         sheet(rows, job.out / file, f"{title} ({job.victim.name}, {job.scale.size} px)")
-        chance = found[next(iter(found))][-1]["unseen"]["reid_top10"]["chance"]
-        curves(found, job.out / "curves.png", against="count", chance=chance)
-        curves(found, job.out / "curves_epochs.png", against="epochs", chance=chance)
+        chance = measured[next(iter(measured))][-1]["unseen"]["reid_top10"]["chance"]
+        curves(measured, job.out / "curves.png", against="count", chance=chance)
+        curves(measured, job.out / "curves_epochs.png", against="epochs", chance=chance)
     return {
-        "measures": {f"{name}, {count}": rows for (name, count), rows in found.items()},
+        "measures": {f"{name}, {count}": rows for (name, count), rows in measured.items()},
         "seconds": {f"{name}, {count}": getattr(attack, "seconds", 0.0) for (name, count), attack in trained.items()},
         "gallery": len(job.study.unseen.images),
     }

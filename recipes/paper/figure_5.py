@@ -24,12 +24,12 @@ def draw(job: "Job") -> dict[str, Any]:
 def _score(job: "Job") -> dict[str, Any]:
     _, unseen, overlap = job.split
     largest = job.scale.counts[-1]
-    found = measures(job.study)
+    measured = measures(job.study)
     attacks, seconds = {}, {}
     for (name, count), attack in job.trained.items():
         if name not in CONTROLS or count == largest:
             words = name if name in CONTROLS else f"{name}, {count} images"
-            attacks[words], seconds[words] = attack, found[name, count][-1]["seconds"]
+            attacks[words], seconds[words] = attack, measured[name, count][-1]["seconds"]
     release = fi.release(job.victim, unseen, seed=0)
     board = fi.compare(
         attacks,
@@ -41,8 +41,8 @@ def _score(job: "Job") -> dict[str, Any]:
         fit_seconds=seconds,
     )
     board.save(job.out)
-    if shown := fi.report.choose_images(board, attacks, release, seed=0):
-        shown.save(job.out)
+    if chosen := fi.report.choose_images(board, attacks, release, seed=0):
+        chosen.save(job.out)
     job.tracking_study.log(board, attacks, release, features=job.study.folder / "features")
     print(board)
     print(f"Report: {fi.report.write(job.out)}")

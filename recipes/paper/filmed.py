@@ -36,12 +36,12 @@ def film(
     settings: "fi.Training",
     epochs: Sequence[int],
     folder: Path,
-    told: "fi.tracking.Study | None" = None,
+    study: "fi.tracking.Study | None" = None,
 ) -> "tuple[fi.attacks.DecoderAttack, list[dict[str, Any]]]":
     """Fit the decoder of the paper, and return it with what was seen at each epoch asked for; resumes.
 
     A row is {"epoch", "bce", "excess", "psnr", "ssim"}: means over the images, BCE in nats a channel, its excess over
-    that of a perfect copy, PSNR in dB. The images themselves stand in `folder`, and `shown` reads them. `told` gets
+    that of a perfect copy, PSNR in dB. The images themselves stand in `folder`, and `shown` reads them. `study` gets
     the learning curve, under the folder's name.
     """
     if fi.processes.broadcast((folder / "attack" / "attack.json").is_file()):
@@ -51,20 +51,20 @@ def film(
     rows: list[dict[str, Any]] = read_json(folder / "rows.json") if (folder / "rows.json").is_file() else []
     features, truth = pairs.batch(range(len(pairs)))
 
-    def take(attack: "fi.attacks.DecoderAttack", seen: int) -> None:
-        made = attack.reconstruct(features)
-        row: dict[str, Any] = {"epoch": seen // len(pairs), **score(made, truth)}
-        rows[:] = [*(one for one in rows if one["epoch"] != row["epoch"]), row]
+    def take(attack: "fi.attacks.DecoderAttack", images_seen: int) -> None:
+        images = attack.reconstruct(features)
+        row: dict[str, Any] = {"epoch": images_seen // len(pairs), **score(images, truth)}
+        rows[:] = [*(earlier for earlier in rows if earlier["epoch"] != row["epoch"]), row]
         if fi.processes.is_main():
             folder.mkdir(parents=True, exist_ok=True)
-            _save(made, _file(folder, row["epoch"]))
+            _save(images, _file(folder, row["epoch"]))
             write_json(folder / "rows.json", rows)
 
     attack = fi.presets.listik(pairs.feature_shape, pairs.image_size, training=settings)
     attack.fit(
         pairs,
         checkpoints=fi.training.Checkpoints(folder / "checkpoints", every_seconds=120),
-        listener=None if told is None else told.listener(folder.name, attack),
+        listener=None if study is None else study.listener(folder.name, attack),
         snapshots=fi.training.Snapshots([epoch * len(pairs) for epoch in epochs], take),
     )
     if fi.processes.is_main():
@@ -74,15 +74,15 @@ def film(
     return attack, rows
 
 
-def score(made: Tensor, truth: Tensor) -> dict[str, float]:
+def score(images: Tensor, truth: Tensor) -> dict[str, float]:
     """Return BCE, its excess over the entropy of the pixels, PSNR and SSIM, as means over images."""
-    bce = float(fi.losses.BCE()(made, truth).mean())
+    bce = float(fi.losses.BCE()(images, truth).mean())
     floor = float(fi.losses.bce_floor(truth).mean())
     return {
         "bce": bce,
         "excess": bce - floor,
-        "psnr": float(psnr(made, truth).mean()),
-        "ssim": float(ssim(made, truth).mean()),
+        "psnr": float(psnr(images, truth).mean()),
+        "ssim": float(ssim(images, truth).mean()),
     }
 
 
@@ -93,9 +93,9 @@ def shown(folder: Path, epoch: int) -> Tensor:
     return torch.stack(images.split(images.shape[1], dim=2))
 
 
-def _save(made: Tensor, path: Path) -> None:
+def _save(images: Tensor, path: Path) -> None:
     with fi.files.atomic_file(path) as temporary:
-        Image.fromarray(np.concatenate(as_uint8(made), axis=1)).save(temporary, format="PNG")
+        Image.fromarray(np.concatenate(as_uint8(images), axis=1)).save(temporary, format="PNG")
 
 
 def _file(folder: Path, epoch: int) -> Path:

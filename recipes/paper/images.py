@@ -24,8 +24,8 @@ def photographs(scale: Scale, data: str | None, upscale: bool) -> "ImageSet":
     images that are too small.
     """
     if data is not None:
-        found = fi.data.folder(_private_side(Path(data)), size=scale.photo_size, smaller=_smaller(upscale))
-        return _of_one_class_first(found)
+        photographs = fi.data.folder(_private_side(Path(data)), size=scale.photo_size, smaller=_smaller(upscale))
+        return _of_one_class_first(photographs)
     files = _bundled()
     if not files:
         return _of_one_class_first(fi.data.scenes(40, size=scale.photo_size, seed=1))

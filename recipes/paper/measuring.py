@@ -40,13 +40,13 @@ class Side:
 
 def side(name: str, images: "fi.data.ImageSet", victim: "fi.Victim", judge: "fi.types.Judge") -> Side:
     """Prepare one side: its vectors as the victim releases them, and the judge's view of the originals."""
-    seen = [run_judge(judge, images.batch(rows)) for rows in _blocks(len(images))]
+    outputs = [run_judge(judge, images.batch(rows)) for rows in _blocks(len(images))]
     return Side(
         name,
         images,
         fi.release(victim, images, seed=0).features,
-        np.concatenate([one.features for one in seen]),
-        np.concatenate([one.labels for one in seen]),
+        np.concatenate([output.features for output in outputs]),
+        np.concatenate([output.labels for output in outputs]),
     )
 
 
@@ -60,17 +60,17 @@ def measure(
     """
     decibels, features, labels = [], [], []
     for rows in _blocks(len(asked.images)):
-        made = attack.reconstruct(torch.from_numpy(asked.vectors[rows])).cpu()
-        decibels.append(psnr(made, asked.images.batch(rows)).numpy())
-        seen = run_judge(judge, rounded(made))
-        features.append(seen.features)
-        labels.append(seen.labels)
-    found = ranks_among(np.concatenate(features), asked.features, distractors, own=asked.name == "unseen")
+        images = attack.reconstruct(torch.from_numpy(asked.vectors[rows])).cpu()
+        decibels.append(psnr(images, asked.images.batch(rows)).numpy())
+        outputs = run_judge(judge, rounded(images))
+        features.append(outputs.features)
+        labels.append(outputs.labels)
+    ranks = ranks_among(np.concatenate(features), asked.features, distractors, own=asked.name == "unseen")
     agrees = np.concatenate(labels) == asked.labels
     return {
         "psnr": bootstrap(np.concatenate(decibels)),
         "agreement": wilson(int(agrees.sum()), len(agrees)),
-        "reid_top10": wilson(int((found <= TOP).sum()), len(found), chance=min(1.0, TOP / len(distractors))),
+        "reid_top10": wilson(int((ranks <= TOP).sum()), len(ranks), chance=min(1.0, TOP / len(distractors))),
     }
 
 
@@ -87,7 +87,7 @@ def ranks_among(
     are the first distractors themselves, which then stand aside; otherwise the last distractor does.
     """
     mean = distractors.mean(axis=0, dtype=np.float64)
-    crowd, rows, true = (_directions(part - mean) for part in (distractors, reconstructed, originals))
+    crowd, rows, true = (_directions(vectors - mean) for vectors in (distractors, reconstructed, originals))
     reached = (rows * true).sum(axis=1)
     scores = rows @ crowd.T
     aside = np.arange(len(rows)) if own else np.full(len(rows), len(crowd) - 1)

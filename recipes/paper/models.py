@@ -48,9 +48,9 @@ def prepare(
     order = np.random.default_rng(0).permutation(len(public))[: scale.counts[-1]]
     shuffled = public.take(order)
     pairs = fi.extract(victim, shuffled, to=folder / "features", flips=True)
-    shown = shuffled.take(range(min(scale.unseen, len(shuffled))))
+    training = shuffled.take(range(min(scale.unseen, len(shuffled))))
     return Study(
-        scale, pairs, side("training", shown, victim, judge), side("unseen", unseen, victim, judge), judge, folder
+        scale, pairs, side("training", training, victim, judge), side("unseen", unseen, victim, judge), judge, folder
     )
 
 
@@ -101,8 +101,8 @@ def _model(study: Study, name: str, count: int, seen: int) -> "fi.types.Attack":
 def _measured(study: Study, attack: "fi.types.Attack", count: int, seen: int) -> dict[str, Any]:
     row: dict[str, Any] = {"count": count, "seen": seen, "epochs": seen / count}
     for asked in (study.training.first(count), study.unseen):
-        found = measure(attack, asked, study.unseen.features, study.judge)
-        row[asked.name] = {metric: asdict(interval) for metric, interval in found.items()}
+        intervals = measure(attack, asked, study.unseen.features, study.judge)
+        row[asked.name] = {metric: asdict(interval) for metric, interval in intervals.items()}
     return row
 
 
@@ -111,7 +111,7 @@ def _rows_so_far(folder: Path) -> list[dict[str, Any]]:
 
 
 def _keep(folder: Path, rows: list[dict[str, Any]], row: dict[str, Any]) -> None:
-    rows[:] = [*(one for one in rows if one["seen"] != row["seen"]), row]
+    rows[:] = [*(earlier for earlier in rows if earlier["seen"] != row["seen"]), row]
     if fi.processes.is_main():
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "measures.json", rows)

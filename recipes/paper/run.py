@@ -49,7 +49,7 @@ class Config:
     encoder: Component | None = None
     """whose vectors: an export of featinv.encoders with its keywords"""
     judge: Component | None = None
-    """who tells how much comes back: an export of featinv.encoders that returns a judge"""
+    """the judge: an export of featinv.encoders that returns a judge"""
     second_judge: Component | None = None
     """another one, of another family still: it stands beside the first in the scoreboard of figure 5"""
     photo_size: int | None = None
@@ -73,7 +73,7 @@ class Config:
     attacks: tuple[str, ...] | None = None
     """figures 4 and 5: listik, upsampling, two surrogates"""
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
-    """what is told to wandb: offline, under --out/wandb, and no images, unless asked otherwise"""
+    """what is logged to wandb: offline, under --out/wandb, and no images, unless asked otherwise"""
 
 
 def main(config: Config) -> None:

@@ -98,7 +98,7 @@ def test_the_order_of_the_images_does_not_matter() -> None:
     assert ranks(reconstructed[order], gallery[order]).tolist() == ranks(reconstructed, gallery)[order].tolist()
 
 
-def test_blocks_of_memory_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+def testgallery_blocks_of_memory_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     gallery, reconstructed = features(100, 8, 0), features(100, 8, 0) + features(100, 8, 1)
     whole = ranks(reconstructed, gallery)
     monkeypatch.setattr("featinv.evaluation.reidentification._CELLS", 100 * 7)
@@ -122,7 +122,7 @@ def test_galleries_score_every_image_once_among_exactly_their_size(case: tuple[i
     assert sorted(np.concatenate([block[:scored] for block, scored in blocks]).tolist()) == list(range(count))
 
 
-def test_a_smaller_gallery_ranks_within_its_blocks() -> None:
+def test_a_smaller_gallery_ranks_within_itsgallery_blocks() -> None:
     gallery, reconstructed = features(50, 6, 0), features(50, 6, 0) + features(50, 6, 1)
     found = ranks(reconstructed, gallery, size=20, seed=4)
     for block, scored in gallery_blocks(50, 20, 4):

@@ -1,7 +1,9 @@
+from .aligned import Aligned as Aligned
 from .controls import MeanImage as MeanImage
 from .controls import PredictedClassMean as PredictedClassMean
 from .controls import RandomVector as RandomVector
 from .decoder_attack import DecoderAttack as DecoderAttack
+from .denoised import Denoised as Denoised
 from .neighbours import NearestNeighbour as NearestNeighbour
 from .neighbours import NeighbourAverage as NeighbourAverage
 from .persistence import load_attack as load_attack
@@ -11,7 +13,9 @@ from .recoloured_neighbour import RecolouredNeighbour as RecolouredNeighbour
 from .ridge import Ridge as Ridge
 
 __all__ = [
+    "Aligned",
     "DecoderAttack",
+    "Denoised",
     "MeanImage",
     "NearestNeighbour",
     "NeighbourAverage",

@@ -36,6 +36,15 @@ from .scoreboard import Scoreboard as Scoreboard
 from .scoreboard import load_scoreboard as load_scoreboard
 from .significance import holm as holm
 from .significance import mcnemar as mcnemar
+from .utility import Utility as Utility
+from .utility import UtilityVectors as UtilityVectors
+from .utility import utility as utility
+from .utility import utility_kept as utility_kept
+from .vector_linkage import CurvePoint as CurvePoint
+from .vector_linkage import Linkage as Linkage
+from .vector_linkage import aligned_linkage as aligned_linkage
+from .vector_linkage import alignment_curve as alignment_curve
+from .vector_linkage import nearest_linkage as nearest_linkage
 from .versus import Versus as Versus
 
 __all__ = [
@@ -44,14 +53,20 @@ __all__ = [
     "Catalogue",
     "Ceiling",
     "Check",
+    "CurvePoint",
     "Evidence",
     "Interval",
     "JudgeOutputs",
     "LeakLevel",
+    "Linkage",
     "Pairing",
     "Scoreboard",
     "Thresholds",
+    "Utility",
+    "UtilityVectors",
     "Versus",
+    "aligned_linkage",
+    "alignment_curve",
     "bootstrap",
     "check_attack_names",
     "check_judges",
@@ -71,11 +86,14 @@ __all__ = [
     "kernel_distance",
     "load_scoreboard",
     "mcnemar",
+    "nearest_linkage",
     "paired",
     "ranks",
     "rate",
     "reidentification_ceiling",
     "sample",
     "samples",
+    "utility",
+    "utility_kept",
     "wilson",
 ]

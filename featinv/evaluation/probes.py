@@ -26,7 +26,7 @@ def probe_hits(
     targets = np.eye(len(classes))[member]
     for fold in np.array_split(np.random.default_rng([seed, 6]).permutation(len(labels)), FOLDS):
         fitted = np.setdiff1d(np.arange(len(labels)), fold)
-        scores = _ridge(features[fitted].astype(np.float64), targets[fitted], features[fold].astype(np.float64))
+        scores = ridge_scores(features[fitted].astype(np.float64), targets[fitted], features[fold].astype(np.float64))
         hits[fold] = scores.argmax(axis=1) == member[fold]
     return hits
 
@@ -62,12 +62,17 @@ def _highest(
     return highest
 
 
-def _ridge(
+def ridge_scores(
     known: Float[np.ndarray, "N D"], targets: Float[np.ndarray, "N K"], asked: Float[np.ndarray, "M D"]
 ) -> Float[np.ndarray, "M K"]:
-    mean, scale = known.mean(axis=0), known.std(axis=0)
+    """Return what ridge regression of `targets` on standardised known rows predicts for the rows asked for.
+
+    Computed in the precision of the rows.
+    """
+    mean, scale = (moment(axis=0, dtype=np.float64).astype(known.dtype) for moment in (known.mean, known.std))
     # Constant features stay as they are: 0 once centred.
-    scale = np.where(scale > 1e-9 * (np.abs(mean) + 1), scale, 1.0)
+    rounding = max(1e-9, float(np.finfo(known.dtype).eps))
+    scale = np.where(scale > rounding * (np.abs(mean) + 1), scale, np.ones_like(scale))
     known, asked = (known - mean) / scale, (asked - mean) / scale
     # The smaller of the two normal equations.
     gram = known @ known.T if known.shape[1] > len(known) else known.T @ known

@@ -14,6 +14,7 @@ from featinv.errors import BadInput
 from featinv.processes import seeded
 from featinv.testing.contracts import demand, demand_images, demand_independent, demand_same, demand_untouched, label
 from featinv.testing.synthetic import synthetic_pairs
+from featinv.victim import Release
 
 
 def check_attack(attack: Any, *, pairs: Any = None, allow: Iterable[type | str] = ()) -> None:
@@ -22,8 +23,9 @@ def check_attack(attack: Any, *, pairs: Any = None, allow: Iterable[type | str] 
     The default pairs are 48 synthetic pairs, vectors (16,) and images of 32 pixels. Before `fit`, `reconstruct` is
     refused; `fit` returns the attack and sets `feature_shape`, `image_size`, `victim` and `parameters`; reconstructions
     are float32 images in [0, 1], equal in repeated calls and independent of the rest of the batch; vectors of another
-    shape and NaN are refused with BadInput; a saved and loaded attack reconstructs the same bit by bit. `allow` names
-    the classes that `load_attack` needs beside the attack's own.
+    shape and NaN are refused with BadInput; a saved and loaded attack reconstructs the same bit by bit. An attack with
+    a method `align` is aligned with a release of the pairs' own vectors after `fit`, and refuses to reconstruct before.
+    `allow` names the classes that `load_attack` needs beside the attack's own.
     """
     name = label(attack)
     pairs = synthetic_pairs() if pairs is None else pairs
@@ -32,6 +34,10 @@ def check_attack(attack: Any, *, pairs: Any = None, allow: Iterable[type | str] 
         unseen = torch.cat([features[:6], features[6:] + 0.3 * torch.randn_like(features[6:])])
         _demand_refusal(attack, unseen, f"{name}.reconstruct before fit")
         demand(attack.fit(pairs) is attack, f"{name}.fit must return the attack itself")
+        if callable(getattr(attack, "align", None)):
+            _demand_refusal(attack, unseen, f"{name}.reconstruct before align")
+            release = Release(pairs.features(np.arange(len(pairs))), pairs.metadata)
+            demand(attack.align(release) is attack, f"{name}.align must return the attack itself")
         _check_attributes(attack, pairs, name)
         _check_images(attack, unseen, pairs.image_size, name)
         _check_refusals(attack, unseen, name)

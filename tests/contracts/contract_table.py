@@ -21,11 +21,13 @@ class Elsewhere:
     through: str = ""
 
 
-def attack(make: Callable[[Any], Any], *, shape: tuple[int, ...] = (16,), size: int = 32) -> Callable[[], None]:
-    """Check the attack that `make` builds for synthetic pairs of this feature shape and image size."""
+def attack(
+    make: Callable[[Any], Any], *, shape: tuple[int, ...] = (16,), size: int = 32, count: int = 48
+) -> Callable[[], None]:
+    """Check the attack that `make` builds for synthetic pairs of this number, feature shape and image size."""
 
     def check() -> None:
-        pairs = testing.synthetic_pairs(feature_shape=shape, size=size)
+        pairs = testing.synthetic_pairs(count, feature_shape=shape, size=size)
         testing.check_attack(make(pairs), pairs=pairs)
 
     return check
@@ -50,7 +52,15 @@ def adversarial_attack(pairs: Any) -> Any:
 SPATIAL = (4, 3, 3)
 
 ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
+    "Aligned": [
+        attack(lambda pairs: fi.attacks.Aligned(fi.attacks.Ridge().fit(pairs)), count=80),
+        attack(lambda pairs: fi.attacks.Aligned(fi.attacks.MeanImage().fit(pairs)), shape=SPATIAL, count=80, size=8),
+    ],
     "DecoderAttack": [attack(decoder_attack, size=8), attack(adversarial_attack)],
+    "Denoised": [
+        attack(lambda pairs: fi.attacks.Denoised(fi.attacks.Ridge().fit(pairs), pairs)),
+        attack(lambda pairs: fi.attacks.Denoised(fi.attacks.NeighbourAverage(k=3).fit(pairs), pairs), shape=SPATIAL),
+    ],
     "MeanImage": [attack(lambda _: fi.attacks.MeanImage())],
     "NearestNeighbour": [attack(lambda _: fi.attacks.NearestNeighbour())],
     "NeighbourAverage": [attack(lambda _: fi.attacks.NeighbourAverage(k=3))],

@@ -8,10 +8,14 @@ Takes the settings of a comparison (images, victim) and leaves a .safetensors fi
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import featinv as fi
 from featinv.assembly import ImageSettings, VictimSettings
 from featinv.training.settings import ClassifierTraining
+
+if TYPE_CHECKING:
+    from featinv.encoders import Encoder
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,12 @@ class Config:
     """channels of each stage; the image is halved between two stages"""
     blocks: tuple[int, ...] = (1, 1, 1)
     """residual blocks of each stage"""
+    member: Literal["residual", "convnext", "vit", "classes"] | None = None
+    """a member of the bank of `presets.identify`, in place of widths and blocks; "classes" learns labels or clusters"""
+    radius: int | float = 0
+    """L2 norm by which half of the images are moved against it, at 32 x 32 (0.25 in `presets.identify`); 0: none"""
+    steps: int = 2
+    """gradient steps with which they are moved"""
     training: ClassifierTraining = field(default_factory=lambda: ClassifierTraining(epochs=20, blur=0.35, cutout=0.25))
     """how it is trained"""
 
@@ -45,13 +55,33 @@ def main(config: Config) -> None:
     public, _, _ = fi.assembly.load_images(images)
     victim = fi.assembly.build_victim(config.victim, {"weights": config.weights}).to(fi.processes.device())
     pairs = fi.extract(victim, public, flips=True)
-    surrogate, history = fi.training.train_surrogate(pairs, config.training, widths=config.widths, blocks=config.blocks)
+    surrogate, history = distil(pairs, config)
     if fi.processes.is_main():
         out.parent.mkdir(parents=True, exist_ok=True)
         fi.encoders.save_encoder(surrogate, out)
-        explained = history[-1].get("explained")
-        said = "" if explained is None else f": explains {explained:.1%} of the variance of held-out public vectors"
-        print(f"{out}{said}")
+        print(f"{out}{said_of(history[-1])}")
+
+
+def distil(pairs: "fi.Pairs", config: Config) -> "tuple[Encoder, list[dict[str, float]]]":
+    """The residual network of the flags, or the member of the bank that they name."""
+    ball = fi.training.Ball(config.radius, config.steps) if config.radius else None
+    if config.member is None:
+        return fi.training.train_surrogate(
+            pairs, config.training, widths=config.widths, blocks=config.blocks, ball=ball
+        )
+    members = {member.name: member for member in fi.training.bank_members(config.training.side(pairs.image_size))}
+    member = members[f"bank_{config.member}"]
+    classes = fi.training.class_targets(pairs, seed=config.training.seed) if member.classes else None
+    return fi.training.train_surrogate(
+        pairs, config.training, name=member.name, make=member.make, ball=ball, classes=classes
+    )
+
+
+def said_of(row: dict[str, float]) -> str:
+    """What the last epoch says of it."""
+    if "explained" in row:
+        return f": explains {row['explained']:.1%} of the variance of held-out public vectors"
+    return f": predicts {row['accuracy']:.1%} of held-out public classes" if "accuracy" in row else ""
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
 """The attack that identifies: its bank, its objective, and what it refuses before the minutes of distilling."""
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from recipe_modules import recipe
 
 import featinv as fi
 from featinv import presets
+from featinv.command_line import parse
 from featinv.encoders.networks import SmallResNet, SmallVGG
 from featinv.training import Ball, ClassifierTraining, check_bank, class_targets, distil_bank, train_surrogate
 from featinv.training.bank import bank_members
@@ -117,3 +121,42 @@ def test_a_member_of_a_judges_family_or_of_another_victim_is_refused(pairs: fi.P
     )
     with pytest.raises(fi.BadInput, match="was distilled from victim"):
         presets.identify(pairs, bank=[foreign])
+
+
+@pytest.mark.parametrize("member", ["convnext", "classes"])
+def test_the_recipe_distils_a_member_of_the_bank(member: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "member.safetensors"
+    settings = ["--member", member, "--radius", "0.25", "--steps", "1", "--training.input_size", "16"]
+    sizes = ["--images.public", "40", "--images.private", "10", "--training.epochs", "1", "--training.batch_size", "16"]
+    program = recipe("train_surrogate")
+    program.main(parse(program.Config, arguments=["--out", str(out), *settings, *sizes]))
+    assert "%" in capsys.readouterr().out
+    read = fi.encoders.saved(out, layer="norm")
+    assert read.family == ("convnext" if member == "convnext" else "surrogate")
+    assert "(victim " in read.trained_on
+
+
+def test_a_configuration_names_tau_weight_and_views(bank: Any, tmp_path: Path) -> None:
+    """Without public features, which a file cannot name: the candidates are the batch."""
+    fi.encoders.save_encoder(bank[0], tmp_path / "s.safetensors")
+    victim = fi.Victim(fi.encoders.tiny())
+    encoder = {"name": "saved", "args": {"source": str(tmp_path / "s.safetensors"), "layer": "norm"}}
+    attack = {
+        "decoder": {"name": "Upsampling", "args": {"width": 32, "channels": 0}},
+        "losses": [
+            {"name": "MSE"},
+            {
+                "name": "Identification",
+                "weight": 0.3,
+                "args": {"encoder": encoder, "tau": 0.07},
+                "views": {"both": False},
+            },
+        ],
+    }
+    (tmp_path / "c.yaml").write_text(json.dumps({"attacks": {"one": attack}}))
+    config = parse(recipe("compare").Config, arguments=["--config", str(tmp_path / "c.yaml")])
+    built = fi.assembly.build_attacks({"one": config.attacks["one"]}, victim, 32, folders={})["one"]
+    assert isinstance(built, fi.attacks.DecoderAttack)
+    assert "0.3*RandomViews(Identification(" in repr(built.objective)
+    assert "tau=0.07, candidates=the batch" in repr(built.objective)
+    assert "both=False" in repr(built.objective)

@@ -1,5 +1,6 @@
 from .adversarial_step import AdversarialStep as AdversarialStep
 from .adversary import Adversary as Adversary
+from .bank import bank_members as bank_members
 from .bank import check_bank as check_bank
 from .bank import class_targets as class_targets
 from .bank import distil_bank as distil_bank
@@ -42,6 +43,7 @@ __all__ = [
     "Snapshots",
     "Step",
     "Training",
+    "bank_members",
     "check_bank",
     "class_targets",
     "distil_bank",

@@ -59,6 +59,15 @@ def test_only_the_nearest_negatives_count(corners: fi.encoders.Encoder) -> None:
     assert float(value) == pytest.approx(math.log(2 + math.exp(-2 * ROOT / 0.5)), rel=1e-4)
 
 
+def test_the_row_nearest_to_the_original_is_left_out_though_it_is_no_duplicate(corners: fi.encoders.Encoder) -> None:
+    """An original 20 degrees from +e1 towards +e2, copied: the cosines with -e1, +e2 and -e2 are left."""
+    c, s = math.cos(math.radians(20)), math.sin(math.radians(20))
+    image = drawn([[0.3 * c, 0.3 * s, 0]])
+    value = Identification(corners, AXES, tau=0.5)(image, image)
+    expected = math.log(1 + sum(math.exp((cosine - 1) / 0.5) for cosine in (-c, s, -s)))
+    assert float(value) == pytest.approx(expected, rel=1e-4)
+
+
 def test_hand_derived_value_among_the_call(corners: fi.encoders.Encoder) -> None:
     """Originals at +e1, -e1 and +e2, -e2 have the mean grey; perfect copies see cosines 1, -1, 0, 0."""
     originals = drawn([[0.2, 0, 0], [-0.2, 0, 0], [0, 0.2, 0], [0, -0.2, 0]])
@@ -183,7 +192,7 @@ def test_a_tau_that_is_not_above_zero_is_refused(corners: fi.encoders.Encoder, t
 
 
 def test_bad_input_is_refused(corners: fi.encoders.Encoder) -> None:
-    with pytest.raises(fi.BadInput, match=r"1 to 4 negatives.*got 5"):
+    with pytest.raises(fi.BadInput, match=r"1 to 3 negatives of 4 public images, got 5"):
         Identification(corners, AXES, negatives=5)
     with pytest.raises(fi.BadInput, match=r"\(M, 3\)"):
         Identification(corners, AXES[:, :2])

@@ -27,10 +27,10 @@ class Identification(ThroughEncoder):
 
     With `public`, (M, D) features of the public images by the same encoder (`public_features`), the candidates are the
     `negatives` rows with the highest cosine to the original (None: all rows), and each image's number is independent of
-    the rest of the batch: accumulation and several processes change nothing. A row whose cosine with the original is
-    above `same` is left out: it is the original itself, its mirror image or a near-duplicate. Without `public` the
-    candidates are the other originals of the call, centred on their own mean: a number then depends on the batch, and
-    on how it is divided among processes.
+    the rest of the batch: accumulation and several processes change nothing. The row nearest to the original is left
+    out, as the original itself or its mirror image, and so is every row whose cosine with it is above `same`, as a
+    duplicate. Without `public` the candidates are the other originals of the call, centred on their own mean: a number
+    then depends on the batch, and on how it is divided among processes.
 
     In random views write `RandomViews(Identification(encoder, public), both=False)`. Raises BadInput for a `tau` that
     is not above 0, for fewer public features than negatives or of another width than the encoder's, and for a call with
@@ -48,7 +48,7 @@ class Identification(ThroughEncoder):
         *,
         tau: int | float = 0.1,
         negatives: int | None = None,
-        same: int | float = 0.95,
+        same: int | float = 0.999,
     ) -> None:
         super().__init__(encoder)
         if isinstance(tau, bool) or not isinstance(tau, int | float) or not (math.isfinite(tau) and tau > 0):
@@ -89,10 +89,12 @@ class Identification(ThroughEncoder):
         assert self.table is not None
         table = self.table.to(own)
         near = own @ table.T
-        cosines = (ours @ table.T).masked_fill(near > self.same, -torch.inf)
+        left_out = near > self.same
+        left_out.scatter_(1, near.argmax(1, keepdim=True), True)
+        cosines = (ours @ table.T).masked_fill(left_out, -torch.inf)
         if self.negatives is None or self.negatives >= len(table):
             return cosines
-        return cosines.gather(1, near.masked_fill(near > self.same, -torch.inf).topk(self.negatives, 1).indices)
+        return cosines.gather(1, near.masked_fill(left_out, -torch.inf).topk(self.negatives, 1).indices)
 
     def _among_the_call(self, ours: Tensor, own: Tensor) -> Tensor:
         if len(own) < 2:
@@ -109,10 +111,10 @@ class Identification(ThroughEncoder):
                 f"Identification: expected public features of shape (M, {width}), as {self.encoder.name} gives, got "
                 f"{tuple(public.shape)}; make them by public_features(encoder, images)"
             )
-        least = max(1, self.negatives or 1)
-        if len(public) < least or (self.negatives is not None and self.negatives < 1):
+        most = len(public) - 1  # the row nearest to an original is left out
+        if most < 1 or (self.negatives is not None and not 1 <= self.negatives <= most):
             raise BadInput(
-                f"Identification: expected 1 to {len(public)} negatives, one public image each, got {self.negatives}; "
+                f"Identification: expected 1 to {most} negatives of {len(public)} public images, got {self.negatives}; "
                 "lower it, or give more public images"
             )
         if not bool(public.isfinite().all()):

@@ -9,15 +9,16 @@ import torch
 from featinv import processes
 from featinv.data import ImageSet, Overlap
 from featinv.errors import BadInput
+from featinv.evaluation.ceiling import Ceiling
 from featinv.evaluation.checks import check_attacks, check_judges, check_private
 from featinv.evaluation.chosen_metrics import DEFAULT, Asked, choose
 from featinv.evaluation.columns import CLUSTERS
 from featinv.evaluation.extras import ExtraMeasures
-from featinv.evaluation.intervals import RESAMPLES, cluster_ids
+from featinv.evaluation.intervals import RESAMPLES, Clusters, cluster_ids
 from featinv.evaluation.leak_level import Thresholds
 from featinv.evaluation.levels import assess
 from featinv.evaluation.linkage import ceiling_arrays, link
-from featinv.evaluation.measuring import measure, predicted_rows, row_scores, with_failures_filled
+from featinv.evaluation.measuring import Measured, measure, predicted_rows, row_scores, with_failures_filled
 from featinv.evaluation.panel import Panel
 from featinv.evaluation.protocol import protocol_metadata
 from featinv.evaluation.scoreboard import Scoreboard
@@ -79,17 +80,13 @@ def compare(
     galleries = [size for size in GALLERIES if size < len(truth)] if galleries is None else galleries
     chosen = choose(metrics, truth, release, public)
     ids = None if clusters is None else cluster_ids(clusters, len(truth))
-    check_attacks(attacks, release)
-    siblings = check_judges(judges, attacks, release, allow_sibling=allow_sibling)
-    ordered = sorted(attacks, key=lambda name: attacks[name].kind != "control")
-    if named is not None and named not in attacks:
-        raise BadInput(f"named: no attack {named!r}; there are {', '.join(repr(name) for name in attacks)}")
+    siblings = _checked(attacks, release, judges, named=named, allow_sibling=allow_sibling)
     probe(chosen.own, truth, judges[0])
-    for name in ordered:
-        _probe(name, attacks[name], release, truth.size)
+    for name, attack in attacks.items():
+        _probe(name, attack, release, truth.size)
 
-    with _ticking(len(truth) * (len(ordered) + 1), progress) as tick:
-        prepared = Panel.prepare(
+    with _ticking(len(truth) * (len(attacks) + 1), progress) as tick:
+        panel = Panel.prepare(
             truth,
             judges,
             galleries=galleries,
@@ -98,22 +95,19 @@ def compare(
             metrics=(*chosen.measured("images"), *chosen.measured("judge")),
             tick=tick,
         )
-        extra = ExtraMeasures.prepare(chosen, prepared, release, public, ids, pairs=headroom)
-        linked, ceiling = link(release, prepared, ids)
-        measured = linked + predicted_rows(extra.headroom, release, prepared)
-        for name in ordered:
-            mismatched_row = name == ordered[-1] and attacks[name].kind == "attack"
-            measured += measure(name, attacks[name], release, prepared, extra, mismatched_row=mismatched_row)
+        extra = ExtraMeasures.prepare(chosen, panel, release, public, ids, pairs=headroom)
+        measured, ceiling = _measured(attacks, release, panel, extra, ids)
     measured = with_failures_filled(measured, chosen.catalogue)
     rows = row_scores(
-        measured, prepared, priors=extra.priors(), resamples=resamples, fit_seconds=fit_seconds or {}, clusters=ids
+        measured, panel, priors=extra.priors(), resamples=resamples, fit_seconds=fit_seconds or {}, clusters=ids
     )
     protocol = protocol_metadata(
-        prepared, release, siblings, resamples=resamples, public=public, overlap=overlap, clusters=ids
+        panel, release, siblings, resamples=resamples, public=public, overlap=overlap, clusters=ids
     )
     protocol |= extra.metadata(attacks.values())
     protocol["ceiling"] = ceiling.as_json()
-    protocol["precision"] = {name: said for name in ordered if (said := getattr(attacks[name], "precision", None))}
+    precisions = {name: getattr(attacks[name], "precision", None) for name in _controls_first(attacks)}
+    protocol["precision"] = {name: precision for name, precision in precisions.items() if precision}
     protocol["best_control"] = best_control({row.name: row.arrays for row in measured if row.counts_as_control}, "rank")
     per_image = {f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()}
     per_image |= ceiling_arrays(ceiling, len(truth))
@@ -125,6 +119,34 @@ def compare(
         per_image=per_image,
         leak_level=assess(protocol, rows, per_image, named=named, thresholds=thresholds),
     )
+
+
+def _checked(
+    attacks: Mapping[str, Attack], release: Release, judges: Sequence[Judge], *, named: str | None, allow_sibling: bool
+) -> list[bool]:
+    """Check attacks and judges; return which judges are siblings of the victim."""
+    check_attacks(attacks, release)
+    siblings = check_judges(judges, attacks, release, allow_sibling=allow_sibling)
+    if named is not None and named not in attacks:
+        raise BadInput(f"named: no attack {named!r}; there are {', '.join(repr(name) for name in attacks)}")
+    return siblings
+
+
+def _controls_first(attacks: Mapping[str, Attack]) -> list[str]:
+    return sorted(attacks, key=lambda name: attacks[name].kind != "control")
+
+
+def _measured(
+    attacks: Mapping[str, Attack], release: Release, panel: Panel, extra: ExtraMeasures, ids: Clusters | None
+) -> tuple[list[Measured], Ceiling]:
+    """Measure feature linkage, the headroom rows and every attack; the last one also on mismatched features."""
+    linked, ceiling = link(release, panel, ids)
+    measured = linked + predicted_rows(extra.headroom, release, panel)
+    ordered = _controls_first(attacks)
+    for name in ordered:
+        mismatched_row = name == ordered[-1] and attacks[name].kind == "attack"
+        measured += measure(name, attacks[name], release, panel, extra, mismatched_row=mismatched_row)
+    return measured, ceiling
 
 
 def _probe(name: str, attack: Attack, release: Release, size: int) -> None:

@@ -50,6 +50,9 @@ class Config:
     """metrics beside the usual ones: full, default (none), names (lpips, judge_kd, memorised, attributes, ...), or the
     import path of one of yours (`--metrics [full,my_package.my_metric]`); what cannot be measured is named with the
     reason"""
+    headroom: bool = False
+    """add the rows "judge features predicted", which no attack has to beat: what each judge could find in the vectors;
+    takes a minute or two a judge"""
     flips: bool = True
     """cache the features of mirrored images too, so that training can use both"""
     samples: int = 10
@@ -95,6 +98,7 @@ def main(config: Config) -> None:
     if fi.processes.is_main():
         training: dict[str, Any] = {"public": public, "overlap": overlap, "fit_seconds": seconds}
         scoring: dict[str, Any] = {"galleries": config.galleries, "metrics": config.metrics, "seed": config.seed}
+        scoring["headroom"] = pairs if config.headroom else None
         board = fi.compare(attacks, release, judges, **scoring, **training)
         sheet = fi.evaluation.samples(attacks, release, count=config.samples, seed=config.seed)
         with fi.files.atomic_file(run.path / "samples.png") as temporary:

@@ -184,14 +184,14 @@ def test_accelerate_reads_our_launch_configurations(config: Path) -> None:
 
 def test_compare_end_to_end_and_shown_again(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(SMALL)
-    command = [*ONE, str(ROOT / "recipes/compare.py"), "--config", "small.yaml", "--out", "run"]
+    command = [*ONE, str(ROOT / "recipes/compare.py"), "--config", "small.yaml", "--out", "run", "--headroom", "true"]
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "run"
     board = json.loads((out / "scoreboard.json").read_text())
     names = [attack["name"] for attack in board["attacks"]]
     assert names[:2] == ["mean image", "nearest neighbour"]
-    assert {"ridge", "listik", "noise"} <= set(names)
+    assert {"ridge", "listik", "noise", "judge features predicted"} <= set(names)
     kinds = [attack["kind"] for attack in board["attacks"]]
     assert kinds == sorted(kinds, key=["control", "attack"].index)
     assert all(attack["metrics"]["psnr"]["n"] == 40 for attack in board["attacks"] if "psnr" in attack["metrics"])

@@ -102,14 +102,16 @@ def whitener(features: Float[np.ndarray, "M E"], *, shrink: float = 0.1) -> Floa
 
 
 def _inputs(vectors: np.ndarray, features: np.ndarray, asked: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-    """Vectors standardised by the public ones, features centred on theirs, at most 20,000 public rows."""
+    """Vectors standardised by the public ones, features centred on theirs, of at most 20,000 public images."""
     if len(vectors) != len(features) or len(vectors) < LEAST_PAIRS:
         raise BadInput(
             f"headroom: expected vectors and features of {LEAST_PAIRS} or more public images, got {len(vectors)} and "
             f"{len(features)}"
         )
     x, y, z = (torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)) for rows in (vectors, features, asked))
-    x, y = x[:_MOST_PAIRS], y[:_MOST_PAIRS]
+    # Drawn, not the first ones: public images are often sorted by class.
+    rows = np.random.default_rng(0).permutation(len(x))[:_MOST_PAIRS]
+    x, y = x[rows], y[rows]
     mean, scale = x.mean(0), x.std(0).clamp(min=1e-6)
     return (x - mean) / scale, y - y.mean(0), (z - mean) / scale
 

@@ -83,7 +83,9 @@ def class_targets(pairs: Any, *, seed: int = 0) -> np.ndarray:
     vectors = np.asarray(pairs.features(np.arange(len(pairs)))).reshape(len(pairs), -1).astype(np.float64)
     vectors = (vectors - vectors.mean(0)) / np.maximum(vectors.std(0), 1e-9)
     count = min(CLUSTERS, len(pairs) // 20)
-    centres, _ = scipy.cluster.vq.kmeans2(vectors[:_MOST_TO_CLUSTER], count, minit="++", seed=seed)
+    # Drawn, not the first ones: public images are often sorted by class.
+    some = np.random.default_rng(seed).permutation(len(vectors))[:_MOST_TO_CLUSTER]
+    centres, _ = scipy.cluster.vq.kmeans2(vectors[some], count, minit="++", seed=seed)
     nearest = scipy.cluster.vq.vq(vectors, centres)[0]
     return np.unique(nearest, return_inverse=True)[1].astype(np.int64)
 

@@ -82,12 +82,15 @@ def _one_line(message: str) -> str:
     return " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(noise))
 
 
-def run(main: Callable[[Config], None], config: type[Config], description: str | None = None) -> None:
-    """Parse the command line, check it and the environment, call `main`, and exit as `leave_with` does."""
+def run(main: Callable[[Config], int | None], config: type[Config], description: str | None = None) -> None:
+    """Parse the command line, check it and the environment, call `main`, and exit as `leave_with` does.
+
+    What `main` returns is the exit code; None is 0.
+    """
     keep_output()
     show_log()
 
-    def checked() -> None:
+    def checked() -> int | None:
         environment.working_folder()  # the parser of files needs it
         settings = parse(config, description)
         environment.check()
@@ -98,7 +101,7 @@ def run(main: Callable[[Config], None], config: type[Config], description: str |
         from featinv.precision import check_precision
 
         check_precision(settings)
-        main(settings)
+        return main(settings)
 
     leave_with(checked)
 

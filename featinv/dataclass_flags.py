@@ -15,6 +15,7 @@ import yaml
 
 from featinv.component_flags import dataclass_of, pairs
 from featinv.configuration import GRAMMAR, PACKAGES, Component, component_value, load_yaml, nearest, parse_component
+from featinv.environment import WandbMode
 from featinv.errors import BadInput
 
 
@@ -41,6 +42,16 @@ def flag(
     or with `several` all that follow it; `read` turns the text into the value, and raises BadInput for a bad one.
     """
     return {"flag": _Flag(group, metavar, name, several, read)}
+
+
+def read_tracking(text: str) -> dict[str, Any]:
+    """Return the settings of wandb that one word (online, offline, disabled) or a YAML mapping stands for."""
+    value = component_value(text)
+    if isinstance(value, dict):
+        return value
+    if text not in get_args(WandbMode):
+        raise BadInput(f"invalid choice: {text!r} (choose from {', '.join(get_args(WandbMode))})")
+    return {"mode": text}
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: type, groups: Sequence[str]) -> None:

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from featinv.configuration import PACKAGES, Component, component_value, parse_component
-from featinv.dataclass_flags import flag
-from featinv.environment import WandbMode
+from featinv.configuration import PACKAGES, Component, parse_component
+from featinv.dataclass_flags import flag, read_tracking
 from featinv.errors import BadInput
 from featinv.plain_numbers import check_positive, check_seed, make_plain
 
@@ -19,16 +18,6 @@ EXIT_CODES = (
 )
 WHAT, IMAGES, HOW, RESULTS = GROUPS = ("what is audited (one of the first two)", "images", "how", "results")
 """the headings of `featinv audit --help`"""
-
-
-def read_tracking(text: str) -> dict[str, Any]:
-    """Return the settings of wandb that one word (online, offline, disabled) or a YAML mapping stands for."""
-    value = component_value(text)
-    if isinstance(value, dict):
-        return value
-    if text not in get_args(WandbMode):
-        raise BadInput(f"invalid choice: {text!r} (choose from {', '.join(get_args(WandbMode))})")
-    return {"mode": text}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What released vectors are still good for: reading classes off them, and finding neighbours."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Num
 
 from featinv.errors import BadInput
-from featinv.evaluation.intervals import LEVEL, RESAMPLES, Interval, bootstrap, rate, resampled_means
+from featinv.evaluation.intervals import LEVEL, RESAMPLES, Interval, bootstrap_all, rate, resampled_means
 from featinv.evaluation.probes import label_free, ridge_scores
 
 NEIGHBOURS = 20
@@ -73,12 +73,31 @@ class Utility:
     recall: Float64[np.ndarray, " N"]
     commonest: float | None
 
+    def values(self) -> dict[str, Float64[np.ndarray, " N"]]:
+        """Return the numbers of every held-out image by measure, without those that are not there."""
+        every = {
+            "probe": self.probe,
+            "20-NN": self.knn,
+            "head": self.head,
+            "class mAP@50": self.average_precision,
+            "recall@10": self.recall,
+        }
+        return {name: values.astype(np.float64) for name, values in every.items() if values is not None}
+
     def intervals(self) -> dict[str, Interval]:
         """Return each measure that is there with its interval: Wilson for rates, BCa bootstrap for means."""
         rates = {"probe": self.probe, "20-NN": self.knn, "head": self.head}
-        means = {"class mAP@50": self.average_precision, "recall@10": self.recall}
+        means = {name: values for name, values in self.values().items() if name not in rates}
         found = {name: rate(hits, chance=self.commonest) for name, hits in rates.items() if hits is not None}
-        return found | {name: bootstrap(values) for name, values in means.items() if values is not None}
+        return found | bootstrap_all(means)
+
+    def kept(self, raw: "Utility", *, seed: int = 0, level: float = LEVEL) -> dict[str, Interval]:
+        """Return each measure divided by that of the undefended vectors, as `utility_kept`, from the same resamples.
+
+        A measure by which the undefended vectors are worth nothing is left out. Raises BadInput for other images.
+        """
+        ours, theirs = self.values(), raw.values()
+        return _ratios({n: (ours[n], theirs[n]) for n in ours if n in theirs and theirs[n].any()}, seed, level)
 
     def __str__(self) -> str:
         """One line an axis."""
@@ -149,17 +168,28 @@ def utility_kept(
     Row i of both is the same held-out image; images are drawn with replacement, limits are percentiles. Raises BadInput
     for other counts and where the undefended measure is zero.
     """
-    if len(defended) != len(raw) or len(raw) < 2:
-        raise BadInput(f"kept: expected values of the same images, at least 2, got {len(defended)} and {len(raw)}")
-    table = np.stack([defended, raw], axis=1).astype(np.float64)
-    if table[:, 1].mean() <= 0:
+    if len(raw) == len(defended) > 1 and not float(raw.mean()) > 0:
         raise BadInput(
             "kept: the undefended vectors have no utility by this measure, so that no share of it is utility_kept"
         )
+    return _ratios({"": (defended, raw)}, seed, level)[""]
+
+
+def _ratios(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], seed: int, level: float) -> dict[str, Interval]:
+    for ours, theirs in pairs.values():
+        if len(ours) != len(theirs) or len(theirs) < 2:
+            raise BadInput(f"kept: expected values of the same images, at least 2, got {len(ours)} and {len(theirs)}")
+    if not pairs:
+        return {}
+    table = np.stack([column for pair in pairs.values() for column in pair], axis=1).astype(np.float64)
     means = resampled_means(table, np.ones(len(table)), RESAMPLES, seed)
-    ratios = means[:, 0] / np.maximum(means[:, 1], 1e-12)
-    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(table[:, 0].mean() / table[:, 1].mean()), float(low), float(high), len(table))
+    found = {}
+    for place, name in enumerate(pairs):
+        ratios = means[:, 2 * place] / np.maximum(means[:, 2 * place + 1], 1e-12)
+        low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+        mean = float(table[:, 2 * place].mean() / table[:, 2 * place + 1].mean())
+        found[name] = Interval(mean, float(low), float(high), len(table))
+    return found
 
 
 def nearest_rows(

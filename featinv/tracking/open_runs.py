@@ -14,6 +14,8 @@ from featinv.tracking.run_record import CURVE_STEP, RunRecord
 from featinv.tracking.tracking_settings import TrackingSettings
 
 IDS = "runs.json"
+OF_AGENTS = ("attack", "setting")
+"""kinds of runs that take the id which a sweep's agent gives; the first one does"""
 Mode = Literal["disabled", "offline", "online"]
 _SECONDS_BETWEEN_WRITES = 5.0
 _log = logging.getLogger(__name__)
@@ -145,7 +147,7 @@ class OpenRuns:
         )
 
     def _new_id(self, record: RunRecord) -> str:
-        given = os.environ.get("WANDB_RUN_ID") if self.sweep and record.job_type == "attack" else None
+        given = os.environ.get("WANDB_RUN_ID") if self.sweep and record.job_type in OF_AGENTS else None
         taken = {state["id"] for state in self._states.values()}
         return given if given and given not in taken else secrets.token_hex(8)
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, final
@@ -16,7 +16,7 @@ from featinv.tracking.comparison_record import comparison_record
 from featinv.tracking.open_runs import OpenRuns
 from featinv.tracking.places import plain_settings
 from featinv.tracking.probe_table import PROBE_KEY, probe_tables
-from featinv.tracking.run_record import Reference
+from featinv.tracking.run_record import Reference, RunRecord
 from featinv.tracking.tracking_settings import TrackingSettings
 from featinv.types import Attack
 from featinv.victim import Release
@@ -99,6 +99,17 @@ class Study:
             used = [replace(reference, made=False) for reference in saved.values()]
             references = (*used, *([] if store is None else [replace(store, made=True)]))
             ids |= runs.finish(comparison_record(board, self.config, tags=settings.tags, references=references))
+        runs.log_place()
+        return ids
+
+    def log_records(self, records: Sequence[RunRecord]) -> dict[str, str]:
+        """Log runs that a caller describes itself; returns their ids by name. A sweep's agent has one: the first."""
+        runs = self.runs
+        if runs is None or runs.silent:
+            return {}
+        ids: dict[str, str] = {}
+        for record in records[:1] if runs.sweep else records:
+            ids |= runs.finish(record)
         runs.log_place()
         return ids
 

@@ -7,6 +7,7 @@ from . import configuration as configuration
 from . import data as data
 from . import decoders as decoders
 from . import defences as defences
+from . import defend as defend
 from . import discriminators as discriminators
 from . import encoders as encoders
 from . import evaluation as evaluation
@@ -65,6 +66,7 @@ __all__ = [
     "data",
     "decoders",
     "defences",
+    "defend",
     "discriminators",
     "encoders",
     "evaluation",

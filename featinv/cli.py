@@ -13,6 +13,9 @@ from featinv.audit.settings import EXIT_CODES, AuditSettings
 from featinv.audit.settings import GROUPS as AUDIT_GROUPS
 from featinv.configuration import nearest
 from featinv.dataclass_flags import add_flags, parse_settings
+from featinv.defend.settings import EXIT_CODES as DEFEND_EXIT_CODES
+from featinv.defend.settings import GROUPS as DEFEND_GROUPS
+from featinv.defend.settings import DefendSettings
 from featinv.doctor import examine, healthy
 from featinv.inventory import GROUPS, descriptions
 from featinv.leaving import DONE, REFUSED, keep_output, leave_with, show_log
@@ -62,6 +65,13 @@ def audit(flags: argparse.Namespace) -> int:
     return fi.audit.run_audit(settings).exit_code
 
 
+def defend(flags: argparse.Namespace) -> int:
+    """Say in which form vectors may be released: floor, ceiling and utility of every setting, and one recommended."""
+    fi.allocator.set_allocator()
+    settings = fi.defend.DefendSettings(**{item.name: getattr(flags, item.name) for item in fields(DefendSettings)})
+    return fi.defend.run_defend(settings, attack=fi.audit.attack_vectors).exit_code
+
+
 def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     """Return the parser of the command, and those of its commands by name."""
     parser = _Parser(prog="featinv", description="Measure what image feature vectors leak: see also the recipes.")
@@ -99,12 +109,16 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     add_flags(command, AuditSettings, AUDIT_GROUPS)
     command.set_defaults(call=audit)
 
+    command = commands.add_parser("defend", help=defend.__doc__, description=f"{defend.__doc__} {DEFEND_EXIT_CODES}")
+    add_flags(command, DefendSettings, DEFEND_GROUPS)
+    command.set_defaults(call=defend)
+
     command = commands.add_parser("doctor", help=doctor.__doc__, description=doctor.__doc__)
     command.set_defaults(call=doctor)
     return parser, commands.choices
 
 
-SETTINGS = {"audit": AuditSettings}
+SETTINGS: dict[str, type] = {"audit": AuditSettings, "defend": DefendSettings}
 """the commands whose flags are the fields of a dataclass"""
 
 

@@ -8,6 +8,7 @@ from .suite import Situation as Situation
 from .suite import SuiteEntry as SuiteEntry
 from .suite import SuitePlan as SuitePlan
 from .suite import plan_suite as plan_suite
+from .vectors import attack_vectors as attack_vectors
 
 __all__ = [
     "SUITE",
@@ -16,6 +17,7 @@ __all__ = [
     "Situation",
     "SuiteEntry",
     "SuitePlan",
+    "attack_vectors",
     "gate",
     "gate_checks",
     "plan_suite",

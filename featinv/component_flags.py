@@ -65,7 +65,8 @@ def written_out(value: Any, annotation: Any, field: str, where: str) -> Any:
             return {key: written_out(item, inner[1], field, f"{where}.{key}") for key, item in value.items()}
         return value
     items = {item.name: item for item in dataclasses.fields(kind)}
-    first = next(iter(items.values()))
+    # An inherited field may stand before the component that a short text names.
+    first = next((item for item in items.values() if item.type is Component), next(iter(items.values())))
     if isinstance(value, str):
         if {"name", "args"} <= items.keys():
             return dataclasses.asdict(parse_component(value, PACKAGES.get(field, ""), where))

@@ -1,24 +1,34 @@
 """Fixtures that every test may use; no test needs a network."""
 
 import os
+import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("FEATINV_PROGRESS", "0")
 os.environ.setdefault("WANDB_MODE", "offline")
+# How long an example takes says something of the machine only.
+hypothesis.settings.register_profile("featinv", deadline=None)
+hypothesis.settings.load_profile("featinv")
 # What tests compare to the last digit must not depend on what this processor has.
 os.environ.setdefault("FEATINV_PRECISION", "no")
 
 
 @pytest.fixture(autouse=True)
-def _same_start() -> None:
+def _same_start() -> Iterator[None]:
     """Every test starts from the same random state, on one thread: more of them make tiny networks slower."""
     import torch
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    yield
+    # Many tests write a package of this name; the next one must not get the last one's.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_package"]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,7 @@ def test_other_shapes_and_types_are_not_guessed(tmp_path: Path, content: np.ndar
 
 
 def test_what_else_does_not_fit_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "other.npz", images=some_images())
+    np.savez(tmp_path / "other.npz", photos=some_images())
     np.savez(tmp_path / "both.npz", images=some_images(), labels=np.arange(5))
     np.savez(tmp_path / "short.npz", images=some_images(), labels=np.arange(4))
     np.save(tmp_path / "x.npy", some_images())
@@ -121,7 +121,7 @@ def test_what_else_does_not_fit_is_refused(tmp_path: Path) -> None:
     for call, words in [
         (lambda: arrays(tmp_path / "none.npy"), "found none"),
         (lambda: arrays(tmp_path / "x.txt"), r"ends in \.npy or \.npz"),
-        (lambda: arrays(tmp_path / "other.npz"), '"images", got images'),
+        (lambda: arrays(tmp_path / "other.npz"), '"images", got photos'),
         (lambda: arrays(tmp_path / "both.npz", labels=tmp_path / "y.npy"), "one source of labels"),
         (lambda: arrays(tmp_path / "short.npz"), "5 labels"),
         (lambda: arrays(tmp_path / "x.npy", labels=tmp_path / "y.npy"), "whole numbers"),

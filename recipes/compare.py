@@ -4,10 +4,8 @@
     accelerate launch recipes/compare.py --config recipes/configs/cifar10.yaml --data DIR --weights DIR --out DIR
 
 Leaves in --out: report.html (open it first; report_images.npz holds its images), scoreboard.json, per_image.npz,
-samples.png (originals above each attack's reconstructions), run.json,
-wandb/ (docs/wandb.md), and one folder an attack (attack.json, weights.safetensors), ready for recipes/reconstruct.py.
-Called again it shows the finished run (not where images, victim, judges or featinv have changed since); after a kill it
-goes on where it was.
+run.json, samples.png, wandb/ (docs/wandb.md), and a folder an attack for recipes/reconstruct.py. Called again it shows
+the finished run (not where images, victim, judges or featinv have changed); after a kill it goes on.
 """
 
 import shutil
@@ -47,12 +45,12 @@ class Config:
     galleries: tuple[int, ...] = ()
     """sizes of smaller galleries in which re-identification is reported as well"""
     metrics: tuple[str, ...] = ("full",)
-    """metrics beside the usual ones: full, default (none), names (lpips, judge_kd, memorised, attributes, ...), or the
-    import path of one of yours (`--metrics [full,my_package.my_metric]`); what cannot be measured is named with the
-    reason"""
+    """metrics beside the usual ones: full, default (none), names (lpips, judge_kd, ...), or the import path of
+    one of yours (`--metrics [full,my_package.my_metric]`); what cannot be measured is named with the reason"""
     headroom: bool = False
-    """add the rows "judge features predicted", which no attack has to beat: what each judge could find in the vectors;
-    takes a minute or two a judge"""
+    """add the rows "judge features predicted", which no attack has to beat; a minute or two for each judge"""
+    defend: tuple[str, ...] = ()
+    """settings of `featinv defend` that are compared on these vectors at the end; one line says which to release"""
     flips: bool = True
     """cache the features of mirrored images too, so that training can use both"""
     samples: int = 10
@@ -73,7 +71,6 @@ def main(config: Config) -> None:
     fi.processes.share_threads()
     images = config.images if config.data is None else replace(config.images, source=config.data)
     folders = {"weights": config.weights, "judges": config.judge_folder or config.out}
-
     # Of a finished run the files themselves are compared, not what was cached of them.
     cache = None if run.finished else run.path / "images"
     public, private, overlap = fi.assembly.load_images(images, cache=cache)
@@ -96,10 +93,9 @@ def main(config: Config) -> None:
         seconds[name] = time.monotonic() - started
 
     if fi.processes.is_main():
-        training: dict[str, Any] = {"public": public, "overlap": overlap, "fit_seconds": seconds}
-        scoring: dict[str, Any] = {"galleries": config.galleries, "metrics": config.metrics, "seed": config.seed}
-        scoring["headroom"] = pairs if config.headroom else None
-        board = fi.compare(attacks, release, judges, **scoring, **training)
+        training: dict[str, Any] = {"public": public, "overlap": overlap, "fit_seconds": seconds, "seed": config.seed}
+        scoring: dict[str, Any] = {"galleries": config.galleries, "metrics": config.metrics}
+        board = fi.compare(attacks, release, judges, headroom=pairs if config.headroom else None, **scoring, **training)
         sheet = fi.evaluation.samples(attacks, release, count=config.samples, seed=config.seed)
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             sheet.save(temporary, format="PNG")
@@ -113,6 +109,8 @@ def main(config: Config) -> None:
     run.complete()
     if fi.processes.is_main():
         print(f"Report: {fi.report.write(run.path)} (it shows private images; `featinv report` can leave them out).")
+        if config.defend:
+            print(fi.defend.one_line(pairs, release, config.defend, seed=config.seed))
 
 
 def announce(config: Config) -> None:

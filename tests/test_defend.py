@@ -85,7 +85,7 @@ def test_the_decision_file_is_complete_and_checked(decided: tuple[Decision, Path
     assert found["recommended"] == "Codebook:bits=2"
     assert [one["label"] for one in found["settings"]] == [one.label for one in decision.verdicts]
     assert found["chance"] == 10 / PRIVATE
-    assert "at most 20 % of 200 images" in found["sentence"]
+    assert "at most 20 % of images have their original among the first 10 of 200 candidates" in found["sentence"]
     assert "abc" not in (out / "decision.json").read_text(encoding="utf-8")
     for change in (
         {"schema": 2},
@@ -409,3 +409,16 @@ def test_labels_are_matched_by_ids(sides: dict[str, str], tmp_path: Path) -> Non
     found = read_labels(str(text), vectors)
     assert found is not None
     assert found.tolist() == [f"class {row % 3}" for row in range(40)]
+
+
+def test_a_comparison_says_in_one_line_which_form(tmp_path: Path) -> None:
+    images = fi.data.scenes(180, size=32, seed=3)
+    public, private = images.take(range(120)), images.take(range(120, 180))
+    victim = fi.Victim(fi.encoders.tiny(), fi.defences.Identity())
+    pairs, release = fi.extract(victim, public), fi.release(victim, private, seed=0)
+    line = fi.defend.one_line(pairs, release, ["Codebook:bits=1"], policy="top1<=10%")
+    assert line.startswith("Forms of release: None of 2 settings meets top1<=10% and probe>=98% among 60 candidates")
+    assert "\n" not in line
+    noisy = fi.Victim(fi.encoders.tiny(), fi.defences.GaussianNoise(0.1))
+    with pytest.raises(fi.BadInput, match="--defend: expected the vectors of a victim without a defence"):
+        fi.defend.one_line(fi.extract(noisy, public), release, ["Sign"])

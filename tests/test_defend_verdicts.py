@@ -4,34 +4,15 @@ import math
 from dataclasses import replace
 
 import pytest
+from defend_vectors import interval, measured
 from hypothesis import given
 from hypothesis import strategies as st
 
 from featinv.defend.measurement import Measurement
 from featinv.defend.policy import Keep, Policy
 from featinv.defend.verdicts import judge, recommended
-from featinv.evaluation import Interval
 
 POLICY, KEEP = Policy(10, 0.1), Keep("probe", 0.98)
-
-
-def interval(low: float, mean: float, high: float) -> Interval:
-    return Interval(mean, low, high, 1000)
-
-
-def measured(
-    *, ceiling: float | None = 0.08, floor: float = 0.04, kept: float = 0.99, label: str = "setting"
-) -> Measurement:
-    return Measurement(
-        label=label,
-        family="family",
-        fingerprint="",
-        ceilings={1: ceiling, 10: ceiling},
-        ceiling_rates={},
-        attacks={"attacker": {10: interval(floor, floor, floor)}},
-        utility={"probe": interval(0.9, 0.9, 0.9)},
-        kept={"probe": interval(kept, kept, kept)},
-    )
 
 
 def test_the_three_verdicts() -> None:

@@ -8,6 +8,8 @@ from .numpy_lines import numpy_lines as numpy_lines
 from .policy import Keep as Keep
 from .policy import Policy as Policy
 from .running import Decision as Decision
+from .running import one_line as one_line
+from .running import recommend as recommend
 from .running import run_defend as run_defend
 from .settings import DefendSettings as DefendSettings
 from .verdicts import Verdict as Verdict
@@ -25,7 +27,9 @@ __all__ = [
     "Verdict",
     "judge",
     "numpy_lines",
+    "one_line",
     "read_candidates",
     "read_decision",
+    "recommend",
     "run_defend",
 ]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, final, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ class AttackVectors(Protocol):
         out: str,
         *,
         minutes: float,
+        size: int | None,
         judges: tuple[str, ...],
         train_judge: bool,
         seed: int,
@@ -91,11 +92,12 @@ def attacked(
             settings.private,
             str(folder / "audit"),
             minutes=settings.minutes / len(chosen),
+            size=settings.size,
             judges=settings.judges,
             train_judge=settings.train_judge,
             seed=settings.seed,
         )
-        rates[label] = strongest_rates(board, inputs.gallery)
+        rates[label] = rates_of(board, inputs.gallery)
         if settings.show_images and (sheet := _sheet(label, board, files[0], folder / "audit", settings)) is not None:
             shown.append(sheet)
     note = "the attack suite was trained on these defended vectors"
@@ -121,7 +123,18 @@ def to_attack(sweep: Sweep, verdicts: Sequence[Verdict], settings: DefendSetting
     return list(dict.fromkeys([*first, *(one.label for one in undecided)]))[:most]
 
 
-def strongest_rates(board: Scoreboard, gallery: int) -> dict[str, dict[int, Interval]]:
+@runtime_checkable
+class Scored(Protocol):
+    """As much of a scoreboard as rates are read from."""
+
+    @property
+    def protocol(self) -> Any: ...
+
+    @property
+    def attacks(self) -> Any: ...
+
+
+def rates_of(board: Scored, gallery: int) -> dict[str, dict[int, Interval]]:
     """Return the top-k rates of the strongest reconstruction, to the judge that finds least.
 
     Among more candidates fewer are found, so that a larger gallery's rate is a lower bound; a smaller one's is not, and
@@ -130,19 +143,19 @@ def strongest_rates(board: Scoreboard, gallery: int) -> dict[str, dict[int, Inte
     if int(board.protocol["gallery"]) < gallery:
         return {}
     views = ["", *(judge["name"] for judge in board.protocol.get("judges", ())[1:] if not judge["sibling"])]
-    best: dict[int, tuple[Interval, str]] = {}
-    for row in board.attacks:
-        if row.role in WITHOUT_IMAGES:
-            continue
-        for k in (1, 10):
-            found = [row.interval(f"reid_top{k}/{view}".rstrip("/")) for view in views]
-            known = [interval for interval in found if interval is not None]
-            weakest = min(known, key=lambda interval: interval.low, default=None)
-            if weakest is not None and (k not in best or weakest.low > best[k][0].low):
-                best[k] = weakest, row.name
     rates: dict[str, dict[int, Interval]] = {}
-    for k, (interval, name) in best.items():
-        rates.setdefault(f"images by {name}", {})[k] = interval
+    for k in (1, 10):
+        found = {
+            row.name: min(known, key=lambda interval: interval.low)
+            for row in board.attacks
+            if row.role not in WITHOUT_IMAGES
+            and (
+                known := [one for view in views if (one := row.interval(f"reid_top{k}/{view}".rstrip("/"))) is not None]
+            )
+        }
+        if found:
+            strongest = max(found, key=lambda name: found[name].low)
+            rates.setdefault(f"images by {strongest}", {})[k] = found[strongest]
     return rates
 
 

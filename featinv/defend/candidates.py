@@ -78,12 +78,12 @@ class Candidate:
         return made[0] if len(made) == 1 else nn.Sequential(*made)
 
 
-def read_candidates(given: str | None) -> tuple[Candidate, ...]:
-    """Return the settings of a YAML file, of one text, or the built-in grid, with the undefended vectors first.
+def read_candidates(given: str | list[str] | None) -> tuple[Candidate, ...]:
+    """Return the settings of a YAML file, of one text or several, or the built-in grid; the undefended vectors first.
 
     Raises BadInput for what cannot be read, an unknown name or keyword, and a setting that is listed twice.
     """
-    listed = GRID if given is None else _listed(given)
+    listed = GRID if given is None else _listed(given) if isinstance(given, str) else given
     found = [_candidate(entry) for entry in (RAW, *listed)]
     labels = [candidate.shown for candidate in found[1:]]  # as reports and files name them
     if twice := sorted({label for label in labels if labels.count(label) > 1}):

@@ -10,11 +10,12 @@ from jaxtyping import Float, Int64
 
 import featinv as fi
 from featinv.defend.candidates import units_of
-from featinv.defend.labels import class_numbers, read_labels
-from featinv.defend.policy import CLASS_MEASURES
+from featinv.defend.labels import check_labels, class_numbers, read_labels
+from featinv.defend.policy import CLASS_MEASURES, Keep, Policy
 from featinv.defend.settings import DefendSettings
 from featinv.errors import BadInput
 from featinv.features.loading import content_digest
+from featinv.plain_numbers import check_seed
 
 LEAST_PUBLIC, LEAST_PRIVATE = 50, 10
 FIT_NUMBERS = 2**24
@@ -23,7 +24,9 @@ LEARN_NUMBERS = 2**23
 """that probes, neighbours and attackers learn from: 10,000 vectors of up to 838 numbers, 4,096 of 2,048"""
 MOST_SHARED = 0.01
 """share of the smaller side up to which equal vectors may be chance (an encoder's zero vector, copies)"""
-MOST_LEARN, MOST_FIT, MOST_ASKED = 10_000, 20_000, 2_000
+ASK_NUMBERS = 2**21
+"""numbers of the private vectors on which utility is measured: 2,000 vectors of up to 1,048, 1,024 of 2,048"""
+MOST_LEARN, MOST_FIT, MOST_ASKED, LEAST_ASKED = 10_000, 20_000, 2_000, 1_000
 
 
 @final
@@ -71,7 +74,7 @@ class Inputs:
     @cached_property
     def asked_rows(self) -> Int64[np.ndarray, " Q"]:
         """Private rows on which utility is measured."""
-        return self._rows(4, len(self.private), min(MOST_ASKED, max(1000, LEARN_NUMBERS // self.width)))
+        return self._rows(4, len(self.private), min(MOST_ASKED, max(LEAST_ASKED, ASK_NUMBERS // self.width)))
 
     @property
     def width(self) -> int:
@@ -91,6 +94,48 @@ class Inputs:
 def open_inputs(settings: DefendSettings) -> Inputs:
     """Read vectors and labels. Raises BadInput for what cannot be read or used, and for sides that do not fit."""
     private, public = _vectors(settings, "features"), _vectors(settings, "public_features")
+    labels = read_labels(settings.labels, private), read_labels(settings.public_labels, public)
+    digests = {
+        name: content_digest(path)
+        for name in ("features", "public_features", "labels", "public_labels")
+        if (path := getattr(settings, name)) is not None
+    }
+    return _inputs(private, public, labels, digests, settings.asked, settings.kept, settings.gallery, settings.seed)
+
+
+def inputs_in_memory(
+    private: Any,
+    public: Any,
+    private_labels: Any,
+    public_labels: Any,
+    policy: Policy,
+    keep: Keep | None,
+    gallery: int,
+    seed: int,
+) -> Inputs:
+    """Return the inputs of arrays (N, D) or (N, C, h, w). Raises BadInput as `open_inputs` does."""
+    sides = [
+        fi.Vectors(np.asarray(side, dtype=np.float32), name)
+        for name, side in (("private", private), ("public", public))
+    ]
+    labels = [
+        None if found is None else check_labels(f"{name}_labels", np.asarray(found), side)
+        for name, found, side in zip(("private", "public"), (private_labels, public_labels), sides, strict=True)
+    ]
+    return _inputs(sides[0], sides[1], (labels[0], labels[1]), {}, policy, keep, gallery, check_seed("seed", seed))
+
+
+def _inputs(
+    private: "fi.Vectors",
+    public: "fi.Vectors",
+    labels: tuple[np.ndarray | None, np.ndarray | None],
+    digests: dict[str, str],
+    policy: Policy,
+    keep: Keep | None,
+    gallery: int,
+    seed: int,
+) -> Inputs:
+    """Hold both sides against each other and against what is demanded."""
     if private.feature_shape != public.feature_shape:
         raise BadInput(
             f"--public-features: expected vectors of shape {private.feature_shape} as in {private.source}, got "
@@ -99,14 +144,9 @@ def open_inputs(settings: DefendSettings) -> Inputs:
     _check_encoder(private, public)
     _check_counts(private, public)
     shared = _shared(private, public)
-    sides = {
-        "labels": read_labels(settings.labels, private),
-        "public_labels": read_labels(settings.public_labels, public),
-    }
-    numbers = class_numbers(sides)
-    gallery = min(settings.gallery, len(private))
-    settings.asked.check_gallery(gallery)
-    keep = settings.kept
+    numbers = class_numbers({"private": labels[0], "public": labels[1]})
+    gallery = min(gallery, len(private))
+    policy.check_gallery(gallery)
     if keep is not None and keep.measure in CLASS_MEASURES and all(side is None for side in numbers.values()):
         raise BadInput(
             f"--keep: {keep} needs labels, and there are none, so that no setting could be confirmed; give --labels or "
@@ -116,18 +156,14 @@ def open_inputs(settings: DefendSettings) -> Inputs:
         private=_flat(private),
         public=_flat(public),
         shape=private.feature_shape,
-        private_labels=numbers["labels"],
-        public_labels=numbers["public_labels"],
+        private_labels=numbers["private"],
+        public_labels=numbers["public"],
         private_ids=private.ids,
         public_ids=public.ids,
         metadata=dict(public.metadata),
-        digests={
-            name: content_digest(path)
-            for name in ("features", "public_features", "labels", "public_labels")
-            if (path := getattr(settings, name)) is not None
-        },
+        digests=digests,
         gallery=gallery,
-        seed=settings.seed,
+        seed=seed,
         notes=(*(f"{source_name(side.source)}: {note}" for side in (private, public) for note in side.notes), *shared),
     )
 

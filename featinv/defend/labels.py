@@ -37,6 +37,12 @@ def read_labels(path: str | None, vectors: "fi.Vectors") -> np.ndarray | None:
     _check(flag, labels, len(ids) if ids is not None else len(vectors))
     if ids is not None and path is not None:
         labels = _by_id(flag, labels, ids, vectors)
+    return check_labels(flag, labels, vectors)
+
+
+def check_labels(flag: str, labels: np.ndarray, vectors: "fi.Vectors") -> np.ndarray:
+    """Return the labels. Raises BadInput for another count than of vectors, and for a single class."""
+    _check(flag, labels, len(labels))
     if len(labels) != len(vectors):
         raise BadInput(
             f"{flag}: expected a label for each of {len(vectors)} vectors in {vectors.source}, got {len(labels)}"

@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ from torch import nn
 
 import featinv as fi
 from featinv.attacks.aligned import align
-from featinv.defences import RandomRotation, least_batch, parts, whole_release
+from featinv.defences import RandomRotation, known_release, least_batch, parts, whole_release
 from featinv.defend.candidates import Candidate
 from featinv.defend.inputs import Inputs
 from featinv.defend.measurement import Measurement
 from featinv.errors import BadInput
 from featinv.evaluation import Interval
 from featinv.evaluation.ceiling import Ceiling, reidentification_ceiling
+from featinv.evaluation.ceiling_bounds import bounds_of
 from featinv.evaluation.intervals import bootstrap
 from featinv.evaluation.mutual_information import choose_temperature, identified_bits
 from featinv.evaluation.utility import Utility, UtilityVectors, utility
@@ -27,8 +29,8 @@ from featinv.processes import seeded
 
 PAIRS = 32
 """images that the attacker on a secret map is taken to recognise, where the gallery has as many to spare"""
-_TEMPERATURE_ROWS = 500
-"""public vectors on which the temperature of identified bits is chosen"""
+_TEMPERATURE_NUMBERS = 2**19
+"""numbers of the public vectors on which the temperature of identified bits is chosen: 500 of up to 1,048"""
 LIKELIHOOD = "likelihood ranking"
 _FIT, _RELEASE, _PUBLIC = 51, 52, 53
 """streams of draws: fitting, the release, the attacker's own copies"""
@@ -70,10 +72,11 @@ def _measure(
 ) -> tuple[Measurement, Utility]:
     started = time.monotonic()
     defence = fit_defence(candidate, inputs)
-    rows = np.union1d(inputs.asked_rows, inputs.gallery_rows)
+    together = whole_release(defence)
+    rows = np.arange(len(inputs.private)) if together else np.union1d(inputs.asked_rows, inputs.gallery_rows)
     released = _defended(defence, inputs.private, inputs, rows, _RELEASE)
     public = _defended(defence, inputs.public, inputs, inputs.learn_rows, _PUBLIC)
-    ceiling = _ceiling(defence, inputs, top)
+    ceiling = _ceiling(defence, inputs, top, released if together else None)
     useful = _utility(inputs, released[np.searchsorted(rows, inputs.asked_rows)], public)
     size = inputs.gallery
     attacks = _linkage(defence, inputs, released[np.searchsorted(rows, inputs.gallery_rows)], ceiling, top)
@@ -112,11 +115,35 @@ def _utility(inputs: Inputs, released: np.ndarray, public: np.ndarray) -> Utilit
     return utility(private_side if public_labels is None else public_side, seed=inputs.seed)
 
 
-def _ceiling(defence: nn.Module, inputs: Inputs, top: tuple[int, ...]) -> Ceiling:
-    """Return the ceiling in one gallery; a defence of the whole release sees all of it, in galleries of that size."""
-    rows = np.arange(len(inputs.private)) if whole_release(defence) else inputs.gallery_rows
+def _ceiling(defence: nn.Module, inputs: Inputs, top: tuple[int, ...], whole: np.ndarray | None) -> Ceiling:
+    """Return the ceiling in one gallery; a defence of the whole release sees all of it, in galleries of that size.
+
+    `whole` is the release of all private vectors, where it is defended as a whole: groups are not formed again.
+    """
+    rows = inputs.gallery_rows if whole is None else np.arange(len(inputs.private))
     clean = torch.from_numpy(np.ascontiguousarray(inputs.private[rows]).reshape(-1, *inputs.shape))
-    return reidentification_ceiling(defence, clean, galleries=(inputs.gallery,), top=top, seed=inputs.seed)
+    known = known_release(defence)
+    galleries = (inputs.gallery,)
+    if whole is None or known is None or known.noise is not None:
+        return reidentification_ceiling(defence, clean, galleries=galleries, top=top, seed=inputs.seed)
+    found = reidentification_ceiling(Made(whole), clean, galleries=galleries, top=top, seed=inputs.seed)
+    return replace(found, bounds=bounds_of(defence, len(clean), galleries, top), of=repr(defence))
+
+
+class Made(nn.Module):
+    """A deterministic release that was made already."""
+
+    deterministic = True
+
+    def __init__(self, released: Float[np.ndarray, "N E"]) -> None:
+        super().__init__()
+        self.released = torch.from_numpy(released)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return it for the same vectors."""
+        if len(features) != len(self.released):
+            raise BadInput(f"release: expected all {len(self.released)} vectors, got {len(features)}")
+        return self.released
 
 
 def _linkage(
@@ -185,7 +212,7 @@ def _identified(defence: nn.Module, inputs: Inputs, released: np.ndarray) -> Int
     """Return how many bits the released vectors' similarities identify at least, from 0 to log2 of the gallery."""
     if released.shape[1] != inputs.width:
         return None
-    rows = inputs.learn_rows[:_TEMPERATURE_ROWS]
+    rows = inputs.learn_rows[: max(100, min(500, _TEMPERATURE_NUMBERS // inputs.width))]
     temperature = choose_temperature(_defended(defence, inputs.public, inputs, rows, _PUBLIC), inputs.public[rows])
     found = bootstrap(identified_bits(released, inputs.private[inputs.gallery_rows], temperature), seed=inputs.seed)
     most = float(np.log2(inputs.gallery))

@@ -19,7 +19,7 @@ from featinv.defend.measurement import Measurement
 from featinv.defend.numpy_lines import numpy_lines
 from featinv.defend.policy import MEASURES, percent
 from featinv.defend.settings import DefendSettings
-from featinv.defend.text import NAMES, NOT_SHOWN, OWASP
+from featinv.defend.text import NAMES, NOT_SHOWN, OWASP, among
 from featinv.defend.verdicts import Verdict
 from featinv.errors import BadInput
 from featinv.evaluation import Interval
@@ -75,6 +75,7 @@ def write_page(
             figure=_figure(settings, inputs, decision, measure),
             alternative=_alternative(decision),
             head=_head(settings, decision),
+            attacker=2 if settings.asked.k == 1 else 3,
             rows=_rows(settings, decision),
             facts=_facts(settings, inputs, decision, measure),
             not_shown=NOT_SHOWN,
@@ -104,7 +105,7 @@ def _figure(settings: DefendSettings, inputs: Inputs, decision: "Decision", meas
         keep=keep.share if keep is not None and keep.measure == measure else None,
         chance=min(1.0, k / inputs.gallery),
         across=f"utility kept: {NAMES[measure]}, of the undefended (95 % interval)",
-        up=f"originals among the first {k} of {inputs.gallery:,}, from floor to ceiling",
+        up=f"original {among(k)} of {inputs.gallery:,}, from floor to ceiling",
     )
 
 
@@ -123,16 +124,8 @@ def _alternative(decision: "Decision") -> str:
 def _head(settings: DefendSettings, decision: "Decision") -> tuple[str, ...]:
     measures = [name for name in MEASURES if name in decision.sweep.raw.utility]
     k = settings.asked.k
-    return (
-        f"top-{k} at least",
-        f"top-{k} at most",
-        "top-1 at most",
-        "strongest attacker",
-        *measures,
-        "identified bits",
-        "bits",
-        "notes",
-    )
+    top = (f"top-{k} at least", f"top-{k} at most", *(() if k == 1 else ("top-1 at most",)))
+    return (*top, "strongest attacker", *measures, "identified bits", "bits", "notes")
 
 
 def _rows(settings: DefendSettings, decision: "Decision") -> list[Row]:
@@ -143,7 +136,7 @@ def _rows(settings: DefendSettings, decision: "Decision") -> list[Row]:
         cells = (
             _share(verdict.floor),
             "no ceiling known" if verdict.ceiling is None else _share(verdict.ceiling),
-            _share(one.ceilings.get(1)),
+            *(() if settings.asked.k == 1 else (_share(one.ceilings.get(1)),)),
             verdict.attacker or "none tried",
             *(_interval(one.utility.get(name), one.kept.get(name)) for name in measures),
             ""

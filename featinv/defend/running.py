@@ -1,10 +1,12 @@
 """The sweep itself: measure every setting, decide, and write what was found."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
+import numpy as np
 from torch import nn
 
 import featinv as fi
@@ -14,12 +16,12 @@ from featinv.defend.attacking import AttackVectors, Shown, attacked
 from featinv.defend.cache import Cache
 from featinv.defend.candidates import Candidate, read_candidates
 from featinv.defend.decision import write_decision
-from featinv.defend.inputs import Inputs, open_inputs
+from featinv.defend.inputs import Inputs, inputs_in_memory, open_inputs
 from featinv.defend.measurement import Measurement, Sweep
 from featinv.defend.measuring import fit_defence
 from featinv.defend.measuring import measure as measure_setting
 from featinv.defend.page import write_page
-from featinv.defend.policy import MEASURES, Keep
+from featinv.defend.policy import MEASURES, Keep, Policy
 from featinv.defend.settings import DefendSettings
 from featinv.defend.tracked import track
 from featinv.defend.verdicts import Verdict, judge, recommended
@@ -66,15 +68,15 @@ def run_defend(settings: DefendSettings, *, attack: AttackVectors | None = None)
     out = Path(settings.out)
     cache = Cache(out, settings, inputs)
     text.say_plan(settings, inputs, candidates)
-    sweep = _measure_all(candidates, inputs, cache, settings)
-    decision = decide(sweep, settings)
+    sweep = measure_all(candidates, inputs, _top(settings.asked), cache, all_must=settings.defences is not None)
+    decision = decide(sweep, settings.asked, settings.kept)
     shown: list[Shown] = []
     if settings.public is not None and attack is not None:
         sweep, shown = attacked(sweep, decision.verdicts, _by_label(candidates), inputs, settings, attack)
-        decision = decide(sweep, settings)
+        decision = decide(sweep, settings.asked, settings.kept)
     defence = _save_defence(decision, _by_label(candidates), inputs, out / DEFENCE_FOLDER)
     measure = leading_measure(sweep, settings.kept)
-    line = text.sentence(decision, settings, inputs, measure)
+    line = text.sentence(decision, settings.asked, settings.kept, inputs.gallery, measure)
     write_decision(out, settings, inputs, decision, measure, line)
     page = write_page(out, settings, inputs, decision, measure, line, shown, defence)
     track(settings, decision, measure, line)
@@ -82,10 +84,58 @@ def run_defend(settings: DefendSettings, *, attack: AttackVectors | None = None)
     return decision
 
 
-def decide(sweep: Sweep, settings: DefendSettings) -> Decision:
+def recommend(
+    private: Any,
+    public: Any,
+    *,
+    private_labels: Any = None,
+    public_labels: Any = None,
+    defences: Sequence[str] | None = None,
+    policy: str = "top10<=10%",
+    keep: str = "98%",
+    gallery: int = 1000,
+    seed: int = 0,
+) -> tuple[Decision, str]:
+    """Return the decision on undefended vectors in memory, (N, D) each, and its sentence; nothing is written.
+
+    `defences` are settings as a file of them lists (None: the built-in grid); the labels are one class a vector. Raises
+    BadInput as `run_defend` does.
+    """
+    asked, kept = Policy.parse(policy), Keep.parse(keep)
+    inputs = inputs_in_memory(private, public, private_labels, public_labels, asked, kept, gallery, seed)
+    candidates = read_candidates(None if defences is None else list(defences))
+    sweep = measure_all(candidates, inputs, _top(asked), all_must=defences is not None)
+    decision = decide(sweep, asked, kept)
+    return decision, text.sentence(decision, asked, kept, inputs.gallery, leading_measure(sweep, kept))
+
+
+def one_line(
+    pairs: "fi.Pairs", release: "fi.Release", defences: Sequence[str], *, policy: str = "top10<=10%", seed: int = 0
+) -> str:
+    """Return what `recommend` says of the vectors of a comparison, whose victim has no defence; nothing is trained.
+
+    Raises BadInput for pairs that were defended, and as `recommend` does.
+    """
+    if (made := pairs.metadata.get("defence")) not in (None, "", "Identity()"):
+        raise BadInput(f"--defend: expected the vectors of a victim without a defence, got {made}; leave one out")
+    labels = None if release.truth is None else release.truth.labels
+    _, line = recommend(
+        release.features,
+        pairs.features(np.arange(len(pairs))),
+        private_labels=labels,
+        public_labels=pairs.labels,
+        defences=defences,
+        policy=policy,
+        keep="none" if labels is None and pairs.labels is None else "98%",
+        seed=seed,
+    )
+    return f"Forms of release: {line} `featinv defend` compares more."
+
+
+def decide(sweep: Sweep, policy: Policy, keep: Keep | None) -> Decision:
     """Return the verdicts on what was measured and the recommended setting."""
-    verdicts = tuple(judge(one, settings.asked, settings.kept) for one in sweep.measurements)
-    return Decision(sweep, verdicts, recommended(sweep.measurements, verdicts, leading_measure(sweep, settings.kept)))
+    verdicts = tuple(judge(one, policy, keep) for one in sweep.measurements)
+    return Decision(sweep, verdicts, recommended(sweep.measurements, verdicts, leading_measure(sweep, keep)))
 
 
 def leading_measure(sweep: Sweep, keep: Keep | None) -> str:
@@ -95,23 +145,34 @@ def leading_measure(sweep: Sweep, keep: Keep | None) -> str:
     return next(name for name in MEASURES if name in sweep.raw.utility)
 
 
-def _measure_all(candidates: tuple[Candidate, ...], inputs: Inputs, cache: Cache, settings: DefendSettings) -> Sweep:
-    top = tuple(sorted({1, 10, settings.asked.k}))
+def measure_all(
+    candidates: Sequence[Candidate],
+    inputs: Inputs,
+    top: tuple[int, ...],
+    cache: Cache | None = None,
+    *,
+    all_must: bool,
+) -> Sweep:
+    """Measure every setting, the undefended vectors first, or take it from the cache.
+
+    Raises BadInput for a setting that these vectors cannot have; without `all_must` it is left out, with the reason.
+    """
     found: list[Measurement] = []
     left_out: dict[str, str] = {}
     raw: Utility | None = None
     with processes.progress_bar(len(candidates), "settings", "setting") as bar:
         for candidate in candidates:
-            known = cache.read(candidate)
+            known = None if cache is None else cache.read(candidate)
             if known is None:
                 try:
                     if raw is None and candidate is not candidates[0]:
                         raw = measure_setting(candidates[0], inputs, top, None)[1]  # the first one is from the cache
                     known, useful = measure_setting(candidate, inputs, top, raw)
                     raw = useful if candidate is candidates[0] else raw
-                    cache.write(candidate, known)
+                    if cache is not None:
+                        cache.write(candidate, known)
                 except BadInput as error:
-                    if settings.defences is not None or candidate is candidates[0]:
+                    if all_must or candidate is candidates[0]:
                         raise
                     # A strength of the built-in grid that these vectors cannot have: too narrow, too few, no labels.
                     left_out[candidate.shown] = str(error).removeprefix(f"--defences: {candidate.shown}: ")
@@ -119,6 +180,10 @@ def _measure_all(candidates: tuple[Candidate, ...], inputs: Inputs, cache: Cache
                 found.append(replace(known, label=candidate.shown))
             bar.update()
     return Sweep(tuple(found), left_out)
+
+
+def _top(policy: Policy) -> tuple[int, ...]:
+    return tuple(sorted({1, 10, policy.k}))
 
 
 def _save_defence(

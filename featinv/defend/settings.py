@@ -58,6 +58,8 @@ class DefendSettings:
     """the images of --public-features; with these and --private the attack suite of the audit is trained as well"""
     private: str | None = field(default=None, metadata=flag(IMAGES, "DIR"))
     """the images of --features; only scoring reads them"""
+    size: int | None = field(default=None, metadata=flag(IMAGES, "PIXELS"))
+    """side of these images in pixels, as of the audit (a power of two; 64 when not given)"""
     minutes: int | float = field(default=30, metadata=flag(IMAGES, "MINUTES"))
     """minutes of training, all settings and attacks together"""
     judges: tuple[str, ...] = field(default=(), metadata=flag(IMAGES, "FILE", name="--judge"))

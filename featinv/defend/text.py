@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featinv.defend.policy import percent
+from featinv.defend.policy import Keep, Policy, percent
 
 if TYPE_CHECKING:
     from featinv.defend.candidates import Candidate
@@ -52,23 +52,29 @@ OWASP = (
 """the weaknesses listed by OWASP LLM08:2025, vector and embedding weaknesses, and what a report says of each"""
 
 
-def sentence(decision: "Decision", settings: "DefendSettings", inputs: "Inputs", measure: str) -> str:
+def sentence(decision: "Decision", policy: Policy, keep: Keep | None, gallery: int, measure: str) -> str:
     """Return one sentence to quote: the recommended setting, what it keeps, and its floor and ceiling."""
-    demanded = str(settings.asked) + (f" and {settings.kept}" if settings.kept is not None else "")
+    demanded = str(policy) + (f" and {keep}" if keep is not None else "")
     if decision.recommended is None:
         count = len(decision.sweep.measurements)
         met = [verdict for verdict in decision.verdicts if verdict.policy_met]
-        closest = f"; {len(met)} meet the re-identification policy alone" if met else ""
-        return f"None of {count} settings meets {demanded} among {inputs.gallery:,} candidates{closest}."
+        closest = f"; {len(met)} {'meets' if len(met) == 1 else 'meet'} the policy alone" if met else ""
+        return f"None of {count} settings meets {demanded} among {gallery:,} candidates{closest}."
     chosen = decision.recommended
     verdict = next(one for one in decision.verdicts if one.label == chosen.label)
+    kept = _kept(chosen, decision.sweep.raw, measure)
     found = "" if verdict.floor is None else f"at least {percent(verdict.floor)} % and "
     assert verdict.ceiling is not None
     return (
-        f"Released as {chosen.label}, {found}at most {percent(verdict.ceiling)} % of {inputs.gallery:,} images have "
-        f"their original among the first {settings.asked.k} candidates, whatever attack is made on one vector at a "
-        f"time; {_kept(chosen, decision.sweep.raw, measure)}."
+        f"Released as {chosen.label}, {found}at most {percent(verdict.ceiling)} % of images have their original "
+        f"{among(policy.k)} of {gallery:,} candidates, whatever attack is made on one vector at a time; "
+        f"{kept}."
     )
+
+
+def among(k: int) -> str:
+    """Return where an original is found in the first k: "first", or "among the first k"."""
+    return "first" if k == 1 else f"among the first {k}"
 
 
 def _kept(chosen: "Measurement", raw: "Measurement", measure: str) -> str:

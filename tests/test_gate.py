@@ -308,9 +308,9 @@ def test_fixed_images_give_the_same_numbers_and_are_planned(base: Path, tmp_path
     for name in ("a", "b"):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(suite, "SUITE", (*suite.SUITE, entry))
-            assert exit_code(settings(base, tmp_path / name, images=256, max_level="L2")) == 0
+            assert exit_code(settings(base, tmp_path / name, images=512, max_level="L2")) == 0
         record = json.loads((tmp_path / name / "audit.json").read_text())
-        assert record["images"] == record["seen"] == {"pixels": 256}
+        assert record["images"] == record["seen"] == {"pixels": 512}
         boards.append(fi.load_scoreboard(tmp_path / name))
     assert np.array_equal(boards[0].per_image["pixels/psnr"], boards[1].per_image["pixels/psnr"])
 
@@ -366,3 +366,11 @@ def test_lost_private_images_stop_a_gate_and_are_listed(
     said = " ".join(capsys.readouterr().out.split())
     assert "1 of 122 image files were not read" in said
     assert "1 images equal another of the same side in every pixel" in said
+
+
+def test_a_starved_suite_passes_nothing(base: Path, tmp_path: Path) -> None:
+    """A training that never saw each public image once says nothing of what its attack could find."""
+    entries = (*suite.SUITE, SuiteEntry("pixels", suite._pixels, share=1.0))
+    asked = settings(base, tmp_path / "run", images=64, max_level="L4")
+    with pytest.raises(fi.BadInput, match=f"attacks: 'pixels' saw 64 images, fewer than the {PUBLIC} public ones"):
+        fi.audit.run_audit(asked, suite=entries)

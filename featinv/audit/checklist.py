@@ -77,9 +77,10 @@ def _reasons(images: "ImageSet") -> dict[str, int]:
     return dict(Counter(reason.partition(":")[0] for _, reason in images.intake.skipped).most_common())
 
 
-def check_attacks(plan: SuitePlan, record: Record, named: str | None) -> Check:
-    """Check that everything planned ran, and each training to nine tenths of its planned images."""
+def check_attacks(plan: SuitePlan, record: Record, named: str | None, *, public: int) -> Check:
+    """Check that everything planned ran, each training to nine tenths of its plan and over all public images once."""
     wrong = attack_faults(plan, record)
+    wrong += [] if wrong else starved_attacks(plan, record, public)
     if named is not None and named in record.failed:
         wrong.insert(0, f"the named attack, {named!r}, did not run")
     if wrong:
@@ -97,6 +98,19 @@ def attack_faults(plan: SuitePlan, record: Record) -> list[str]:
         if name not in record.failed and name not in missing and seen < COMPLETE * planned:
             faults.append(f"{name!r} saw {seen:,} of {planned:,} planned images (give more --minutes)")
     return faults
+
+
+def starved_attacks(plan: SuitePlan, record: Record, public: int) -> list[str]:
+    """Say which trainings of the suite saw fewer images than there are public ones: a level they leave proves little.
+
+    A slow or busy machine starves the strongest attack first. An attack of the caller's has a budget of its own.
+    """
+    own = [name for name in record.seen if name.partition(":")[0] in plan.minutes]
+    return [
+        f"{name!r} saw {record.seen[name]:,} images, fewer than the {public:,} public ones (give more --minutes)"
+        for name in own
+        if record.seen[name] < public
+    ]
 
 
 def check_judges(judges: "list[Judge]", protocol: dict[str, Any], private: "ImageSet") -> Check:

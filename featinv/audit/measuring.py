@@ -64,7 +64,7 @@ def measured(
         overlap=overlap,
         fit_seconds=record.seconds,
     )
-    checks.append(checklist.check_attacks(plan, record, named))
+    checks.append(checklist.check_attacks(plan, record, named, public=len(public)))
     checks.append(checklist.check_judges(judges, board.protocol, release.truth))
     text.say_checks(checks[-2:])
     starved = text.about_passes(_passes(attacks, len(public)))

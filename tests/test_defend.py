@@ -422,3 +422,17 @@ def test_a_comparison_says_in_one_line_which_form(tmp_path: Path) -> None:
     noisy = fi.Victim(fi.encoders.tiny(), fi.defences.GaussianNoise(0.1))
     with pytest.raises(fi.BadInput, match="--defend: expected the vectors of a victim without a defence"):
         fi.defend.one_line(fi.extract(noisy, public), release, ["Sign"])
+
+
+def test_the_grid_leaves_out_what_takes_minutes(sides: dict[str, str], tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from featinv.defend.inputs import open_inputs
+    from featinv.defend.measuring import too_long
+
+    inputs = open_inputs(settings(sides, tmp_path))
+    assert not [candidate for candidate in read_candidates(None) if too_long(candidate, inputs)]
+    private = np.broadcast_to(inputs.private[:1], (50_000, inputs.width))
+    many = replace(inputs, private=private, private_labels=None)
+    left = [candidate.label for candidate in read_candidates(None) if too_long(candidate, many)]
+    assert left == ["Microaggregate:k=5", "Microaggregate:k=10"]

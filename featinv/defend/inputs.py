@@ -18,7 +18,7 @@ from featinv.features.loading import content_digest
 from featinv.plain_numbers import check_seed
 
 LEAST_PUBLIC, LEAST_PRIVATE = 50, 10
-FIT_NUMBERS = 2**24
+FIT_NUMBERS = 2**23
 """numbers of public vectors that defences learn from at most, and"""
 LEARN_NUMBERS = 2**23
 """that probes, neighbours and attackers learn from: 10,000 vectors of up to 838 numbers, 4,096 of 2,048"""

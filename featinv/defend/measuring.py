@@ -32,8 +32,28 @@ PAIRS = 32
 _TEMPERATURE_NUMBERS = 2**19
 """numbers of the public vectors on which the temperature of identified bits is chosen: 500 of up to 1,048"""
 LIKELIHOOD = "likelihood ranking"
+_GROUPING, _CLUSTERING, _READING = 60_000_000, 1_500_000_000, 1_000_000_000
+"""most that a setting of the built-in grid may take, each in its own count (`too_long`)"""
 _FIT, _RELEASE, _PUBLIC = 51, 52, 53
 """streams of draws: fitting, the release, the attacker's own copies"""
+
+
+def too_long(candidate: Candidate, inputs: Inputs) -> str:
+    """Return why a setting of the built-in grid would take minutes on these vectors, "" where it takes seconds.
+
+    Rough counts: pairs of vectors that groups compare, numbers that one round of k-means compares, and numbers that a
+    sum of absolute differences reads for one draw.
+    """
+    count, advice = len(inputs.private), "takes minutes here; name it in --defences to measure it"
+    for part in candidate.parts:
+        given = part.args
+        grouping = count**2 // int(given["k"]) if part.name == "Microaggregate" else 0
+        codes = 2 ** int(given["bits"]) if part.name in ("Codebook", "ProductCodes") else 0
+        clustering = len(inputs.fit_rows) * codes * inputs.width
+        reading = inputs.gallery**2 * inputs.width if part.name == "Laplace" else 0
+        if grouping > _GROUPING or clustering > _CLUSTERING or reading > _READING:
+            return advice
+    return ""
 
 
 def fit_defence(candidate: Candidate, inputs: Inputs) -> nn.Module:

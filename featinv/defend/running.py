@@ -18,7 +18,7 @@ from featinv.defend.candidates import Candidate, read_candidates
 from featinv.defend.decision import write_decision
 from featinv.defend.inputs import Inputs, inputs_in_memory, open_inputs
 from featinv.defend.measurement import Measurement, Sweep
-from featinv.defend.measuring import fit_defence
+from featinv.defend.measuring import fit_defence, too_long
 from featinv.defend.measuring import measure as measure_setting
 from featinv.defend.page import write_page
 from featinv.defend.policy import MEASURES, Keep, Policy
@@ -163,7 +163,9 @@ def measure_all(
     with processes.progress_bar(len(candidates), "settings", "setting") as bar:
         for candidate in candidates:
             known = None if cache is None else cache.read(candidate)
-            if known is None:
+            if known is None and not all_must and (why := too_long(candidate, inputs)):
+                left_out[candidate.shown] = why
+            elif known is None:
                 try:
                     if raw is None and candidate is not candidates[0]:
                         raw = measure_setting(candidates[0], inputs, top, None)[1]  # the first one is from the cache

@@ -113,3 +113,10 @@ def test_what_is_worth_training_for(run: tuple[Path, DefendSettings]) -> None:
     assert to_attack(Sweep(tuple(ones)), verdicts, settings) == ["Identity", "fine"]  # two minutes: two settings
     longer = dataclasses.replace(settings, minutes=60)
     assert set(to_attack(Sweep(tuple(ones)), verdicts, longer)) == {"Identity", "fine", "open", "unknown"}
+
+
+def test_the_suite_on_files_of_vectors_is_an_audit_of_them(tmp_path: Path) -> None:
+    with pytest.raises(fi.BadInput, match=r"--public: .*nowhere: expected a file or a folder"):
+        fi.audit.attack_vectors(
+            "v.npz", "p.npz", str(tmp_path / "nowhere"), "d", str(tmp_path / "o"), minutes=1.0, size=32
+        )

@@ -14,6 +14,7 @@ from PIL import Image
 import featinv as fi
 from featinv import cli
 from featinv.audit import suite
+from featinv.audit.fitting import steady_rate
 from featinv.audit.suite import Materials, Situation
 
 PUBLIC, PRIVATE = 90, 40
@@ -441,3 +442,10 @@ def test_a_path_goes_to_the_first_parameter_as_it_is() -> None:
     assert part.args == {"weights": "/a=b/w.safetensors", "depth": 56, "layer": None}
     with pytest.raises(fi.BadInput, match="KEY=VALUE after a comma, got 'b'"):
         parse_component("cifar_resnet:a,b", fi.encoders, "--victim")
+
+
+def test_a_pilots_throughput_leaves_out_its_set_up() -> None:
+    """10 images a second after 5 s of set-up; a single row can only be divided by all of its seconds."""
+    rows = [{"images": 10.0, "seconds": 6.0}, {"images": 20.0, "seconds": 7.0}, {"images": 40.0, "seconds": 9.0}]
+    assert steady_rate(rows) == pytest.approx(10.0)
+    assert steady_rate(rows[:1]) == pytest.approx(10 / 6)

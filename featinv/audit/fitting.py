@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,7 @@ class SuiteFitter:
                 pilot = distillation(MOST_EPOCHS * len(pairs), len(pairs), _pilot(each), seed=self.settings.seed)
                 first, second = fi.presets.distil_two(pairs, pilot)
                 surrogates = (first[0], second[0])
-                speed = min(history[-1]["images"] / history[-1]["seconds"] for _, history in (first, second))
+                speed = min(steady_rate(history) for _, history in (first, second))
                 planned = min(MOST_EPOCHS * len(pairs), max(2, round(speed * 60 * FILLED * each)))
             wanted = asked if asked is not None else planned
             self.record.images[_surrogates_of(entry.name)] = whole_batches(wanted, len(pairs))
@@ -106,12 +107,11 @@ class SuiteFitter:
         self.record.minutes[entry.name] = own
 
     def _speed(self, entry: SuiteEntry, minutes: float, materials: Materials) -> float:
-        """Train for a moment and return the images a second; the start of a training counts, so that it is no more."""
+        """Train for a moment and return the images a second."""
         training = replace(entry.settings(materials.pairs, None, minutes, self.settings.seed), holdout=0, keep="last")
-        started = time.monotonic()
         attack: Any = entry.build(materials, training)
         attack.fit(materials.pairs, progress=False)
-        return float(attack.history[-1]["images"]) / (time.monotonic() - started)
+        return steady_rate(attack.history)
 
     def _bound(self, name: str) -> float | None:
         """Minutes after which a training is cut; images that the caller fixed are trained to the end."""
@@ -198,3 +198,13 @@ def _pilot(minutes: float) -> float:
 
 def _surrogates_of(name: str) -> str:
     return f"{name}: each surrogate"
+
+
+def steady_rate(history: Sequence[Mapping[str, float]]) -> float:
+    """Return images a second between the first and the last row of a training, from its start where there is one row.
+
+    Set-up takes most of a pilot's seconds on a busy machine, and next to none of the training that it stands for.
+    """
+    first, last = history[0], history[-1]
+    images, seconds = last["images"] - first["images"], last["seconds"] - first["seconds"]
+    return images / seconds if images > 0 and seconds > 0 else last["images"] / last["seconds"]

@@ -420,18 +420,18 @@ def test_help_and_settings_load_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoken", "args"),
+    ("text", "args"),
     [
         ("GaussianNoise:0.1", {"std": 0.1}),
         ("GaussianNoise:std=1e-3", {"std": 1e-3}),
         ("Identity", {}),
     ],
 )
-def test_a_part_in_one_word(spoken: str, args: dict[str, Any]) -> None:
+def test_a_component_in_short_text(text: str, args: dict[str, Any]) -> None:
     from featinv.configuration import parse_component
 
-    assert parse_component(spoken, fi.defences, "--defence") == fi.configuration.Component(
-        spoken.partition(":")[0], args
+    assert parse_component(text, fi.defences, "--defence") == fi.configuration.Component(
+        text.partition(":")[0], args
     )
 
 

@@ -118,7 +118,7 @@ def test_a_bound_in_minutes_ends_the_training_and_the_schedule(monkeypatch: pyte
 
 
 @given(st.integers(1, 40), st.integers(1, 97), st.integers(1, 30))
-def test_watchers_are_called_once_for_every_multiple_crossed(batch: int, every: int, resume_at: int) -> None:
+def test_callbacks_are_called_once_for_every_multiple_crossed(batch: int, every: int, resume_at: int) -> None:
     settings = Training(images=600)
     progress, crossed = Progress(settings), []
     while not progress.done:

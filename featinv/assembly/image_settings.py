@@ -29,7 +29,7 @@ class ImageSettings:
     drop_near: bool = False
     """drop public images that nearly duplicate a private one (they are counted and reported either way)"""
     seed: int = 0
-    """draws the split and the subsets"""
+    """seed of the split and the subsets"""
 
     def __post_init__(self) -> None:
         make_plain(self)

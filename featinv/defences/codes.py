@@ -21,7 +21,7 @@ _MOST_BITS = 16
 
 @final
 class Codebook(Learned):
-    """Release the nearest of 2^bits centres that k-means found among the public vectors; the identity at None.
+    """Release the nearest of 2^bits centres that k-means fitted to the public vectors; the identity at None.
 
     A release of B bits leaves top-k re-identification among N candidates at most k 2^B / N, for every attack. `seed`
     draws the first centres. Its gradient is that of the identity. Raises BadInput for bits outside 0 to 16, and in

@@ -21,7 +21,7 @@ LEAST_PUBLIC, LEAST_PRIVATE = 50, 10
 FIT_NUMBERS = 2**23
 """numbers of public vectors that defences learn from at most, and"""
 LEARN_NUMBERS = 2**23
-"""that probes, neighbours and attackers learn from: 10,000 vectors of up to 838 numbers, 4,096 of 2,048"""
+"""that probes, neighbours and attackers learn from: 10,000 vectors of up to 838-d, 4,096 of 2,048"""
 MOST_SHARED = 0.01
 """share of the smaller side up to which equal vectors may be chance (an encoder's zero vector, copies)"""
 ASK_NUMBERS = 2**21

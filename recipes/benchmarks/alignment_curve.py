@@ -2,7 +2,7 @@
 
     FEATINV_THREADS=1 python recipes/benchmarks/alignment_curve.py --data DIR --weights DIR --out DIR
 
-CIFAR-10, pooled vectors of ResNet-20 (64 numbers): 10,000 public images, 1,000 private ones. Released is (1) a secret
+CIFAR-10, pooled vectors of ResNet-20 (64-d): 10,000 public images, 1,000 private ones. Released is (1) a secret
 rotation of the vectors, (2) the same with Gaussian noise, and (3) the vectors of ResNet-56, where the attacker has
 ResNet-20. Top-1 is linkage among the 1,000 private images; known images are not scored.
 """

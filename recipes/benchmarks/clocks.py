@@ -54,13 +54,13 @@ def anonymous_memory() -> Iterator[SimpleNamespace]:
             line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("RssAnon"))
             seen.peak = max(seen.peak, int(line.split()[1]) / 1024)
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    sampler = threading.Thread(target=watch, daemon=True)
+    sampler.start()
     try:
         yield seen
     finally:
         done.set()
-        watcher.join()
+        sampler.join()
 
 
 def in_a_fresh_process(file: str, *flags: str) -> float:

@@ -430,9 +430,7 @@ def test_help_and_settings_load_no_torch() -> None:
 def test_a_component_in_short_text(text: str, args: dict[str, Any]) -> None:
     from featinv.configuration import parse_component
 
-    assert parse_component(text, fi.defences, "--defence") == fi.configuration.Component(
-        text.partition(":")[0], args
-    )
+    assert parse_component(text, fi.defences, "--defence") == fi.configuration.Component(text.partition(":")[0], args)
 
 
 def test_a_path_goes_to_the_first_parameter_as_it_is() -> None:

@@ -20,9 +20,9 @@ class Microaggregate(Defence):
 
     Groups are those of MDAV (Domingo-Ferrer and Torra 2005): the vector farthest from the mean of those that are left
     takes its k - 1 nearest, then the vector farthest from it does, and so on. All vectors of a release have to be
-    defended at once, which `featinv.release` does: nobody is then identified among all released with more than 1/k. Vectors
-    above 64-d are grouped by their 64 leading principal components. O(N² D / k). Its gradient is that of
-    the identity. Raises BadInput for k below 1 and for fewer vectors than k.
+    defended at once, which `featinv.release` does: no image is then identified among all released with more than 1/k.
+    Vectors above 64-d are grouped by their 64 leading principal components. O(N² D / k). Its gradient is that of the
+    identity. Raises BadInput for k below 1 and for fewer vectors than k.
     """
 
     whole_release: ClassVar[bool] = True

@@ -120,20 +120,20 @@ def _reading(item: dataclasses.Field, spec: _Flag) -> dict[str, Any]:
     kinds = [kind for kind in _alternatives(item.type) if kind is not type(None)]
     if bool in kinds:
         return {"action": argparse.BooleanOptionalAction if default else "store_true", "default": default}
-    shown: dict[str, Any] = {"default": None if default is dataclasses.MISSING else default, "metavar": spec.metavar}
+    options: dict[str, Any] = {"default": None if default is dataclasses.MISSING else default, "metavar": spec.metavar}
     if spec.read is not None:
-        return {**shown, "type": _reader(spec.read)}
+        return {**options, "type": _reader(spec.read)}
     if dataclass_of(item.type) is Component:
-        return {**shown, "metavar": spec.metavar or GRAMMAR}
+        return {**options, "metavar": spec.metavar or GRAMMAR}
     if get_origin(kinds[0]) is tuple:
         return {
-            **shown,
+            **options,
             "default": [],
             **({"action": "extend", "nargs": "+"} if spec.several else {"action": "append"}),
         }
     if get_origin(kinds[0]) is Literal:
-        return {"default": shown["default"], "choices": get_args(kinds[0])}
-    return {**shown, "type": float if float in kinds else kinds[0]}
+        return {"default": options["default"], "choices": get_args(kinds[0])}
+    return {**options, "type": float if float in kinds else kinds[0]}
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:

@@ -16,9 +16,9 @@ def check_out(path: str | os.PathLike[str], flag: str = "--out") -> None:
     text = os.fspath(path)
     if not text.strip() or "\0" in text:
         raise BadInput(f"{flag}: expected the path of a folder, got {text!r}; name one that can be written")
-    made: list[Path] = []
+    created: list[Path] = []
     try:
-        _make(Path(text), made)
+        _make(Path(text), created)
         with tempfile.TemporaryFile(dir=text):
             pass
     except OSError as error:
@@ -26,7 +26,7 @@ def check_out(path: str | os.PathLike[str], flag: str = "--out") -> None:
             f"{flag}: expected a folder that can be written, got {text} ({_why(Path(text), error)})"
         ) from error
     finally:
-        for folder in reversed(made):
+        for folder in reversed(created):
             folder.rmdir()
 
 
@@ -40,14 +40,14 @@ def check_out_file(path: str | os.PathLike[str], flag: str = "--out") -> None:
     check_out(Path(text).parent, flag)
 
 
-def _make(folder: Path, made: list[Path]) -> None:
+def _make(folder: Path, created: list[Path]) -> None:
     """Make a folder and the missing ones above it, noting each."""
     if folder.is_dir():
         return
     if folder != folder.parent:
-        _make(folder.parent, made)
+        _make(folder.parent, created)
     folder.mkdir()
-    made.append(folder)
+    created.append(folder)
 
 
 def _why(path: Path, error: OSError) -> str:

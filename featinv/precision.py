@@ -123,8 +123,8 @@ def _cpu_has(*queries: str) -> bool:
     torch.ops.mkldnn._is_mkldnn_bf16_supported is no such query: it is also true where oneDNN emulates bf16 with AVX512.
     A torch without a query says nothing of the processor: float32 is never wrong.
     """
-    known = (getattr(torch.cpu, name, None) for name in queries)
-    return any(query is not None and query() for query in known)
+    queries_of_torch = (getattr(torch.cpu, name, None) for name in queries)
+    return any(query is not None and query() for query in queries_of_torch)
 
 
 @functools.cache

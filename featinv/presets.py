@@ -273,8 +273,8 @@ def identify(
     if bank is not None:
         check_bank(bank, pairs)
     members = tuple(distil_bank(pairs, distillation, ball=ball) if bank is None else bank)
-    seen = [_seen_through(surrogate, pairs, tau, weight) for surrogate in members]
-    return DecoderAttack(decoder, 3.0 * MSE() + Drawn(seen, min(drawn, len(seen))), training)
+    losses_of_bank = [_seen_through(surrogate, pairs, tau, weight) for surrogate in members]
+    return DecoderAttack(decoder, 3.0 * MSE() + Drawn(losses_of_bank, min(drawn, len(losses_of_bank))), training)
 
 
 def _seen_through(surrogate: Encoder, pairs: PairsLike, tau: int | float, weight: int | float) -> Loss:

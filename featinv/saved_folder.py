@@ -72,12 +72,12 @@ def read_weights(folder: Path, record: dict[str, Any], limit: int, what: str, do
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return contiguous CPU tensors that share no memory, as safetensors wants them (tied weights are stored twice)."""
-    seen: set[int] = set()
+    storages: set[int] = set()
     apart = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous()
         storage = tensor.untyped_storage()
-        whole = storage.nbytes() == tensor.nbytes and storage.data_ptr() not in seen
+        whole = storage.nbytes() == tensor.nbytes and storage.data_ptr() not in storages
         apart[name] = tensor if whole else tensor.clone()
-        seen.add(storage.data_ptr())
+        storages.add(storage.data_ptr())
     return apart

@@ -60,16 +60,16 @@ class RunFolder:
         error = ""
         if fi.processes.is_main():
             record = self._record()
-            known, here = record.get("inputs", {}), plain(dict(inputs))
-            differing = [what for what in here if what in known and known[what] != here[what]]
-            unknown = [what for what in here if what not in known]
+            recorded, here = record.get("inputs", {}), plain(dict(inputs))
+            differing = [what for what in here if what in recorded and recorded[what] != here[what]]
+            unknown = [what for what in here if what not in recorded]
             if differing or (unknown and record.get("finished")):
                 said = f"{', '.join(differing)} differ now" if differing else f"it does not say of which {unknown[0]}"
                 error = (
                     f"{self.path}: holds a run of other inputs ({said}); choose another --out, or remove that folder"
                 )
             elif unknown:
-                write_json(self.path / RECORD, {**record, "inputs": {**known, **here}})
+                write_json(self.path / RECORD, {**record, "inputs": {**recorded, **here}})
         if error := fi.processes.broadcast(error):
             raise fi.BadInput(error)
 

@@ -153,21 +153,21 @@ class Aligned:
         """Rebuild it with the attack within, to reconstruct but not to be aligned again before another `fit`."""
         inner = {name.removeprefix("attack."): t for name, t in tensors.items() if name.startswith("attack.")}
         kind: Any = configuration.trusted_class(str(config["attack"]["class"]), allow)
-        made = cls(kind.from_state(config["attack"]["config"], inner, allow), **config["args"])
-        made.feature_shape = tuple(int(size) for size in config["feature_shape"])
-        made.image_size, made.victim = int(config["image_size"]), dict(config["victim"])
+        attack = cls(kind.from_state(config["attack"]["config"], inner, allow), **config["args"])
+        attack.feature_shape = tuple(int(size) for size in config["feature_shape"])
+        attack.image_size, attack.victim = int(config["image_size"]), dict(config["victim"])
         own = {name: tensor for name, tensor in tensors.items() if not name.startswith("attack.")}
-        width = torch.Size(made.attack.feature_shape).numel()  # type: ignore[attr-defined]
-        check_tensors(own, _layout(torch.Size(made.feature_shape).numel(), width))
+        width = torch.Size(attack.attack.feature_shape).numel()  # type: ignore[attr-defined]
+        check_tensors(own, _layout(torch.Size(attack.feature_shape).numel(), width))
         said = config["alignment"]
-        made.alignment = Alignment(
+        attack.alignment = Alignment(
             **{name: tensor.numpy() for name, tensor in own.items()},
             method=str(said["method"]),
             pairs=int(said["pairs"]),
             fit=float(said["fit"]),
             identified=bool(said["identified"]),
         )
-        return made
+        return attack
 
     def _chosen(self, known: Known | None) -> Known | None:
         if self.pairs == 0:

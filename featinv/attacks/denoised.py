@@ -116,14 +116,14 @@ class Denoised:
         """Rebuild it with the attack within, to reconstruct but not to be fitted again."""
         inner = {name.removeprefix("attack."): t for name, t in tensors.items() if name.startswith("attack.")}
         kind: Any = configuration.trusted_class(str(config["attack"]["class"]), allow)
-        made = cls(kind.from_state(config["attack"]["config"], inner, allow), None)
-        made.feature_shape = tuple(int(size) for size in config["feature_shape"])
-        made.image_size, made.victim = int(config["image_size"]), dict(config["victim"])
-        made.chosen = str(config["chosen"])
-        made.tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("attack.")}
-        clean = torch.Size(made.attack.feature_shape).numel()  # type: ignore[attr-defined]
-        check_tensors(made.tensors, _layout(made.chosen, torch.Size(made.feature_shape).numel(), clean))
-        return made
+        attack = cls(kind.from_state(config["attack"]["config"], inner, allow), None)
+        attack.feature_shape = tuple(int(size) for size in config["feature_shape"])
+        attack.image_size, attack.victim = int(config["image_size"]), dict(config["victim"])
+        attack.chosen = str(config["chosen"])
+        attack.tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("attack.")}
+        clean = torch.Size(attack.attack.feature_shape).numel()  # type: ignore[attr-defined]
+        check_tensors(attack.tensors, _layout(attack.chosen, torch.Size(attack.feature_shape).numel(), clean))
+        return attack
 
     def _blocks(self, pairs: Any, rows: np.ndarray) -> Iterator[tuple[Float[Tensor, "B D"], Float[Tensor, "B E"]]]:
         step = rows_that_fit(int(np.prod(pairs.feature_shape)) + int(np.prod(self._clean.feature_shape)))

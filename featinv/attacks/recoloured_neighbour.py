@@ -47,9 +47,9 @@ class RecolouredNeighbour(NeighbourAttack):
 
     def _decode(self, features: Float[Tensor, "B D"]) -> Images:
         t = self.tensors
-        found = super()._decode(features)
+        neighbours = super()._decode(features)
         colours = torch.addmm(t["bias"], (features - t["mean"]) / t["scale"], t["weight"]).clamp(0, 1)
-        return found + _stretched(colours.unflatten(1, (3, GRID, GRID)) - _cells(found), self.image_size)
+        return neighbours + _stretched(colours.unflatten(1, (3, GRID, GRID)) - _cells(neighbours), self.image_size)
 
     def _layout(self, width: int, size: int) -> Layout:
         colours = {"weight": (torch.float32, (width, _COLOURS)), "bias": (torch.float32, (_COLOURS,))}

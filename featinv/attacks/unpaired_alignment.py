@@ -153,13 +153,13 @@ def _cluster_counts(clouds: _Clouds) -> list[int]:
 def _starts(clouds: _Clouds, count: int, key: list[int]) -> list[_Start]:
     generator = np.random.default_rng([*key, 23])
     first, second = (_centroids(rows, count, generator) for rows in (clouds.released, clouds.own))
-    made = []
+    starts = []
     # A rotation keeps inner products; another encoder of the same images keeps angles better.
     for word, products in (("products", lambda rows: rows @ rows.T), ("cosines", _cosines)):
         order = _assign(products(first), products(second), generator)
         rotation = _orthogonal(first.T @ second[order])
-        made.append(_Start(rotation, f"{count} clusters by {word}", _fit_of(clouds, rotation)))
-    return made
+        starts.append(_Start(rotation, f"{count} clusters by {word}", _fit_of(clouds, rotation)))
+    return starts
 
 
 def _random(clouds: _Clouds, seed: int) -> list[_Start]:
@@ -177,8 +177,8 @@ def _centroids(rows: np.ndarray, count: int, generator: np.random.Generator) -> 
     from sklearn.cluster import KMeans  # imported here: it takes a second
 
     drawn = rows[generator.permutation(len(rows))[:4000]]
-    found = KMeans(count, n_init=5, random_state=int(generator.integers(2**31))).fit(drawn)
-    return np.asarray(found.cluster_centers_, dtype=np.float64)
+    clusters = KMeans(count, n_init=5, random_state=int(generator.integers(2**31))).fit(drawn)
+    return np.asarray(clusters.cluster_centers_, dtype=np.float64)
 
 
 def _assign(first: np.ndarray, second: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -94,9 +94,9 @@ def attack_faults(plan: SuitePlan, record: Record) -> list[str]:
     missing = [name for name in plan.names if name not in record.failed and name not in record.seconds]
     faults += [f"{name!r} did not run" for name in missing]
     for name, planned in record.images.items():
-        seen = record.seen.get(name, 0)
-        if name not in record.failed and name not in missing and seen < COMPLETE * planned:
-            faults.append(f"{name!r} saw {seen:,} of {planned:,} planned images (give more --minutes)")
+        images = record.seen.get(name, 0)
+        if name not in record.failed and name not in missing and images < COMPLETE * planned:
+            faults.append(f"{name!r} saw {images:,} of {planned:,} planned images (give more --minutes)")
     return faults
 
 

@@ -102,8 +102,8 @@ class ProductCodes(Learned):
         width, count = data.rows.shape[1], 2 ** (self.bits or 0)
         if self.parts > width:
             raise BadInput(f"ProductCodes: expected at most {width} parts, a number each, got {self.parts}")
-        found = [_k_means(data, data.rows[:, piece], count, self.seed) for piece in self._pieces(width)]
-        return {"centres": np.concatenate(found, axis=1)}
+        codebooks = [_k_means(data, data.rows[:, piece], count, self.seed) for piece in self._pieces(width)]
+        return {"centres": np.concatenate(codebooks, axis=1)}
 
     def _defend(self, rows: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
         pieces = self._pieces(rows.shape[1])
@@ -123,8 +123,8 @@ def _k_means(data: PublicFeatures, rows: np.ndarray, count: int, seed: int) -> n
     if different < count:
         raise BadInput(f"{count} codes: expected as many different public vectors, got {different}; ask for fewer bits")
     rows = np.ascontiguousarray(rows)
-    found = KMeans(count, n_init=1, max_iter=_ROUNDS, random_state=seed % 2**32).fit(rows)
-    centres: np.ndarray = found.cluster_centers_
+    clusters = KMeans(count, n_init=1, max_iter=_ROUNDS, random_state=seed % 2**32).fit(rows)
+    centres: np.ndarray = clusters.cluster_centers_
     return centres
 
 

@@ -149,8 +149,8 @@ class StraightThrough(torch.autograd.Function):
 
 def straight_through(features: Tensor, value: Tensor) -> Tensor:
     """Return `value` with the gradient of `features` (arXiv:1308.3432, section 4), exactly equal to `value`."""
-    made: Tensor = StraightThrough.apply(features, value.to(features.dtype))
-    return made
+    output: Tensor = StraightThrough.apply(features, value.to(features.dtype))
+    return output
 
 
 def check_count(what: str, value: Any, *, least: int, most: int | None = None, nothing: str) -> None:

@@ -57,5 +57,5 @@ def log_likelihood(
     Codes, ties and groups give 0 where the candidate's output equals the released row, else -infinity: all candidates
     with equal outputs are equally likely.
     """
-    known = known_release(defence)
-    return None if known is None else known.log_likelihood(released, known.mapping(clean))
+    release = known_release(defence)
+    return None if release is None else release.log_likelihood(released, release.mapping(clean))

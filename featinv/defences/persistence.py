@@ -52,14 +52,14 @@ def load(folder: Path | str, allow: Iterable[type | str] | type | str = (), *, l
     allow = (allow,) if isinstance(allow, type | str) else tuple(allow)
     path = folder / JSON_NAME
     if not folder.is_dir():
-        found = "a file (pickles and checkpoints are not read)" if folder.exists() else "nothing there"
-        raise BadInput(f"{folder}: expected a folder that featinv.defences.save wrote, got {found}")
+        what = "a file (pickles and checkpoints are not read)" if folder.exists() else "nothing there"
+        raise BadInput(f"{folder}: expected a folder that featinv.defences.save wrote, got {what}")
     document = files.read_json(path, DOCUMENT_LIMIT)
     _check_document(path, document)
     tensors = read_weights(folder, document["weights"], limit, "defence", JSON_NAME)
     try:
-        made = [_part(number, entry, tensors, allow) for number, entry in enumerate(document["parts"])]
-        defence = made[0] if len(made) == 1 else nn.Sequential(*made)
+        members = [_part(number, entry, tensors, allow) for number, entry in enumerate(document["parts"])]
+        defence = members[0] if len(members) == 1 else nn.Sequential(*members)
         _try_out(defence)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error

@@ -41,8 +41,8 @@ class PCA(Learned):
         data.require(k, f"PCA(k={k})")
         if k > data.rows.shape[1]:
             raise BadInput(f"PCA: expected at most {data.rows.shape[1]} components, the width, got k={k}")
-        found = PrincipalComponents(k, svd_solver="auto", random_state=0).fit(data.rows)
-        return {"mean": found.mean_, "components": found.components_}
+        components = PrincipalComponents(k, svd_solver="auto", random_state=0).fit(data.rows)
+        return {"mean": components.mean_, "components": components.components_}
 
     def _defend(self, rows: Float[Tensor, "B D"]) -> Float[Tensor, "B E"]:
         coordinates = (rows - self.mean) @ self.components.T

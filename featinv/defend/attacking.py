@@ -80,7 +80,7 @@ def attacked(
     chosen = to_attack(sweep, verdicts, settings)
     text.say_attacked(chosen)
     rates: dict[str, dict[str, dict[int, Interval]]] = {}
-    shown = []
+    sheets = []
     for label in chosen:
         folder = Path(settings.out) / FOLDER / folder_name(label)
         files = _write_sides(candidates[label], inputs, folder)
@@ -99,13 +99,13 @@ def attacked(
         )
         rates[label] = rates_of(board, inputs.gallery)
         if settings.show_images and (sheet := _sheet(label, board, files[0], folder / "audit", settings)) is not None:
-            shown.append(sheet)
+            sheets.append(sheet)
     note = "the attack suite was trained on these defended vectors"
     measured = (
         one.with_attacks(rates[one.label], note if rates[one.label] else "") if one.label in rates else one
         for one in sweep.measurements
     )
-    return Sweep(tuple(measured), sweep.left_out), shown
+    return Sweep(tuple(measured), sweep.left_out), sheets
 
 
 def to_attack(sweep: Sweep, verdicts: Sequence[Verdict], settings: DefendSettings) -> list[str]:
@@ -146,11 +146,13 @@ def rates_of(board: Scored, gallery: int) -> dict[str, dict[int, Interval]]:
     rates: dict[str, dict[int, Interval]] = {}
     for k in (1, 10):
         found = {
-            row.name: min(known, key=lambda interval: interval.low)
+            row.name: min(intervals, key=lambda interval: interval.low)
             for row in board.attacks
             if row.role not in WITHOUT_IMAGES
             and (
-                known := [one for view in views if (one := row.interval(f"reid_top{k}/{view}".rstrip("/"))) is not None]
+                intervals := [
+                    one for view in views if (one := row.interval(f"reid_top{k}/{view}".rstrip("/"))) is not None
+                ]
             )
         }
         if found:

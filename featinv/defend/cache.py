@@ -49,10 +49,10 @@ class Cache:
         if not file.is_file():
             return None
         try:
-            found = read_json(file)
-            if not isinstance(found, dict) or found.get("key") != self._key(candidate):
+            document = read_json(file)
+            if not isinstance(document, dict) or document.get("key") != self._key(candidate):
                 return None
-            return Measurement.from_json(found.get("measurement"), str(file))
+            return Measurement.from_json(document.get("measurement"), str(file))
         except BadInput:
             return None
 

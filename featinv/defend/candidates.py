@@ -70,12 +70,12 @@ class Candidate:
     def defence(self, units: Mapping[str, float]) -> nn.Module:
         """Return the defence, not fitted. Raises BadInput for a strength that it refuses, naming the setting."""
         try:
-            made = [build(_in_numbers(part, units), fi.defences) for part in self.parts]
+            members = [build(_in_numbers(part, units), fi.defences) for part in self.parts]
         except BadInput as error:
             raise BadInput(f"{_FLAG}: {self.shown}: {error}") from error
-        if not all(isinstance(part, nn.Module) for part in made):
+        if not all(isinstance(part, nn.Module) for part in members):
             raise BadInput(f"{_FLAG}: {self.shown}: expected modules features -> features, got something else")
-        return made[0] if len(made) == 1 else nn.Sequential(*made)
+        return members[0] if len(members) == 1 else nn.Sequential(*members)
 
 
 def read_candidates(given: str | list[str] | None) -> tuple[Candidate, ...]:
@@ -84,13 +84,13 @@ def read_candidates(given: str | list[str] | None) -> tuple[Candidate, ...]:
     Raises BadInput for what cannot be read, an unknown name or keyword, and a setting that is listed twice.
     """
     listed = GRID if given is None else _listed(given) if isinstance(given, str) else given
-    found = [_candidate(entry) for entry in (RAW, *listed)]
-    labels = [candidate.shown for candidate in found[1:]]  # as reports and files name them
+    candidates = [_candidate(entry) for entry in (RAW, *listed)]
+    labels = [candidate.shown for candidate in candidates[1:]]  # as reports and files name them
     if twice := sorted({label for label in labels if labels.count(label) > 1}):
         raise BadInput(
             f"{_FLAG}: expected every setting once, got {twice[0]!r} twice; remove one (keys are not told apart)"
         )
-    return (found[0], *(candidate for candidate in found[1:] if candidate.label != RAW))
+    return (candidates[0], *(candidate for candidate in candidates[1:] if candidate.label != RAW))
 
 
 def without_secrets(label: str) -> str:
@@ -159,7 +159,7 @@ def _in_numbers(part: Component, units: Mapping[str, float]) -> Component:
 def _number(key: str, value: Any, units: Mapping[str, float]) -> Any:
     if not isinstance(value, str):
         return value
-    found = _STRENGTH.fullmatch(value.strip())
-    if found is None:
+    match = _STRENGTH.fullmatch(value.strip())
+    if match is None:
         raise BadInput(f"{key}: expected a number, or one with a unit ({', '.join(UNITS)}), got {value!r}")
-    return float(found[1]) * units[found[2].lower()]
+    return float(match[1]) * units[match[2].lower()]

@@ -73,19 +73,19 @@ def read_decision(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     path = path / NAME if path.is_dir() else path
-    found = read_json(path)
-    schema = found.get("schema") if isinstance(found, dict) else type(found).__name__
+    document = read_json(path)
+    schema = document.get("schema") if isinstance(document, dict) else type(document).__name__
     if schema != SCHEMA:
         raise BadInput(f"{path}: expected schema {SCHEMA}, got {schema!r}; use the version of featinv that wrote it")
     try:
-        _check(found)
+        _check(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"{path}: expected a decision, got one that contradicts itself ({error})") from error
-    return dict(found)
+    return dict(document)
 
 
-def _check(found: dict[str, Any]) -> None:
-    share, settings = float(found["policy"]["share"]), found["settings"]
+def _check(document: dict[str, Any]) -> None:
+    share, settings = float(document["policy"]["share"]), document["settings"]
     green = set()
     for one in settings:
         for name in ("floor", "ceiling"):
@@ -97,5 +97,5 @@ def _check(found: dict[str, Any]) -> None:
             green.add(one["label"])
             if one["ceiling"] is None or one["ceiling"] > share:
                 raise ValueError(f"{one['label']}: green with ceiling {one['ceiling']}")
-    if found["recommended"] is not None and found["recommended"] not in green:
-        raise ValueError(f"recommended {found['recommended']!r} is not green")
+    if document["recommended"] is not None and document["recommended"] not in green:
+        raise ValueError(f"recommended {document['recommended']!r} is not green")

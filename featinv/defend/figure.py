@@ -80,13 +80,13 @@ def _number(axes: Axes, bars: Sequence[Bar], bottom: float) -> None:
             near.append(bar)
     taken: list[tuple[float, float, float]] = []
     for x, y, group in sorted(groups, key=lambda one: one[0]):
-        shown, leads = _joined([bar.number for bar in group]), any(bar.leads for bar in group)
-        half, lift = 2.6 * len(shown) + 4, 5.0
+        numbers, leads = _joined([bar.number for bar in group]), any(bar.leads for bar in group)
+        half, lift = 2.6 * len(numbers) + 4, 5.0
         while any(abs(x - tx) < half + th and abs(y + lift - ty) < 10 for tx, ty, th in taken):
             lift += 10
         taken.append((x, y + lift, half))
         label = axes.annotate(
-            shown,
+            numbers,
             (group[0].kept.mean, max(bottom, _top(group[0]))),
             (0, lift * 72 / axes.figure.dpi),
             textcoords="offset points",

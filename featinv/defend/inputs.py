@@ -119,8 +119,8 @@ def inputs_in_memory(
         for name, side in (("private", private), ("public", public))
     ]
     labels = [
-        None if found is None else check_labels(f"{name}_labels", np.asarray(found), side)
-        for name, found, side in zip(("private", "public"), (private_labels, public_labels), sides, strict=True)
+        None if given is None else check_labels(f"{name}_labels", np.asarray(given), side)
+        for name, given, side in zip(("private", "public"), (private_labels, public_labels), sides, strict=True)
     ]
     return _inputs(sides[0], sides[1], (labels[0], labels[1]), {}, policy, keep, gallery, check_seed("seed", seed))
 

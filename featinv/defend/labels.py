@@ -26,14 +26,16 @@ def read_labels(path: str | None, vectors: "fi.Vectors") -> np.ndarray | None:
     """
     if path is None:
         source = Path(vectors.source)
-        found = _of_npz(source, optional=True) if source.suffix.lower() == ".npz" and source.is_file() else None
+        labels_and_ids = (
+            _of_npz(source, optional=True) if source.suffix.lower() == ".npz" and source.is_file() else None
+        )
         flag = vectors.source
     else:
         flag = f"labels: {path}"
-        found = _read(Path(path))
-    if found is None:
+        labels_and_ids = _read(Path(path))
+    if labels_and_ids is None:
         return None
-    labels, ids = found
+    labels, ids = labels_and_ids
     _check(flag, labels, len(ids) if ids is not None else len(vectors))
     if ids is not None and path is not None:
         labels = _by_id(flag, labels, ids, vectors)
@@ -54,11 +56,11 @@ def check_labels(flag: str, labels: np.ndarray, vectors: "fi.Vectors") -> np.nda
 
 def class_numbers(sides: Mapping[str, np.ndarray | None]) -> dict[str, Int64[np.ndarray, " _"] | None]:
     """Number the classes of both sides alike. Raises BadInput where the sides share none."""
-    known = {name: labels.astype(str) for name, labels in sides.items() if labels is not None}
-    if len(known) == 2 and not set.intersection(*(set(labels.tolist()) for labels in known.values())):
+    classes = {name: labels.astype(str) for name, labels in sides.items() if labels is not None}
+    if len(classes) == 2 and not set.intersection(*(set(labels.tolist()) for labels in classes.values())):
         raise BadInput("labels: expected the same classes on both sides, got none in common; name them alike")
-    every = np.unique(np.concatenate([*known.values()])) if known else np.zeros(0, dtype=str)
-    return {name: np.searchsorted(every, known[name]).astype(np.int64) if name in known else None for name in sides}
+    every = np.unique(np.concatenate([*classes.values()])) if classes else np.zeros(0, dtype=str)
+    return {name: np.searchsorted(every, classes[name]).astype(np.int64) if name in classes else None for name in sides}
 
 
 def _read(path: Path) -> tuple[np.ndarray, list[str] | None]:
@@ -73,9 +75,9 @@ def _read(path: Path) -> tuple[np.ndarray, list[str] | None]:
             except BROKEN as error:
                 raise BadInput(f"labels: {path}: expected a .npy file without pickle ({error})") from error
         case ".npz":
-            found = _of_npz(path, optional=False)
-            assert found is not None
-            return found
+            labels_and_ids = _of_npz(path, optional=False)
+            assert labels_and_ids is not None
+            return labels_and_ids
         case ".csv" | ".tsv" | ".txt":
             return _of_text(path)
     raise BadInput(f"labels: {path}: expected {FORMATS}, got {path.suffix or 'a file without a suffix'}")

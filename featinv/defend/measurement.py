@@ -59,22 +59,22 @@ class Measurement:
         }
 
     @classmethod
-    def from_json(cls, found: Any, source: str) -> "Measurement":
+    def from_json(cls, document: Any, source: str) -> "Measurement":
         """Return the measurement that `as_json` wrote. Raises BadInput naming `source` for anything else."""
         try:
             return cls(
-                label=str(found["label"]),
-                family=str(found["family"]),
-                fingerprint=str(found["fingerprint"]),
-                ceilings={int(k): None if upper is None else float(upper) for k, upper in found["ceilings"].items()},
-                ceiling_rates=read_rates(found["ceiling_rates"]),
-                attacks={str(name): read_rates(rates) for name, rates in found["attacks"].items()},
-                utility={str(name): _interval(one) for name, one in found["utility"].items()},
-                kept={str(name): _interval(one) for name, one in found["kept"].items()},
-                bits=None if found["bits"] is None else float(found["bits"]),
-                identified=None if found["identified"] is None else _interval(found["identified"]),
-                seconds=float(found["seconds"]),
-                notes=tuple(str(note) for note in found["notes"]),
+                label=str(document["label"]),
+                family=str(document["family"]),
+                fingerprint=str(document["fingerprint"]),
+                ceilings={int(k): None if upper is None else float(upper) for k, upper in document["ceilings"].items()},
+                ceiling_rates=read_rates(document["ceiling_rates"]),
+                attacks={str(name): read_rates(rates) for name, rates in document["attacks"].items()},
+                utility={str(name): _interval(one) for name, one in document["utility"].items()},
+                kept={str(name): _interval(one) for name, one in document["kept"].items()},
+                bits=None if document["bits"] is None else float(document["bits"]),
+                identified=None if document["identified"] is None else _interval(document["identified"]),
+                seconds=float(document["seconds"]),
+                notes=tuple(str(note) for note in document["notes"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(
@@ -101,12 +101,12 @@ def rates_json(rates: Rates) -> dict[str, Any]:
     return {str(k): asdict(interval) for k, interval in rates.items()}
 
 
-def read_rates(found: Mapping[str, Any]) -> dict[int, Interval]:
+def read_rates(rates: Mapping[str, Any]) -> dict[int, Interval]:
     """Return rates from plain data."""
-    return {int(k): _interval(one) for k, one in found.items()}
+    return {int(k): _interval(one) for k, one in rates.items()}
 
 
-def _interval(found: Mapping[str, Any]) -> Interval:
-    chance = found["chance"]
-    mean, low, high = (float(found[name]) for name in ("mean", "low", "high"))
-    return Interval(mean, low, high, int(found["n"]), None if chance is None else float(chance))
+def _interval(numbers: Mapping[str, Any]) -> Interval:
+    chance = numbers["chance"]
+    mean, low, high = (float(numbers[name]) for name in ("mean", "low", "high"))
+    return Interval(mean, low, high, int(numbers["n"]), None if chance is None else float(chance))

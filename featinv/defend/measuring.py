@@ -100,7 +100,7 @@ def _measure(
     useful = _utility(inputs, released[np.searchsorted(rows, inputs.asked_rows)], public)
     size = inputs.gallery
     attacks = _linkage(defence, inputs, released[np.searchsorted(rows, inputs.gallery_rows)], ceiling, top)
-    found = Measurement(
+    measurement = Measurement(
         label=candidate.shown,
         family=candidate.family,
         fingerprint=fi.defences.fingerprint(defence),
@@ -114,7 +114,7 @@ def _measure(
         seconds=time.monotonic() - started,
         notes=_notes(defence, ceiling),
     )
-    return found, useful
+    return measurement, useful
 
 
 def defended_sides(defence: nn.Module, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
@@ -142,12 +142,12 @@ def _ceiling(defence: nn.Module, inputs: Inputs, top: tuple[int, ...], whole: np
     """
     rows = inputs.gallery_rows if whole is None else np.arange(len(inputs.private))
     clean = torch.from_numpy(np.ascontiguousarray(inputs.private[rows]).reshape(-1, *inputs.shape))
-    known = known_release(defence)
+    release = known_release(defence)
     galleries = (inputs.gallery,)
-    if whole is None or known is None or known.noise is not None:
+    if whole is None or release is None or release.noise is not None:
         return reidentification_ceiling(defence, clean, galleries=galleries, top=top, seed=inputs.seed)
-    found = reidentification_ceiling(Made(whole), clean, galleries=galleries, top=top, seed=inputs.seed)
-    return replace(found, bounds=bounds_of(defence, len(clean), galleries, top), of=repr(defence))
+    ceiling = reidentification_ceiling(Made(whole), clean, galleries=galleries, top=top, seed=inputs.seed)
+    return replace(ceiling, bounds=bounds_of(defence, len(clean), galleries, top), of=repr(defence))
 
 
 class Made(nn.Module):
@@ -195,11 +195,11 @@ def _aligned(
 ) -> dict[str, dict[int, Interval]]:
     """Return what an attacker reaches who recognises some images and lacks the secret."""
     pairs = min(PAIRS, len(released) // 4)
-    known = np.sort(np.random.default_rng([inputs.seed, 54]).permutation(len(released))[:pairs])
+    pair_rows = np.sort(np.random.default_rng([inputs.seed, 54]).permutation(len(released))[:pairs])
     own = inputs.public[inputs.learn_rows]
-    alignment = align(released, own, (released[known], candidates[known]), unpaired=False, seed=inputs.seed)
-    found = aligned_linkage(released, candidates, own, known_rows=known, alignment=alignment, seed=inputs.seed)
-    return {f"aligned, {pairs} known pairs": {k: found.top(k) for k in top}}
+    alignment = align(released, own, (released[pair_rows], candidates[pair_rows]), unpaired=False, seed=inputs.seed)
+    linkage = aligned_linkage(released, candidates, own, known_rows=pair_rows, alignment=alignment, seed=inputs.seed)
+    return {f"aligned, {pairs} known pairs": {k: linkage.top(k) for k in top}}
 
 
 @torch.no_grad()
@@ -211,8 +211,8 @@ def _defended(
     chosen = clean if whole else clean[rows]
     features = torch.from_numpy(np.array(chosen, dtype=np.float32).reshape(-1, *inputs.shape))
     with seeded(inputs.seed, stream):
-        made: Any = defence(features)
-    released: np.ndarray = made.flatten(1).float().numpy()
+        defended: Any = defence(features)
+    released: np.ndarray = defended.flatten(1).float().numpy()
     if not np.isfinite(released).all():
         raise BadInput(f"{defence!r}: expected finite vectors, got NaN or infinity; correct the defence")
     return released[rows] if whole else released
@@ -223,8 +223,8 @@ def _check_identity(defence: nn.Module, features: torch.Tensor) -> None:
     for part in parts(defence):
         if getattr(part, "is_identity", False) is True:
             with torch.no_grad():
-                made = copy.deepcopy(part)(features.clone())
-            if made.shape != features.shape or not torch.equal(made, features):
+                output = copy.deepcopy(part)(features.clone())
+            if output.shape != features.shape or not torch.equal(output, features):
                 raise BadInput(f"{part!r}: expected the identity at zero strength, got other vectors; correct it")
 
 
@@ -234,16 +234,16 @@ def _identified(defence: nn.Module, inputs: Inputs, released: np.ndarray) -> Int
         return None
     rows = inputs.learn_rows[: max(100, min(500, _TEMPERATURE_NUMBERS // inputs.width))]
     temperature = choose_temperature(_defended(defence, inputs.public, inputs, rows, _PUBLIC), inputs.public[rows])
-    found = bootstrap(identified_bits(released, inputs.private[inputs.gallery_rows], temperature), seed=inputs.seed)
+    bits = bootstrap(identified_bits(released, inputs.private[inputs.gallery_rows], temperature), seed=inputs.seed)
     most = float(np.log2(inputs.gallery))
-    mean, low, high = (min(most, max(0.0, value)) for value in (found.mean, found.low, found.high))
-    return Interval(mean, low, high, found.n)
+    mean, low, high = (min(most, max(0.0, value)) for value in (bits.mean, bits.low, bits.high))
+    return Interval(mean, low, high, bits.n)
 
 
 def _bits(defence: nn.Module) -> float | None:
     counted: Mapping[int, Any] = dict(enumerate(getattr(part, "code_bits", None) for part in parts(defence)))
-    known = [bits for count in counted.values() if callable(count) and (bits := count()) is not None]
-    return min(known, default=None)
+    code_bits = [bits for count in counted.values() if callable(count) and (bits := count()) is not None]
+    return min(code_bits, default=None)
 
 
 def _notes(defence: nn.Module, ceiling: Ceiling) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def write_page(
     decision: "Decision",
     measure: str,
     line: str,
-    shown: Sequence[Shown],
+    sheets: Sequence[Shown],
     defence: "nn.Module | None",
 ) -> Path:
     """Write `report.html`, which loads nothing from elsewhere, and return its path."""
@@ -81,7 +81,7 @@ def write_page(
             not_shown=NOT_SHOWN,
             owasp=OWASP,
             code=() if defence is None else numpy_lines(defence, "defence"),
-            shown=[_sheet(sheet) for sheet in shown],
+            sheets=[_sheet(sheet) for sheet in sheets],
         )
     )
     try:
@@ -156,15 +156,15 @@ def _share(value: float | None) -> str:
 def _interval(interval: Interval | None, kept: Interval | None) -> str:
     if interval is None:
         return ""
-    shown = f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-    return shown if kept is None else f"{shown}, kept {100 * kept.mean:.0f}\u00a0%"
+    cell = f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return cell if kept is None else f"{cell}, kept {100 * kept.mean:.0f}\u00a0%"
 
 
 def _facts(settings: DefendSettings, inputs: Inputs, decision: "Decision", measure: str) -> tuple[tuple[str, str], ...]:
     labelled = [
         side
-        for side, known in (("private", inputs.private_labels), ("public", inputs.public_labels))
-        if known is not None
+        for side, labels in (("private", inputs.private_labels), ("public", inputs.public_labels))
+        if labels is not None
     ]
     return (
         ("demanded", f"{settings.asked}" + (f"; {settings.kept}" if settings.kept else "; no utility")),

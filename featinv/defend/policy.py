@@ -26,11 +26,11 @@ class Policy:
     @classmethod
     def parse(cls, text: str) -> "Policy":
         """Return what `top10<=10%` or `top1<=0.05` says. Raises BadInput for anything else, and outside 0 to 1."""
-        found = _POLICY.fullmatch(text.strip().lower())
-        share = None if found is None else _share(found[2], percent=found[3] is not None)
-        if found is None or share is None or share >= 1:
+        match = _POLICY.fullmatch(text.strip().lower())
+        share = None if match is None else _share(match[2], percent=match[3] is not None)
+        if match is None or share is None or share >= 1:
             raise BadInput(f"--policy: expected topK<=P%, with P above 0 and below 100, e.g. top10<=10%, got {text!r}")
-        return cls(int(found[1]), share)
+        return cls(int(match[1]), share)
 
     def __str__(self) -> str:
         return f"top{self.k}<={100 * self.share:g}%"
@@ -57,10 +57,10 @@ class Keep:
         """Return what `98%`, `0.98`, `recall@10>=50%` or `none` says. Raises BadInput for anything else."""
         if text.strip().lower() == "none":
             return None
-        found = _KEEP.fullmatch(text.strip())
+        match = _KEEP.fullmatch(text.strip())
         names = {name.lower(): name for name in MEASURES}
-        measure = None if found is None else names.get((found[1] or MEASURES[0]).strip().lower())
-        share = None if found is None else _share(found[2], percent=found[3] is not None)
+        measure = None if match is None else names.get((match[1] or MEASURES[0]).strip().lower())
+        share = None if match is None else _share(match[2], percent=match[3] is not None)
         if measure is None or share is None:
             raise BadInput(
                 f"--keep: expected P% or MEASURE>=P%, with P above 0 and at most 100 and MEASURE one of "

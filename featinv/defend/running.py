@@ -70,15 +70,15 @@ def run_defend(settings: DefendSettings, *, attack: AttackVectors | None = None)
     text.say_plan(settings, inputs, candidates)
     sweep = measure_all(candidates, inputs, _top(settings.asked), cache, all_must=settings.defences is not None)
     decision = decide(sweep, settings.asked, settings.kept)
-    shown: list[Shown] = []
+    sheets: list[Shown] = []
     if settings.public is not None and attack is not None:
-        sweep, shown = attacked(sweep, decision.verdicts, _by_label(candidates), inputs, settings, attack)
+        sweep, sheets = attacked(sweep, decision.verdicts, _by_label(candidates), inputs, settings, attack)
         decision = decide(sweep, settings.asked, settings.kept)
     defence = _save_defence(decision, _by_label(candidates), inputs, out / DEFENCE_FOLDER)
     measure = leading_measure(sweep, settings.kept)
     line = text.sentence(decision, settings.asked, settings.kept, inputs.gallery, measure)
     write_decision(out, settings, inputs, decision, measure, line)
-    page = write_page(out, settings, inputs, decision, measure, line, shown, defence)
+    page = write_page(out, settings, inputs, decision, measure, line, sheets, defence)
     track(settings, decision, measure, line)
     text.say_decision(settings, decision, line, page)
     return decision
@@ -116,8 +116,10 @@ def one_line(
 
     Raises BadInput for pairs that were defended, and as `recommend` does.
     """
-    if (made := pairs.metadata.get("defence")) not in (None, "", "Identity()"):
-        raise BadInput(f"--defend: expected the vectors of a victim without a defence, got {made}; leave one out")
+    if (defended_by := pairs.metadata.get("defence")) not in (None, "", "Identity()"):
+        raise BadInput(
+            f"--defend: expected the vectors of a victim without a defence, got {defended_by}; leave one out"
+        )
     labels = None if release.truth is None else release.truth.labels
     _, line = recommend(
         release.features,
@@ -157,31 +159,31 @@ def measure_all(
 
     Raises BadInput for a setting that these vectors cannot have; without `all_must` it is left out, with the reason.
     """
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     left_out: dict[str, str] = {}
     raw: Utility | None = None
     with processes.progress_bar(len(candidates), "settings", "setting") as bar:
         for candidate in candidates:
-            known = None if cache is None else cache.read(candidate)
-            if known is None and not all_must and (why := too_long(candidate, inputs)):
+            measurement = None if cache is None else cache.read(candidate)
+            if measurement is None and not all_must and (why := too_long(candidate, inputs)):
                 left_out[candidate.shown] = why
-            elif known is None:
+            elif measurement is None:
                 try:
                     if raw is None and candidate is not candidates[0]:
                         raw = measure_setting(candidates[0], inputs, top, None)[1]  # the first one is from the cache
-                    known, useful = measure_setting(candidate, inputs, top, raw)
+                    measurement, useful = measure_setting(candidate, inputs, top, raw)
                     raw = useful if candidate is candidates[0] else raw
                     if cache is not None:
-                        cache.write(candidate, known)
+                        cache.write(candidate, measurement)
                 except BadInput as error:
                     if all_must or candidate is candidates[0]:
                         raise
                     # A strength of the built-in grid that these vectors cannot have: too narrow, too few, no labels.
                     left_out[candidate.shown] = str(error).removeprefix(f"--defences: {candidate.shown}: ")
-            if known is not None:
-                found.append(replace(known, label=candidate.shown))
+            if measurement is not None:
+                measurements.append(replace(measurement, label=candidate.shown))
             bar.update()
-    return Sweep(tuple(found), left_out)
+    return Sweep(tuple(measurements), left_out)
 
 
 def _top(policy: Policy) -> tuple[int, ...]:

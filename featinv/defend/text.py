@@ -63,10 +63,10 @@ def sentence(decision: "Decision", policy: Policy, keep: Keep | None, gallery: i
     chosen = decision.recommended
     verdict = next(one for one in decision.verdicts if one.label == chosen.label)
     kept = _kept(chosen, decision.sweep.raw, measure)
-    found = "" if verdict.floor is None else f"at least {percent(verdict.floor)} % and "
+    floor = "" if verdict.floor is None else f"at least {percent(verdict.floor)} % and "
     assert verdict.ceiling is not None
     return (
-        f"Released as {chosen.label}, {found}at most {percent(verdict.ceiling)} % of images have their original "
+        f"Released as {chosen.label}, {floor}at most {percent(verdict.ceiling)} % of images have their original "
         f"{among(policy.k)} of {gallery:,} candidates, whatever attack is made on one vector at a time; "
         f"{kept}."
     )

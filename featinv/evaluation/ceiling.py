@@ -116,11 +116,11 @@ def reidentification_ceiling(
         raise BadInput("ceiling: expected finite vectors, got NaN or infinity; leave such rows out")
     bounds = bounds_of(defence, count, sizes, top)
     members = parts(defence) or [Identity()]
-    found = _longest_known(members)
-    if found is None:
+    prefix = _longest_known(members)
+    if prefix is None:
         return Ceiling({}, {}, bounds, 0, False, "")
-    length, known = found
-    per_image = _success(known, vectors, sizes, top, draws, seed)
+    length, release = prefix
+    per_image = _success(release, vectors, sizes, top, draws, seed)
     exact = length == len(members)
     if not exact and all(float(values.min()) == 1 for values in per_image.values()):
         return Ceiling({}, {}, bounds, 0, False, "")  # a first part that hides nothing says nothing of the rest
@@ -129,26 +129,26 @@ def reidentification_ceiling(
         for (k, size), values in per_image.items()
     }
     of = " + ".join(repr(part) for part in members[:length])
-    return Ceiling(intervals, per_image, bounds, draws if known.noise is not None else 1, exact, of)
+    return Ceiling(intervals, per_image, bounds, draws if release.noise is not None else 1, exact, of)
 
 
 def _longest_known(members: Sequence[nn.Module]) -> tuple[int, KnownRelease] | None:
     """Return how many first parts have a known likelihood together, and what is known of them; None for none."""
     for length in range(len(members), 0, -1):
-        known = known_release(nn.Sequential(*members[:length]))
-        if known is not None:
-            return length, known
+        release = known_release(nn.Sequential(*members[:length]))
+        if release is not None:
+            return length, release
     return None
 
 
 @torch.no_grad()
 def _success(
-    known: KnownRelease, clean: Tensor, sizes: Sequence[int], top: Sequence[int], draws: int, seed: int
+    release: KnownRelease, clean: Tensor, sizes: Sequence[int], top: Sequence[int], draws: int, seed: int
 ) -> dict[tuple[int, int], Float64[np.ndarray, " N"]]:
     """Return the probability that the best ranking puts each image among the first k, for all k and sizes."""
-    mapped = known.mapping(clean)
+    mapped = release.mapping(clean)
     total = {(k, size): np.zeros(len(clean)) for size in sizes for k in top}
-    if known.noise is None:
+    if release.noise is None:
         groups = row_groups(mapped.flatten(1).numpy())
         for size in sizes:
             for scored, block in _galleries(len(clean), size, seed):
@@ -156,20 +156,20 @@ def _success(
                 for k in top:
                     total[k, size][block[:scored]] = np.minimum(1.0, k / ties[group.reshape(-1)[:scored]])
         return total
-    check_likelihood(known, mapped, seed)
+    check_likelihood(release, mapped, seed)
     for draw in range(draws):
         with seeded(seed, draw):
-            released: Any = known.noise(mapped)
+            released: Any = release.noise(mapped)
         for size in sizes:
             for scored, block in _galleries(len(clean), size, seed):
-                better, ties = _standing(known, released[block[:scored]], mapped[block])
+                better, ties = _standing(release, released[block[:scored]], mapped[block])
                 for k in top:
                     total[k, size][block[:scored]] += np.clip((k - better) / ties, 0.0, 1.0) / draws
     return {key: np.minimum(values, 1.0) for key, values in total.items()}
 
 
 def _standing(
-    known: KnownRelease, released: Tensor, candidates: Tensor
+    release: KnownRelease, released: Tensor, candidates: Tensor
 ) -> tuple[Int64[np.ndarray, " B"], Int64[np.ndarray, " B"]]:
     """Return how many candidates are likelier than the truth of each row, and how many as likely (itself included).
 
@@ -178,12 +178,12 @@ def _standing(
     better, tied = [], []
     step = max(1, _CELLS // len(candidates))
     for start in range(0, len(released), step):
-        likelihood = known.log_likelihood(released[start : start + step], candidates).double().cpu().numpy()
+        likelihood = release.log_likelihood(released[start : start + step], candidates).double().cpu().numpy()
         own = np.arange(len(likelihood))
         truth = likelihood[own, start + own][:, None]
         if not np.isfinite(truth).all() or np.isnan(likelihood.min()):
             raise BadInput(
-                f"likelihood of {known.noise!r}: expected a finite log density of the true vector, got NaN or "
+                f"likelihood of {release.noise!r}: expected a finite log density of the true vector, got NaN or "
                 "infinity; correct log_likelihood"
             )
         near = _TIE * np.maximum(1.0, np.abs(truth))

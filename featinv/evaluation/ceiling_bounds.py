@@ -70,9 +70,9 @@ def bounds_of(defence: nn.Module, count: int, sizes: Sequence[int], top: Sequenc
 
 
 def _of_codes(members: Sequence[nn.Module], k: int, size: int) -> Iterator[Bound]:
-    known = [bits for part in members if (bits := _code_bits(part)) is not None]
-    if known:
-        bits = min(known)
+    counts = [bits for part in members if (bits := _code_bits(part)) is not None]
+    if counts:
+        bits = min(counts)
         text = f"a release of {bits:g} bits: k 2^bits / N"
         yield Bound("code", k, size, code_bound(bits, k, size), False, text)
 

@@ -18,44 +18,44 @@ def floor_and_ceiling(protocol: Mapping[str, Any], rows: Sequence[AttackScore], 
     row shows, in the whole gallery to the weakest judge, and the upper limit of what any attack on one vector at a time
     could. An empty text for a board without the key "ceiling" (of an older version), and where nothing was ranked.
     """
-    known = protocol.get("ceiling")
+    ceiling = protocol.get("ceiling")
     count = int(protocol["gallery"])
     size = min(GALLERY, count) if count <= GALLERY or GALLERY in protocol.get("galleries", ()) else count
     judges = ["", *(judge["name"] for judge in protocol.get("judges", ())[1:] if not judge["sibling"])]
     keys = [f"reid_top{K}/{view}".rstrip("/") for view in (judges if size == count else [f"gallery {size}"])]
     floors = {one.name: _floor(one, keys) for one in rows}
-    found = {name: low for name, low in floors.items() if low is not None}
-    if known is None or not found:
+    lows = {name: low for name, low in floors.items() if low is not None}
+    if ceiling is None or not lows:
         return ""
-    name = row if row in found else max(found, key=lambda each: found[each])
-    shown = f"at least {_percent(found[name])} % (by {name!r})"
-    limit = _upper(known, size)
+    name = row if row in lows else max(lows, key=lambda each: lows[each])
+    floor = f"at least {_percent(lows[name])} % (by {name!r})"
+    limit = _upper(ceiling, size)
     if limit is None:
-        return f"Of {size:,} candidates the original is among the first ten for {shown} of images; {UNKNOWN}."
+        return f"Of {size:,} candidates the original is among the first ten for {floor} of images; {UNKNOWN}."
     return (
-        f"Of {size:,} candidates the original is among the first ten for {shown} of images, and for at most "
+        f"Of {size:,} candidates the original is among the first ten for {floor} of images, and for at most "
         f"{_percent(limit)} % whatever attack is made on one vector at a time."
     )
 
 
-def check_ceiling(known: Mapping[str, Any] | None) -> None:
+def check_ceiling(ceiling: Mapping[str, Any] | None) -> None:
     """Raise KeyError, TypeError or ValueError unless a ceiling that was read has the shape of `Ceiling.as_json`."""
-    if known is None:
+    if ceiling is None:
         return
     for key, name in (("rates", "high"), ("bounds", "value")):
-        for one in known[key]:
+        for one in ceiling[key]:
             if not 0 <= float(one[name]) <= 1 or int(one["k"]) < 1 or int(one["size"]) < 1:
                 raise ValueError(f"ceiling: {one}")
 
 
 def _floor(row: AttackScore, keys: Sequence[str]) -> float | None:
-    found = [one.low for key in keys if (one := row.interval(key)) is not None]
-    return min(found, default=None)
+    lows = [one.low for key in keys if (one := row.interval(key)) is not None]
+    return min(lows, default=None)
 
 
-def _upper(known: Mapping[str, Any], size: int) -> float | None:
-    limits = [one["high"] for one in known["rates"] if (one["k"], one["size"]) == (K, size)]
-    limits += [one["value"] for one in known["bounds"] if (one["k"], one["size"]) == (K, size)]
+def _upper(ceiling: Mapping[str, Any], size: int) -> float | None:
+    limits = [one["high"] for one in ceiling["rates"] if (one["k"], one["size"]) == (K, size)]
+    limits += [one["value"] for one in ceiling["bounds"] if (one["k"], one["size"]) == (K, size)]
     return min(limits, default=None)
 
 

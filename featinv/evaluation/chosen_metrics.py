@@ -123,8 +123,8 @@ def _takes_nothing(factory: Callable[..., Any]) -> bool:
     return True
 
 
-def _no_metric(found: object, flag: str, name: str) -> BadInput:
-    label = getattr(found, "__name__", type(found).__name__)
+def _no_metric(given: object, flag: str, name: str) -> BadInput:
+    label = getattr(given, "__name__", type(given).__name__)
     return BadInput(
         f"{flag}: {name!r}: expected a featinv.metrics.Metric, got {label}; wrap it: Metric('my_name', {label}, "
         "higher_is_better=True, worst=0.0) (docs/add_a_metric.md)"

@@ -82,8 +82,8 @@ class Headroom:
 
     def whitened(self, result: Pass, panel: Panel) -> PerImage:
         """Return the ranks of an attack's reconstructions in the whitened view."""
-        found = self._whitened_ranks(result.outputs[MAIN].features, panel)
-        return {keyed("rank", WHITENED): np.where(result.failed, len(found), found).astype(np.int32)}
+        ranks = self._whitened_ranks(result.outputs[MAIN].features, panel)
+        return {keyed("rank", WHITENED): np.where(result.failed, len(ranks), ranks).astype(np.int32)}
 
     def _row(self, name: str, predict: Callable[..., Prediction], asked: np.ndarray, panel: Panel) -> HeadroomRow:
         begin = time.perf_counter()

@@ -116,7 +116,7 @@ def read_level(shape: dict[str, Any]) -> LeakLevel:
     """Return the level that `as_json` wrote. Raises KeyError, TypeError or ValueError where a part is missing."""
     if shape["level"] not in (*_ORDER, NOT_MEASURED):
         raise ValueError(f"level {shape['level']!r}")
-    known = {field.name for field in dataclasses.fields(Thresholds)}
+    fields = {field.name for field in dataclasses.fields(Thresholds)}
     return LeakLevel(
         level=shape["level"],
         row=shape["row"],
@@ -127,7 +127,7 @@ def read_level(shape: dict[str, Any]) -> LeakLevel:
             str(level): float(value) for level, value in shape["minimum_detectable_effect"].items()
         },
         evidence=tuple(_evidence(one) for one in shape["evidence"]),
-        thresholds=Thresholds(**{name: value for name, value in shape["thresholds"].items() if name in known}),
+        thresholds=Thresholds(**{name: value for name, value in shape["thresholds"].items() if name in fields}),
         named=shape.get("named"),
     )
 

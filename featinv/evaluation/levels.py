@@ -211,13 +211,13 @@ def assess(
         raise BadInput(f"named: no attack {named!r}; there are {', '.join(repr(row.name) for row in judged)}")
     columns = Columns(per_image, protocol, rows)
     asked = criteria(columns, thresholds)
-    found = {(row.name, criterion.level): criterion.weakest(row.name) for row in judged for criterion in asked}
-    kept = {key: finding for key, finding in found.items() if finding is not None}
+    findings = {(row.name, criterion.level): criterion.weakest(row.name) for row in judged for criterion in asked}
+    kept = {key: finding for key, finding in findings.items() if finding is not None}
     corrected = _corrected({key: finding.p for key, finding in kept.items()}, named)
     evidence = tuple(_evidence(key, finding, corrected[key], thresholds) for key, finding in kept.items())
     best = _highest(evidence)
     strict = float(scipy.special.ndtri(1 - thresholds.alpha / max(1, len(kept))))
-    measured = {level: [row for row, seen in kept if seen == level] for level in LEVELS}
+    measured = {level: [row for row, level_of in kept if level_of == level] for level in LEVELS}
     # All views must show it: each gets the power that would be enough if they were independent.
     effects = {
         criterion.level: criterion.minimum_detectable_effect(
@@ -253,11 +253,11 @@ def _corrected(p: dict[Key, float], named: str | None) -> dict[Key, float]:
 
 def _evidence(key: Key, finding: Finding, corrected: float, thresholds: Thresholds) -> Evidence:
     row, level = key
-    shown = corrected < thresholds.alpha and finding.value.low > finding.threshold
-    return Evidence(row, level, finding.view, finding.value, finding.threshold, finding.p, corrected, shown)
+    holds = corrected < thresholds.alpha and finding.value.low > finding.threshold
+    return Evidence(row, level, finding.view, finding.value, finding.threshold, finding.p, corrected, holds)
 
 
 def _highest(evidence: Sequence[Evidence]) -> Evidence | None:
     """Return the evidence of the highest level shown; of several rows the one that shows the most."""
-    shown = [one for one in evidence if one.shown]
-    return max(shown, key=lambda one: (tuple(LEVELS).index(one.level), one.value.low), default=None)
+    holding = [one for one in evidence if one.shown]
+    return max(holding, key=lambda one: (tuple(LEVELS).index(one.level), one.value.low), default=None)

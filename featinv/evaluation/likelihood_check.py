@@ -23,7 +23,7 @@ _STREAM = 7
 
 
 @torch.no_grad()
-def check_likelihood(known: KnownRelease, mapped: Tensor, seed: int) -> None:
+def check_likelihood(release: KnownRelease, mapped: Tensor, seed: int) -> None:
     """Raise BadInput unless the noise's `log_likelihood` behaves like the log density of the noise that is drawn.
 
     On draws for up to 1,000 vectors it has to (1) be (B, N), without NaN, and finite for the true vector; (2) rank the
@@ -32,12 +32,12 @@ def check_likelihood(known: KnownRelease, mapped: Tensor, seed: int) -> None:
     true density alone.
     """
     order = np.random.default_rng([seed, _STREAM]).permutation(len(mapped))[:_MOST]
-    vectors, name = mapped[torch.from_numpy(order)], repr(known.noise)
+    vectors, name = mapped[torch.from_numpy(order)], repr(release.noise)
     by_density, by_distance, trusted, expected = [], [], [], []
     for draw in range(_DRAWS):
         with seeded(seed, _STREAM, draw):
-            released: Any = known.noise(vectors)  # type: ignore[misc]
-        density = _matrix(known, released, vectors, name)
+            released: Any = release.noise(vectors)  # type: ignore[misc]
+        density = _matrix(release, released, vectors, name)
         by_density.append(_position(density))
         if released.shape == vectors.shape:
             distances = torch.cdist(released.flatten(1).double(), vectors.flatten(1).double())
@@ -70,13 +70,13 @@ def _demand_rank(by_density: list[np.ndarray], by_distance: list[np.ndarray], na
         )
 
 
-def _matrix(known: KnownRelease, released: Tensor, vectors: Tensor, name: str) -> Float64[np.ndarray, "N N"]:
-    made = known.log_likelihood(released, vectors)
+def _matrix(release: KnownRelease, released: Tensor, vectors: Tensor, name: str) -> Float64[np.ndarray, "N N"]:
+    output = release.log_likelihood(released, vectors)
     shape = (len(vectors), len(vectors))
-    if not isinstance(made, Tensor) or tuple(made.shape) != shape:
-        got = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+    if not isinstance(output, Tensor) or tuple(output.shape) != shape:
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise BadInput(f"likelihood of {name}: expected (released, candidates) {shape}, got {got}")
-    density = made.double().cpu().numpy()
+    density = output.double().cpu().numpy()
     if np.isnan(density).any() or not np.isfinite(np.diag(density)).all():
         raise BadInput(
             f"likelihood of {name}: expected a finite log density of the true vector, got NaN or infinity; "

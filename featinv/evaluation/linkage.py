@@ -70,8 +70,8 @@ def _defended(victim: Victim, clean: Tensor, panel: Panel) -> np.ndarray:
 
 
 def _sizes(victim: Victim, panel: Panel) -> tuple[int, ...]:
-    known, count = known_release(victim.defence), len(panel.truth)
-    cheap = known is not None and known.noise is None
+    release, count = known_release(victim.defence), len(panel.truth)
+    cheap = release is not None and release.noise is None
     return (*panel.galleries, count) if cheap or count <= _WHOLE or not panel.galleries else tuple(panel.galleries)
 
 

@@ -63,10 +63,10 @@ def measure(
         arrays.update({keyed(key, MISMATCHED_FEATURES): values for key, values in wrong.items() if _plain(key)})
         for view, agreed in panel.agreement(result, order).items():
             arrays[keyed("judge_agreement", wrong_view(view))] = agreed
-        shown, notes = extra.of_all(result)
+        distances, notes = extra.of_all(result)
         notes = [*skipped.values(), *notes]
         rows = [
-            Measured(name, attack.kind, attack.kind, attack.parameters, result.seconds, arrays, shown, tuple(notes))
+            Measured(name, attack.kind, attack.kind, attack.parameters, result.seconds, arrays, distances, tuple(notes))
         ]
         if mismatched_row:
             title, everything = f"{MISMATCHED_FEATURES} ({name})", panel.score(result, order=order)

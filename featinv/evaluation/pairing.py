@@ -187,7 +187,7 @@ def _predict(x: np.ndarray, y: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     x, wanted = (x - mean) / scale, (wanted - mean) / scale
     order = np.random.default_rng(0).permutation(len(x))
     kept, tried = order[: 2 * len(x) // 3], order[2 * len(x) // 3 :]
-    errors = [((made - y[tried]) ** 2).mean() for made in _ridge(x[kept], y[kept], x[tried], PENALTIES)]
+    errors = [((guess - y[tried]) ** 2).mean() for guess in _ridge(x[kept], y[kept], x[tried], PENALTIES)]
     return _ridge(x, y, wanted, [PENALTIES[int(np.argmin(errors))]])[0]
 
 

@@ -126,12 +126,12 @@ class _RowFacts:
 
 
 def _row_facts(blocks: Sequence[np.ndarray]) -> _RowFacts:
-    seen: set[bytes] = set()
+    digests: set[bytes] = set()
     count = zeros = 0
     for block in blocks:
         rows = np.ascontiguousarray(block, dtype=np.float32).reshape(len(block), -1) + 0.0  # -0.0 equals 0.0
         count += len(rows)
         zeros += int((~rows.any(axis=1)).sum())
         # Digests: a million vectors of 2,048-d would hold 8 GB.
-        seen.update(hashlib.blake2b(row, digest_size=16).digest() for row in rows)
-    return _RowFacts(count, zeros, len(seen))
+        digests.update(hashlib.blake2b(row, digest_size=16).digest() for row in rows)
+    return _RowFacts(count, zeros, len(digests))

@@ -63,27 +63,27 @@ def _highest(
 
 
 def ridge_scores(
-    known: Float[np.ndarray, "N D"], targets: Float[np.ndarray, "N K"], asked: Float[np.ndarray, "M D"]
+    training: Float[np.ndarray, "N D"], targets: Float[np.ndarray, "N K"], held_out: Float[np.ndarray, "M D"]
 ) -> Float[np.ndarray, "M K"]:
     """Return what ridge regression of `targets` on standardised known rows predicts for the rows asked for.
 
     Computed in the precision of the rows.
     """
-    mean, scale = (moment(axis=0, dtype=np.float64).astype(known.dtype) for moment in (known.mean, known.std))
+    mean, scale = (moment(axis=0, dtype=np.float64).astype(training.dtype) for moment in (training.mean, training.std))
     # Constant features stay as they are: 0 once centred.
-    rounding = max(1e-9, float(np.finfo(known.dtype).eps))
+    rounding = max(1e-9, float(np.finfo(training.dtype).eps))
     scale = np.where(scale > rounding * (np.abs(mean) + 1), scale, np.ones_like(scale))
-    known, asked = (known - mean) / scale, (asked - mean) / scale
+    training, held_out = (training - mean) / scale, (held_out - mean) / scale
     # The smaller of the two normal equations.
-    gram = known @ known.T if known.shape[1] > len(known) else known.T @ known
+    gram = training @ training.T if training.shape[1] > len(training) else training.T @ training
     penalty = _PENALTY * (np.trace(gram) / len(gram) + 1e-12)
     gram[np.diag_indices(len(gram))] += penalty
     centred = targets - targets.mean(axis=0)
-    if known.shape[1] > len(known):
-        weights = known.T @ scipy.linalg.solve(gram, centred, assume_a="pos")
+    if training.shape[1] > len(training):
+        weights = training.T @ scipy.linalg.solve(gram, centred, assume_a="pos")
     else:
-        weights = scipy.linalg.solve(gram, known.T @ centred, assume_a="pos")
-    return asked @ weights + targets.mean(axis=0)
+        weights = scipy.linalg.solve(gram, training.T @ centred, assume_a="pos")
+    return held_out @ weights + targets.mean(axis=0)
 
 
 def _directions(rows: Float[np.ndarray, "N D"], centre: Float[np.ndarray, " D"]) -> Float[np.ndarray, "N D"]:

@@ -197,10 +197,10 @@ def read_interval(shape: dict[str, Any]) -> Interval:
 
 
 def _check_attributes(attributes: dict[str, Any]) -> None:
-    for known in attributes.values():
-        read_interval(known["vector"])
-        read_interval(known["original"])
-        float(known["prior"])
+    for attribute in attributes.values():
+        read_interval(attribute["vector"])
+        read_interval(attribute["original"])
+        float(attribute["prior"])
 
 
 def _check_finite(value: Any, file: Path) -> None:

@@ -55,14 +55,14 @@ def probe(metrics: Sequence[Metric], truth: ImageSet, judge: Judge) -> None:
                 )
 
 
-def values_of(metric: Metric, made: Any, original: Any, *, count: int) -> np.ndarray:
+def values_of(metric: Metric, reconstructed: Any, original: Any, *, count: int) -> np.ndarray:
     """Call the metric and return (B,) Boolean or float32 values.
 
     Raises BadInput for another shape or type.
     """
     assert metric.function is not None
     with torch.no_grad():
-        answer = metric.function(made, original)
+        answer = metric.function(reconstructed, original)
     values = answer.detach().cpu().numpy() if isinstance(answer, Tensor) else answer
     if not isinstance(values, np.ndarray) or values.shape != (count,):
         got = tuple(values.shape) if isinstance(values, np.ndarray) else type(answer).__name__
@@ -106,10 +106,10 @@ def _filled(
         return array
     metric = catalogue[key.partition("/")[0]]
     worse = np.nanmin if metric.higher_is_better else np.nanmax
-    known = [
+    columns = [
         values for values in (control[key] for control in controls if key in control) if not np.isnan(values).all()
     ]
-    worst = worse([worse(values) for values in known]) if known else metric.worst
+    worst = worse([worse(values) for values in columns]) if columns else metric.worst
     return np.where(holes, worst, array).astype(array.dtype)
 
 

@@ -52,15 +52,15 @@ def _heading(victim: dict[str, Any], protocol: dict[str, Any]) -> str:
     )
 
 
-def _main_table(attacks: Sequence[AttackScore], shown: Sequence[Metric]) -> str:
+def _main_table(attacks: Sequence[AttackScore], metrics: Sequence[Metric]) -> str:
     """MSE, the judge's cosine and MRR stand in the JSON only: they say little that these do not."""
-    rows = [["", *(metric.column for metric in shown)]]
+    rows = [["", *(metric.column for metric in metrics)]]
     first_attack = next((row for row in attacks if row.kind == "attack"), None)
     for row in attacks:
         if row is first_attack:
             rows.append([])
-        rows.append([row.name, *(number(row.metrics.get(one.name), one.factor) for one in shown)])
-    rows += [[], ["chance", *(_chance(attacks, one.name, one.factor) for one in shown)]]
+        rows.append([row.name, *(number(row.metrics.get(one.name), one.factor) for one in metrics)])
+    rows += [[], ["chance", *(_chance(attacks, one.name, one.factor) for one in metrics)]]
     return _aligned(rows)
 
 

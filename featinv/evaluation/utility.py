@@ -88,8 +88,8 @@ class Utility:
         """Return each measure that is there with its interval: Wilson for rates, BCa bootstrap for means."""
         rates = {"probe": self.probe, "20-NN": self.knn, "head": self.head}
         means = {name: values for name, values in self.values().items() if name not in rates}
-        found = {name: rate(hits, chance=self.commonest) for name, hits in rates.items() if hits is not None}
-        return found | bootstrap_all(means)
+        intervals = {name: rate(hits, chance=self.commonest) for name, hits in rates.items() if hits is not None}
+        return intervals | bootstrap_all(means)
 
     def kept(self, raw: "Utility", *, seed: int = 0, level: float = LEVEL) -> dict[str, Interval]:
         """Return each measure divided by that of the undefended vectors, as `utility_kept`, from the same resamples.
@@ -101,11 +101,11 @@ class Utility:
 
     def __str__(self) -> str:
         """One line an axis."""
-        shown = {
+        lines = {
             name: f"{name} {one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]" for name, one in self.intervals().items()
         }
-        instance = shown.pop("recall@10")
-        return f"class utility: {', '.join(shown.values()) or 'no labels'}\ninstance utility: {instance}"
+        instance = lines.pop("recall@10")
+        return f"class utility: {', '.join(lines.values()) or 'no labels'}\ninstance utility: {instance}"
 
 
 def utility(
@@ -202,7 +202,7 @@ def nearest_rows(
     count = min(count, len(bank))
     mean = bank.mean(axis=0, dtype=np.float64)
     candidates = _directions(bank, mean)
-    found = np.empty((len(queries), count), dtype=np.int64)
+    nearest = np.empty((len(queries), count), dtype=np.int64)
     step = max(1, _BLOCK_BYTES // (4 * len(bank)))
     for start in range(0, len(queries), step):
         cosines = _directions(queries[start : start + step], mean) @ candidates.T
@@ -211,8 +211,8 @@ def nearest_rows(
         best = (
             np.argsort(-cosines, axis=1, kind="stable")[:, :count] if count * 20 > len(bank) else _top(cosines, count)
         )
-        found[start : start + step] = best
-    return found
+        nearest[start : start + step] = best
+    return nearest
 
 
 def _top(cosines: np.ndarray, count: int) -> np.ndarray:
@@ -230,8 +230,8 @@ def _directions(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-9 * float(np.linalg.norm(mean)))
 
 
-def _average_precision(found: np.ndarray, labels: np.ndarray, bank: np.ndarray) -> Float64[np.ndarray, " N"]:
-    relevant = found == labels[:, None]
+def _average_precision(nearest: np.ndarray, labels: np.ndarray, bank: np.ndarray) -> Float64[np.ndarray, " N"]:
+    relevant = nearest == labels[:, None]
     precision = np.cumsum(relevant, axis=1) / np.arange(1, relevant.shape[1] + 1)
     names, counts = np.unique(bank, return_counts=True)
     members = np.array([dict(zip(names.tolist(), counts.tolist(), strict=True)).get(one, 0) for one in labels.tolist()])

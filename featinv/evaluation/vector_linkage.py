@@ -71,11 +71,11 @@ def nearest_linkage(
         raise BadInput(f"metric: expected {' or '.join(METRICS)}, got {metric!r}")
     _check(released, candidates)
     if metric == "cosine":
-        found = ranks(released, candidates, size=size, seed=seed)
+        ranked = ranks(released, candidates, size=size, seed=seed)
     else:
-        found = _in_galleries(released, candidates, euclidean_ranks, size, seed)
-    everyone = np.ones(len(found), dtype=bool)
-    return Linkage(f"nearest vector ({metric})", found, size or len(found), everyone)
+        ranked = _in_galleries(released, candidates, euclidean_ranks, size, seed)
+    everyone = np.ones(len(ranked), dtype=bool)
+    return Linkage(f"nearest vector ({metric})", ranked, size or len(ranked), everyone)
 
 
 def aligned_linkage(
@@ -94,16 +94,16 @@ def aligned_linkage(
     are not scored but stay in the gallery. Distances are Euclidean, in the directions that the alignment determines. A
     ready `alignment` saves learning one. Raises BadInput for other counts, unknown rows, and what `align` refuses.
     """
-    known = _known_rows(known_rows, len(released))
+    pair_rows = _known_rows(known_rows, len(released))
     _check(released[:, :0], candidates[:, :0])
     if alignment is None:
-        pairs = (released[known], candidates[known]) if len(known) else None
+        pairs = (released[pair_rows], candidates[pair_rows]) if len(pair_rows) else None
         alignment = align(released, own, pairs, seed=seed)
     mapped, wanted = alignment.determined(alignment(released)), alignment.determined(candidates)
     scored = np.ones(len(released), dtype=bool)
-    scored[known] = False
-    found = _in_galleries(mapped, wanted, euclidean_ranks, size, seed)
-    return Linkage(f"aligned ({len(known)} known pairs)", found, size or len(found), scored, alignment)
+    scored[pair_rows] = False
+    ranked = _in_galleries(mapped, wanted, euclidean_ranks, size, seed)
+    return Linkage(f"aligned ({len(pair_rows)} known pairs)", ranked, size or len(ranked), scored, alignment)
 
 
 def alignment_curve(
@@ -140,19 +140,19 @@ def _point(
     unpaired: bool,
     seed: int,
 ) -> CurvePoint:
-    found = []
+    rates = []
     beside = free if free is not None and unpaired else False
     for draw in range(draws if count else 1):
         rows = np.random.default_rng([seed, 32, draw]).permutation(len(released))[:count]
-        known = released[rows], candidates[rows]
-        alignment = align(released, own, known, unpaired=beside, seed=seed) if count else free
-        found.append(aligned_linkage(released, candidates, own, known_rows=rows, alignment=alignment))
-    counted = np.stack([one.scored for one in found])
-    hits = {k: np.stack([one.ranks <= k for one in found]) & counted for k in (1, 10)}
+        known_pairs = released[rows], candidates[rows]
+        alignment = align(released, own, known_pairs, unpaired=beside, seed=seed) if count else free
+        rates.append(aligned_linkage(released, candidates, own, known_rows=rows, alignment=alignment))
+    counted = np.stack([one.scored for one in rates])
+    hits = {k: np.stack([one.ranks <= k for one in rates]) & counted for k in (1, 10)}
     kept = counted.any(axis=0)
     top1, top10 = (bootstrap((hit.sum(axis=0) / np.maximum(counted.sum(axis=0), 1))[kept]) for hit in hits.values())
     single = [float(hit[used].mean()) for hit, used in zip(hits[1], counted, strict=True)]
-    learnt = [one.alignment for one in found if one.alignment is not None]
+    learnt = [one.alignment for one in rates if one.alignment is not None]
     return CurvePoint(
         count,
         top1,
@@ -171,7 +171,7 @@ def euclidean_ranks(released: Rows, candidates: Rows) -> Int64[np.ndarray, " N"]
     mean = candidates.mean(axis=0, dtype=np.float64)
     bank = candidates - mean
     lengths = np.square(bank).sum(axis=1)
-    found = np.empty(count, dtype=np.int64)
+    ranks_of_truth = np.empty(count, dtype=np.int64)
     step = max(1, _CELLS // count)
     for start in range(0, count, step):
         rows = np.arange(start, min(start + step, count))
@@ -179,8 +179,8 @@ def euclidean_ranks(released: Rows, candidates: Rows) -> Int64[np.ndarray, " N"]
         distances = lengths - 2 * block @ bank.T
         true = distances[rows - start, rows]
         slack = TIE * (np.square(block).sum(axis=1) + lengths[rows])
-        found[rows] = (distances <= (true + slack)[:, None]).sum(axis=1)
-    return found
+        ranks_of_truth[rows] = (distances <= (true + slack)[:, None]).sum(axis=1)
+    return ranks_of_truth
 
 
 def _in_galleries(
@@ -196,16 +196,18 @@ def _in_galleries(
 
 
 def _known_rows(rows: Sequence[int] | np.ndarray, count: int) -> Int64[np.ndarray, " n"]:
-    known = np.asarray(rows, dtype=np.int64)
+    pair_rows = np.asarray(rows, dtype=np.int64)
     if (
-        known.ndim != 1
-        or len(np.unique(known)) < len(known)
-        or (known.size and not 0 <= known.min() <= known.max() < count)
+        pair_rows.ndim != 1
+        or len(np.unique(pair_rows)) < len(pair_rows)
+        or (pair_rows.size and not 0 <= pair_rows.min() <= pair_rows.max() < count)
     ):
-        raise BadInput(f"known_rows: expected distinct rows of 0..{count - 1}, got {known.tolist()[:5]}")
-    if len(known) >= count - 1:
-        raise BadInput(f"known_rows: expected at least 2 of {count} released vectors to score, got {len(known)} known")
-    return known
+        raise BadInput(f"known_rows: expected distinct rows of 0..{count - 1}, got {pair_rows.tolist()[:5]}")
+    if len(pair_rows) >= count - 1:
+        raise BadInput(
+            f"known_rows: expected at least 2 of {count} released vectors to score, got {len(pair_rows)} known"
+        )
+    return pair_rows
 
 
 def _check(released: Rows, candidates: Rows) -> None:

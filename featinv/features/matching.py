@@ -186,23 +186,23 @@ def _match(
 ) -> tuple[np.ndarray, Path, int] | None:
     """Try what may stand before the names; None where no prefix gives every image a vector."""
     best = [prefix for prefix, count in _prefixes(keys, images, here).items() if count == len(images)]
-    found = {prefix: _rows(keys, images, here, prefix) for prefix in best}
-    if not found:
+    rows_by_prefix = {prefix: _rows(keys, images, here, prefix) for prefix in best}
+    if not rows_by_prefix:
         return None
-    for rows, _ in found.values():
+    for rows, _ in rows_by_prefix.values():
         _must_be_distinct(rows, images, source)
-    agreement = max(parts for _, parts in found.values())
-    fitting = [prefix for prefix, (_, parts) in found.items() if parts == agreement]
+    agreement = max(parts for _, parts in rows_by_prefix.values())
+    fitting = [prefix for prefix, (_, parts) in rows_by_prefix.items() if parts == agreement]
     if () in fitting:
         fitting = [()]
-    if len(fitting) > 1 or (() in found and fitting != [()]):
-        both = sorted({*fitting, *([()] if () in found else [])})
+    if len(fitting) > 1 or (() in rows_by_prefix and fitting != [()]):
+        both = sorted({*fitting, *([()] if () in rows_by_prefix else [])})
         names = " and ".join(repr("/".join((*prefix, *next(iter(images))))) for prefix in both[:2])
         raise BadInput(
             f"{source}: expected one vector of {'/'.join(next(iter(images)))!r}, got several candidates ({names}); "
             "write the folder's name before the ids, or give a file for each side"
         )
-    rows, parts = found[fitting[0]]
+    rows, parts = rows_by_prefix[fitting[0]]
     return rows, fitting[0], parts
 
 
@@ -225,7 +225,7 @@ def _prefixes(keys: Iterable[Path], images: Mapping[Path, int], here: Path) -> C
             if key[cut:] in images:
                 prefix = key[: cut - _shared_end(key[:cut], here)]
                 by_prefix.setdefault(prefix, set()).add(key[cut:])
-    return Counter({prefix: len(found) for prefix, found in by_prefix.items()})
+    return Counter({prefix: len(rows) for prefix, rows in by_prefix.items()})
 
 
 def _shared_end(before: Path, here: Path) -> int:

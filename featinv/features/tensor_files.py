@@ -127,7 +127,7 @@ def _entry(name: str, shape: tuple[int, ...], dtype: str) -> Entry:
 
 def _lists_in(path: Path, metadata: dict[str, str], id_column: str | None) -> dict[str, Entry]:
     """Find the names in the metadata: under `ids` or `id`, or under the key that was asked for."""
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     for key in sorted({"ids", "id", id_column or "ids"} & set(metadata)):
         try:
             names = json.loads(metadata[key])
@@ -135,8 +135,8 @@ def _lists_in(path: Path, metadata: dict[str, str], id_column: str | None) -> di
             names = None
         good = isinstance(names, list) and all(isinstance(name, str) for name in names)
         what = "a list in JSON" if good else "text that is no list of strings in JSON"
-        found[key] = Entry(key, "text" if good else "other", what, len(names) if good else None)
-    return found
+        entries[key] = Entry(key, "text" if good else "other", what, len(names) if good else None)
+    return entries
 
 
 def _named(

@@ -68,17 +68,17 @@ class Identification(ThroughEncoder):
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
-        made, target = wide(reconstruction, original)
+        enlarged, target = wide(reconstruction, original)
         with torch.no_grad():
             wanted = self.encoder.unchecked(target).flatten(1)
-        seen = self.encoder.unchecked(made).flatten(1)
-        with torch.autocast(made.device.type, enabled=False):
+        features = self.encoder.unchecked(enlarged).flatten(1)
+        with torch.autocast(enlarged.device.type, enabled=False):
             centre = wanted.mean(0) if self.centre is None else self.centre.to(wanted)
-            own, ours = F.normalize(wanted - centre, dim=1), F.normalize(seen - centre, dim=1)
+            own, ours = F.normalize(wanted - centre, dim=1), F.normalize(features - centre, dim=1)
             right = (ours * own).sum(1, keepdim=True)
             others = self._among_the_call(ours, own) if self.table is None else self._among_public(ours, own)
             logits = torch.cat([right, others], 1) / self.tau
-            return (logits.logsumexp(1) - logits[:, 0]).to(made.dtype)
+            return (logits.logsumexp(1) - logits[:, 0]).to(enlarged.dtype)
 
     def extra_repr(self) -> str:
         rows = "the batch" if self.table is None else f"{self.negatives or len(self.table)} of {len(self.table)} public"

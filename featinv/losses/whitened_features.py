@@ -44,12 +44,12 @@ class WhitenedFeatures(ThroughEncoder):
 
     def forward(self, reconstruction: Images, original: Images) -> PerImage:
         self.check_images(reconstruction, original)
-        made, target = wide(reconstruction, original)
+        enlarged, target = wide(reconstruction, original)
         with torch.no_grad():
             wanted = self.encoder.unchecked(target).flatten(1)
-        seen = self.encoder.unchecked(made).flatten(1)
-        with torch.autocast(made.device.type, enabled=False):
-            return ((seen - wanted) @ self.whitener.to(seen).T).square().mean(1).to(made.dtype)
+        features = self.encoder.unchecked(enlarged).flatten(1)
+        with torch.autocast(enlarged.device.type, enabled=False):
+            return ((features - wanted) @ self.whitener.to(features).T).square().mean(1).to(enlarged.dtype)
 
 
 @torch.no_grad()
@@ -79,13 +79,13 @@ def residual_whitener(
     if not 0 < shrink <= 1:
         raise BadInput(f"residual_whitener: expected shrink above 0 and up to 1, got {shrink}")
     order = np.random.default_rng(seed).permutation(len(features))
-    known, other = order[: len(order) // 2], order[len(order) // 2 :]
+    training, other = order[: len(order) // 2], order[len(order) // 2 :]
     x, y = vectors.astype(np.float64), features.astype(np.float64)
-    mean, scale = x[known].mean(0), np.maximum(x[known].std(0), 1e-9)
-    x, centre = (x - mean) / scale, y[known].mean(0)
-    gram = x[known].T @ x[known]
-    gram[np.diag_indices(len(gram))] += _PENALTY * len(known)
-    weights = scipy.linalg.solve(gram, x[known].T @ (y[known] - centre), assume_a="pos")
+    mean, scale = x[training].mean(0), np.maximum(x[training].std(0), 1e-9)
+    x, centre = (x - mean) / scale, y[training].mean(0)
+    gram = x[training].T @ x[training]
+    gram[np.diag_indices(len(gram))] += _PENALTY * len(training)
+    weights = scipy.linalg.solve(gram, x[training].T @ (y[training] - centre), assume_a="pos")
     left = y[other] - centre - x[other] @ weights
     covariance = left.T @ left / len(left)
     level = np.trace(covariance) / len(covariance)

@@ -101,9 +101,9 @@ def check_bank(bank: Sequence[Encoder], pairs: Any) -> None:
                 f"bank: {surrogate.name} is of the family {surrogate.family!r}, of which judges are made; take "
                 "surrogates of other families, so that what they see in common is no quirk of the judge's"
             )
-        found = _VICTIM.search(surrogate.trained_on)
-        if found and victim and found.group(1) != victim[:12]:
+        match = _VICTIM.search(surrogate.trained_on)
+        if match and victim and match.group(1) != victim[:12]:
             raise BadInput(
-                f"bank: {surrogate.name} was distilled from victim {found.group(1)}, the pairs are of victim "
+                f"bank: {surrogate.name} was distilled from victim {match.group(1)}, the pairs are of victim "
                 f"{victim[:12]}; distil it from these pairs"
             )

@@ -71,9 +71,11 @@ def average_releases(releases: Sequence[Release]) -> Release:
                 f"{number}; give releases of the same images in the same order"
             )
     seeds = [release.metadata.get("seed") for release in releases]
-    known = [seed for seed in seeds if seed is not None]
-    if len(set(known)) < len(known):
-        raise BadInput(f"releases: expected draws of different seeds, got {known}; the same seed is the same draw")
+    given_seeds = [seed for seed in seeds if seed is not None]
+    if len(set(given_seeds)) < len(given_seeds):
+        raise BadInput(
+            f"releases: expected draws of different seeds, got {given_seeds}; the same seed is the same draw"
+        )
     mean = np.asarray(np.mean([one.features for one in releases], axis=0, dtype=np.float64), dtype=np.float32)
     victim, metadata = first.victim, {**first.metadata, "fingerprint": None}
     if victim is not None:

@@ -58,10 +58,7 @@ def test_a_configuration_builds_the_attack_of_its_preset(name: str, victim: fi.V
 
 
 def test_every_preset_is_here_and_has_a_configuration() -> None:
-    public = [n for n, v in vars(presets).items() if inspect.isfunction(v) and v.__module__ == presets.__name__]
-    assert sorted(n for n in public if not n.startswith("_")) == sorted(
-        [*NAMES, "distil_two", "identify", "two_distilled", "two_surrogates"]
-    )
+    assert sorted(presets.__all__) == sorted([*NAMES, "distil_two", "identify", "two_distilled", "two_surrogates"])
     shipped = {path.stem for path in (RECIPES / "configs").glob("*.yaml")}
     assert {"pixel", "gan_perceptual", "cifar10_goal", *CONFIGS.values()} <= shipped
 

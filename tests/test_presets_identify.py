@@ -88,7 +88,7 @@ def test_bad_input_is_refused_before_the_minutes(pairs: fi.Pairs, bank: Any, mon
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("distilled for settings that cannot work")
 
-    monkeypatch.setattr("featinv.presets.distil_bank", never)
+    monkeypatch.setattr("featinv.presets.surrogates.distil_bank", never)
     for tau in (0, -1, math.nan):
         with pytest.raises(fi.BadInput, match="tau"):
             presets.identify(pairs, tau=tau)

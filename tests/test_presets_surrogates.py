@@ -37,13 +37,13 @@ def test_it_is_the_attack_of_its_configuration(
 ) -> None:
     """The surrogates it distils, saved where the configuration looks for them, make of it the same attack."""
     asked: list[tuple[ClassifierTraining, dict[str, Any]]] = []
-    distil = presets.train_surrogate
+    distil = fi.training.train_surrogate
 
     def one_step(pairs: Any, settings: ClassifierTraining, **more: Any) -> Any:
         asked.append((settings, more))
         return distil(pairs, dataclasses.replace(settings, epochs=0.1, mixed_precision="no"), **more)
 
-    monkeypatch.setattr(presets, "train_surrogate", one_step)
+    monkeypatch.setattr("featinv.presets.surrogates.train_surrogate", one_step)
     preset = presets.two_surrogates(pairs_of(victim, flips=True))
     for encoder, name in zip(surrogates(preset), ("surrogate", "surrogate_b"), strict=True):
         fi.encoders.save_encoder(encoder, tmp_path / f"{name}.safetensors")
@@ -73,7 +73,7 @@ def test_a_hundred_pairs_are_enough_to_run(victim: fi.Victim) -> None:
         training=fi.Training(images=128, ema=None, keep="last"),
         distillation=ClassifierTraining(epochs=1, seed=4),
     )
-    again = presets.train_surrogate(pairs, ClassifierTraining(epochs=1, seed=4))[0]
+    again = fi.training.train_surrogate(pairs, ClassifierTraining(epochs=1, seed=4))[0]
     one, other = surrogates(attack)
     assert one.weights_fingerprint == again.weights_fingerprint != other.weights_fingerprint
     # Both looked at the pairs, and neither may judge what it helped to train.
@@ -89,7 +89,7 @@ def test_mirrored_images_are_used_where_the_pairs_have_them(victim: fi.Victim, m
         network = fi.encoders.networks.SmallResNet(64, blocks=(1, 1, 1, 1), widths=(4, 4, 4, 4), standardise=True)
         return fi.encoders.Encoder(network, name="n", family="f", layer="norm", input_size=32), []
 
-    monkeypatch.setattr(presets, "train_surrogate", undistilled)
+    monkeypatch.setattr("featinv.presets.surrogates.train_surrogate", undistilled)
     assert not presets.two_surrogates(pairs_of(victim, 4)).training.flips
     assert presets.two_surrogates(pairs_of(victim, 4, flips=True)).training.flips
 
@@ -101,7 +101,7 @@ def test_what_cannot_work_is_refused_before_the_minutes(victim: fi.Victim, monke
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("distilled for a size that no decoder draws")
 
-    monkeypatch.setattr(presets, "train_surrogate", never)
+    monkeypatch.setattr("featinv.presets.surrogates.train_surrogate", never)
     odd = fi.extract(victim, fi.data.scenes(4, size=48))
     with pytest.raises(fi.BadInput, match="48"):
         presets.two_surrogates(odd)

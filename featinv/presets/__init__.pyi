@@ -1,0 +1,23 @@
+from .published import dcgan as dcgan
+from .published import deepsim as deepsim
+from .published import listik as listik
+from .published import perceptual as perceptual
+from .published import r3gan as r3gan
+from .published import vqgan as vqgan
+from .surrogates import distil_two as distil_two
+from .surrogates import identify as identify
+from .surrogates import two_distilled as two_distilled
+from .surrogates import two_surrogates as two_surrogates
+
+__all__ = [
+    "dcgan",
+    "deepsim",
+    "distil_two",
+    "identify",
+    "listik",
+    "perceptual",
+    "r3gan",
+    "two_distilled",
+    "two_surrogates",
+    "vqgan",
+]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import wandb
 from evaluation_parts import PoolJudge, mean_image, perfect, published, some_images
 from PIL import Image
 from tracked_records import Records, read_all
@@ -73,7 +74,8 @@ def logged_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    return
+    # wandb keeps the settings of the first call in the process: another test's key may be among them.
+    monkeypatch.setattr(wandb.setup().settings, "api_key", None)
 
 
 def test_one_run_an_attack_and_one_for_the_comparison_grouped_by_study(
@@ -278,6 +280,27 @@ def test_without_a_login_it_goes_offline_and_says_so(
     assert set(Study(tmp_path, settings).log(board, {})) == {"comparison"}
     assert "nobody is logged in; the study goes to" in caplog.text
     assert set(read_all(tmp_path)) == {"comparison"}
+
+
+def test_with_a_login_and_no_server_the_whole_study_is_written_offline(
+    tmp_path: Path, board: fi.Scoreboard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from featinv.tracking import wandb_runs
+
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{_closed_port()}")
+    monkeypatch.setattr(wandb.setup().settings, "api_key", "0" * 40)
+    monkeypatch.setattr(wandb_runs, "_SECONDS_TO_START", 2.0)
+    assert set(Study(tmp_path, TrackingSettings(mode="online", probe=0)).log(board, {})) == {"comparison"}
+    assert "the study goes to" in caplog.text
+    assert set(read_all(tmp_path)) == {"comparison"}
+
+
+def _closed_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 def test_without_a_server_it_goes_offline_and_says_so(

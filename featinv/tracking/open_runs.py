@@ -120,16 +120,21 @@ class OpenRuns:
         if self.mode == "online" and (why := wandb_runs.not_to_be_sent()):
             self._offline(why)
         with wandb_runs.kept_in(self.folder):
-            run = self._start(record, state["id"])
+            run = self._start(record, state)
         self._runs[record.key] = run
         return run
 
-    def _start(self, record: RunRecord, run_id: str) -> Any:
+    def _start(self, record: RunRecord, state: dict[str, Any]) -> Any:
         from featinv.tracking import wandb_runs
 
         def start() -> Any:
             return wandb_runs.open_run(
-                record, run_id=run_id, study=self.study, folder=self.folder, mode=self.mode, settings=self.settings
+                record,
+                run_id=state["id"],
+                study=self.study,
+                folder=self.folder,
+                mode=self.mode,
+                settings=self.settings,
             )
 
         if self.mode == "offline":
@@ -138,6 +143,9 @@ class OpenRuns:
             return start()
         except wandb_runs.NO_SERVER as error:
             self._offline(one_line(error))
+            # wandb keeps the id of a run that failed to open.
+            state.update(id=secrets.token_hex(8), logged=-1)
+            self._write_states()
             return start()
 
     def _offline(self, why: str) -> None:

@@ -4,6 +4,7 @@ from .controls import PredictedClassMean as PredictedClassMean
 from .controls import RandomVector as RandomVector
 from .decoder_attack import DecoderAttack as DecoderAttack
 from .denoised import Denoised as Denoised
+from .ensemble import Ensemble as Ensemble
 from .neighbours import NearestNeighbour as NearestNeighbour
 from .neighbours import NeighbourAverage as NeighbourAverage
 from .persistence import load_attack as load_attack
@@ -16,6 +17,7 @@ __all__ = [
     "Aligned",
     "DecoderAttack",
     "Denoised",
+    "Ensemble",
     "MeanImage",
     "NearestNeighbour",
     "NeighbourAverage",

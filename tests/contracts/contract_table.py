@@ -61,6 +61,10 @@ ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
         attack(lambda pairs: fi.attacks.Denoised(fi.attacks.Ridge().fit(pairs), pairs)),
         attack(lambda pairs: fi.attacks.Denoised(fi.attacks.NeighbourAverage(k=3).fit(pairs), pairs), shape=SPATIAL),
     ],
+    "Ensemble": [
+        attack(lambda _: fi.attacks.Ensemble([fi.attacks.Ridge(), fi.attacks.NeighbourAverage(k=3)])),
+        attack(lambda _: fi.attacks.Ensemble([fi.attacks.MeanImage(), fi.attacks.Ridge(penalty=1)]), shape=SPATIAL),
+    ],
     "MeanImage": [attack(lambda _: fi.attacks.MeanImage())],
     "NearestNeighbour": [attack(lambda _: fi.attacks.NearestNeighbour())],
     "NeighbourAverage": [attack(lambda _: fi.attacks.NeighbourAverage(k=3))],

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from featinv import processes
+from featinv import metrics, processes
 from featinv.block_sizes import FACTOR, block_rows
 from featinv.errors import Diverged
-from featinv.metrics import psnr
 from featinv.training.progress import Progress
 from featinv.types import PairsLike
 
@@ -68,7 +67,7 @@ def validate(network: nn.Module, pairs: PairsLike, device: torch.device) -> floa
     for start in range(0, len(mine), step):
         features, images = pairs.batch(mine[start : start + step])
         reconstructed = network(features.to(device)).float().clamp(0, 1)
-        total += psnr(reconstructed, images.to(device).float()).double().sum().cpu()
+        total += metrics.psnr(reconstructed, images.to(device).float()).double().sum().cpu()
     network.train(was_training)
     if processes.world_size() > 1:
         on_device = total.to(device)

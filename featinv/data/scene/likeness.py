@@ -1,5 +1,7 @@
 """Do these images look like the packaged synthetic scenes? The packaged judge knows nothing else."""
 
+import functools
+
 import numpy as np
 import scipy.fft
 
@@ -25,19 +27,24 @@ def unlike_scenes(images: ImageSet, *, seed: int = 0) -> float:
     rows = np.arange(len(images))
     if len(rows) > TESTED:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), TESTED, replace=False))
-    rendered = scenes(REFERENCE, size=images.size, seed=seed)
-    reference = _statistics(rendered.uint8(np.arange(REFERENCE)))
-    tested = _statistics(images.uint8(rows))
-    mean, scale = reference.mean(axis=0), reference.std(axis=0) + 1e-6
-    correlations = np.cov(((reference - mean) / scale).T) + _RIDGE * np.eye(len(mean))
-    inverse = np.linalg.inv(correlations)
+    mean, scale, inverse, limit = _reference(images.size, seed)
+    z = (_statistics(images.uint8(rows)) - mean) / scale
+    return float((_distance(z, inverse) > limit).mean())
 
-    def distance(values: np.ndarray) -> np.ndarray:
-        z = (values - mean) / scale
-        result: np.ndarray = np.einsum("nd,de,ne->n", z, inverse, z)
-        return result
 
-    return float((distance(tested) > np.quantile(distance(reference), 0.95)).mean())
+@functools.lru_cache(maxsize=8)
+def _reference(size: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return mean and deviation of the scenes' statistics, their inverse correlations, and the 95 % distance."""
+    values = _statistics(scenes(REFERENCE, size=size, seed=seed).uint8(np.arange(REFERENCE)))
+    mean, scale = values.mean(axis=0), values.std(axis=0) + 1e-6
+    z = (values - mean) / scale
+    inverse = np.linalg.inv(np.cov(z.T) + _RIDGE * np.eye(len(mean)))
+    return mean, scale, inverse, float(np.quantile(_distance(z, inverse), 0.95))
+
+
+def _distance(z: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+    result: np.ndarray = np.einsum("nd,de,ne->n", z, inverse, z)
+    return result
 
 
 def _statistics(pixels: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from .denoised import Denoised as Denoised
 from .ensemble import Ensemble as Ensemble
 from .neighbours import NearestNeighbour as NearestNeighbour
 from .neighbours import NeighbourAverage as NeighbourAverage
+from .optimisation import OptimisationAttack as OptimisationAttack
 from .persistence import load_attack as load_attack
 from .persistence import save_attack as save_attack
 from .random_fourier import RandomFourier as RandomFourier
@@ -21,6 +22,7 @@ __all__ = [
     "MeanImage",
     "NearestNeighbour",
     "NeighbourAverage",
+    "OptimisationAttack",
     "PredictedClassMean",
     "RandomFourier",
     "RandomVector",

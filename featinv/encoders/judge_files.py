@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from featinv.configuration import describe
 from featinv.errors import BadInput
@@ -86,9 +86,13 @@ def saved(source: str | os.PathLike[str], *, layer: str = "avgpool") -> Encoder:
     """
     path = Path(source)
     network, metadata = read_classifier(path)
+    return _encoder(network, metadata, layer)
+
+
+def _encoder(network: nn.Module, metadata: dict[str, Any], layer: str | None) -> Encoder:
     return Encoder(
         network,
-        name=f"{metadata['name']}/{layer}",
+        name=metadata["name"] if layer is None else f"{metadata['name']}/{layer}",
         family=metadata["family"],
         trained_on=metadata["trained_on"],
         layer=layer,
@@ -101,6 +105,14 @@ def saved(source: str | os.PathLike[str], *, layer: str = "avgpool") -> Encoder:
 def _save(kept: Judge | Encoder, path: str | os.PathLike[str], classes: list[str], *, half: bool) -> None:
     if not os.fspath(path).endswith(".safetensors"):
         raise BadInput(f"{os.fspath(path)}: expected a name that ends in .safetensors; rename it")
+    metadata, tensors = _described(kept, classes, torch.float16 if half else torch.float32)
+    with atomic_file(Path(path)) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(metadata)})
+
+
+def _described(
+    kept: Judge | Encoder, classes: list[str], precision: torch.dtype
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     network = kept.network
     kind = type(network).__name__
     if kind not in networks.__all__ or type(network) is not getattr(networks, kind):
@@ -117,20 +129,37 @@ def _save(kept: Judge | Encoder, path: str | os.PathLike[str], classes: list[str
         "input_size": kept.image_size,
         **kept.normalisation,
     }
-    precision = torch.float16 if half else torch.float32
-    tensors = {
+    return metadata, {
         name: tensor.detach().cpu().to(precision).contiguous()
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    with atomic_file(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(metadata)})
+
+
+def encoder_state(encoder: Encoder) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what `encoder_from_state` needs: for attacks that look through an encoder when they reconstruct.
+
+    Raises BadInput for an encoder that is not made of one of `featinv.encoders.networks`.
+    """
+    metadata, tensors = _described(encoder, [], torch.float32)
+    return {**metadata, "layer": encoder.layer}, tensors
+
+
+def encoder_from_state(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> Encoder:
+    """Rebuild the encoder. Raises BadInput for metadata of no network of ours, and for weights of another one."""
+    source = Path(f"encoder {metadata.get('name')}")
+    network, metadata = _classifier(metadata, tensors, source)
+    layer = metadata.get("layer")
+    return _encoder(network, metadata, None if layer is None else str(layer))
 
 
 def read_classifier(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     """Return the network and the metadata of a file written by `save_judge`; raises BadInput for any other file."""
     tensors, header = read_safetensors(path, limit=_LIMIT)
-    metadata = read_json_metadata(header, _KEY, source=path)
+    return _classifier(read_json_metadata(header, _KEY, source=path), tensors, path)
+
+
+def _classifier(metadata: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> tuple[nn.Module, dict[str, Any]]:
     _check(metadata, path)
     # First without memory: a stranger's file may name a network of any size, but must hold its weights.
     with torch.device("meta"):

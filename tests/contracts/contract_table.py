@@ -33,6 +33,16 @@ def attack(
     return check
 
 
+def attack_on_scenes(make: Callable[[Any], Any]) -> Callable[[], None]:
+    """Check the attack that `make` builds for an encoder, on pairs of that encoder."""
+
+    def check() -> None:
+        encoder = fi.encoders.tiny()
+        testing.check_attack(make(encoder), pairs=fi.extract(fi.Victim(encoder), fi.data.scenes(24, size=32, seed=9)))
+
+    return check
+
+
 def decoder_attack(pairs: Any) -> Any:
     training = fi.Training(images=96, batch_size=16, holdout=8)
     decoder = fi.decoders.Listik(pairs.feature_shape, pairs.image_size)
@@ -68,6 +78,7 @@ ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
     "MeanImage": [attack(lambda _: fi.attacks.MeanImage())],
     "NearestNeighbour": [attack(lambda _: fi.attacks.NearestNeighbour())],
     "NeighbourAverage": [attack(lambda _: fi.attacks.NeighbourAverage(k=3))],
+    "OptimisationAttack": [attack_on_scenes(lambda encoder: fi.attacks.OptimisationAttack(encoder, steps=3))],
     "PredictedClassMean": [attack(lambda _: fi.attacks.PredictedClassMean())],
     "RandomFourier": [attack(lambda _: fi.attacks.RandomFourier(count=40))],
     "RandomVector": [

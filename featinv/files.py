@@ -106,6 +106,23 @@ def read_json(path: Path | str, limit: int = JSON_LIMIT) -> Any:
         raise BadInput(f"{path}: expected JSON, but it is truncated or something else ({error})") from error
 
 
+def within(path: Path, size: int, limit: int) -> None:
+    """Raise BadInput when `size` bytes are more than allowed."""
+    if size > limit:
+        raise BadInput(f"{path}: expected at most {limit} bytes, got {size}; raise limit_bytes if you trust the file")
+
+
+def unreadable(path: Path, expected: str, error: BaseException) -> BadInput:
+    """Return the error for a file that is not what its name says."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return BadInput(f"{path}: expected {expected}, but it is truncated or something else ({reason})")
+
+
+def missing_extra(path: Path, form: str, package: str, extra: str) -> BadInput:
+    """Return the error for a format whose reader is not installed, with the line that installs it."""
+    return BadInput(f"{path}: {form} needs {package}; install it with: pip install 'featinv[{extra}]'")
+
+
 def folder_name(name: str) -> str:
     """Return a folder name for `name`, at most 112 bytes long; different names get different folders.
 

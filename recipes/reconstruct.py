@@ -2,7 +2,7 @@
 
     python recipes/reconstruct.py --attack runs/demo/upsampling --features vectors.npy --out images
 
-Takes .npy, .npz, .safetensors, .pt (weights only), .parquet, or a feature store. Writes a PNG a vector, and sheet.png.
+Takes every format of docs/audit.md (.npy, .npz, .parquet, .h5, ...). Writes a PNG a vector, and sheet.png.
 """
 
 from dataclasses import dataclass

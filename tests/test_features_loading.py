@@ -278,7 +278,7 @@ OTHER: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "too few ids": (".npz", lambda p: np.savez(p, features=np.ones((2, 2)), ids=np.array(["a"])), "one id for each"),
     "a text": (".npy", lambda p: p.write_text("1.0, 2.0"), r"expected a \.npy file of numbers"),
-    "another suffix": (".csv", lambda p: p.write_text("1.0, 2.0"), r"expected \.npy, \.npz.*got \.csv"),
+    "another suffix": (".xyz", lambda p: p.write_text("1.0, 2.0"), r"expected \.npy, \.npz.*got \.xyz"),
     "no suffix": ("", lambda p: p.write_text("1.0, 2.0"), "got a file without a suffix"),
     "parquet without numbers": (
         ".parquet",
@@ -471,8 +471,8 @@ def test_numbered_files_are_one_array_in_the_order_of_numbers(tmp_path: Path, pa
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "part-0.parquet").write_bytes(b"")
-    with pytest.raises(BadInput, match="expected a feature store or numbered .npy files, found neither"):
+    (tmp_path / "part-0.gguf").write_bytes(b"")
+    with pytest.raises(BadInput, match=r"expected a folder of vectors, got one with 'part-0\.gguf'; give"):
         load_features(tmp_path)
 
 

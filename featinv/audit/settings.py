@@ -37,8 +37,9 @@ class AuditSettings:
     """the encoder: tiny, torchvision:resnet50, cifar_resnet:FILE, ... (`featinv list encoders`), or the import path of
     a function of yours that returns one (my_package.encoder:FILE); its code is then run, so name only what you trust"""
     features: str | None = field(default=None, metadata=flag(WHAT, "FILE"))
-    """vectors computed elsewhere (.npy, .npz, .safetensors, .pt, .parquet, a feature store, a folder of numbered .npy
-    files), in place of a victim; with ids, those of the public images may lie in the same file"""
+    """vectors computed elsewhere (.npy, .npz, .safetensors, .pt, .parquet, .arrow, .h5, .faiss, .csv, .jsonl, a feature
+    store, a folder of clip-retrieval, `datasets`, Lance or of shards), in place of a victim; with ids, those of the
+    public images may lie in the same file"""
     public_features: str | None = field(default=None, metadata=flag(WHAT, "FILE"))
     """vectors of the public images, where `features` holds those of the private ones only"""
     column: str | None = field(default=None, metadata=flag(WHAT, "NAME"))

@@ -29,7 +29,7 @@ class DefendSettings:
     """
 
     features: str = field(metadata=flag(VECTORS, "FILE"))
-    """undefended vectors of the private images (.npy, .npz, .safetensors, .pt, .parquet, a feature store)"""
+    """undefended vectors of the private images, in any format that `featinv audit --features` reads"""
     public_features: str = field(metadata=flag(VECTORS, "FILE"))
     """undefended vectors of public images, by the same encoder: defences, probes and attackers learn from these only"""
     out: str = field(metadata=flag(RESULTS, "DIR"))

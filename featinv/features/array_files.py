@@ -14,7 +14,7 @@ import numpy as np
 
 from featinv.errors import BadInput
 from featinv.features.choosing import Content, Entry, as_names, choose_features, choose_ids, said
-from featinv.files import read_json
+from featinv.files import read_json, unreadable, within
 
 BROKEN = (ValueError, TypeError, OSError, EOFError, SyntaxError, RecursionError, tokenize.TokenError)
 """What numpy raises for a file that is truncated, something else or a pickle (found by damaging files at random)."""
@@ -48,18 +48,6 @@ def read_npz(path: Path, limit: int, column: str | None = None, id_column: str |
         raise unreadable(path, "a .npz file of arrays of numbers", error) from error
     words = said(entries, repr(chosen.name), named)
     return Content(features, None if ids is None or named is None else as_names(path, named.name, ids), words)
-
-
-def within(path: Path, size: int, limit: int) -> None:
-    """Raise BadInput when `size` bytes are more than allowed."""
-    if size > limit:
-        raise BadInput(f"{path}: expected at most {limit} bytes, got {size}; raise limit_bytes if you trust the file")
-
-
-def unreadable(path: Path, expected: str, error: Exception) -> BadInput:
-    """Return the error for a file that is not what its name says."""
-    reason = " ".join(str(error).split())[:200]
-    return BadInput(f"{path}: expected {expected}, but it is truncated or something else ({reason})")
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> np.ndarray:

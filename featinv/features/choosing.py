@@ -128,6 +128,11 @@ def as_names(path: Path, name: str, values: Sequence[object]) -> list[str]:
     return names
 
 
+def is_id_name(name: str) -> bool:
+    """Say whether a column of this name is taken for the images' names."""
+    return _group(Entry(name, "text", "")) is not None
+
+
 def _asked(path: Path, entries: Sequence[Entry], id_column: str) -> Entry | None:
     for entry in entries:
         if entry.name == id_column:

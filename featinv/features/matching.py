@@ -161,17 +161,21 @@ def plain_order_differs(ids: Sequence[str]) -> tuple[str, str] | None:
 def _unique(names: Iterable[str], source: str) -> dict[Path, int]:
     rows: dict[Path, int] = {}
     written: list[str] = []
+    again: list[tuple[int, int]] = []
     for row, name in enumerate(names):
         written.append(name)
         key = parts_of(name)
         if not key:
             raise BadInput(f"{source}: expected the path of an image as every id, got {name!r} in row {row}")
         if (first := rows.setdefault(key, row)) != row:
-            raise BadInput(
-                f"{source}: expected every id once, got {name!r} in row {row} and {written[first]!r} in row {first}; "
-                "write the whole path inside the folder, with the folder's name before it, give a file for each side, "
-                "or say another column of ids with --id-column"
-            )
+            again.append((row, first))
+    if again:
+        row, first = again[0]
+        raise BadInput(
+            f"{source}: expected every id once, got {written[row]!r} in row {row} and {written[first]!r} in row {first}"
+            f" ({len(again)} of {len(written)} rows repeat an id); write the whole path inside the folder, with the "
+            "folder's name before it, give a file for each side, or say another column of ids with --id-column"
+        )
     return rows
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from featinv.errors import BadInput
-from featinv.features.array_files import unreadable, within
 from featinv.features.choosing import FEATURES, Content, Entry, as_names, choose_features, choose_ids, said
+from featinv.files import unreadable, within
 
 BROKEN = (
     pickle.UnpicklingError,

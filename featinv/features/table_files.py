@@ -1,4 +1,4 @@
-"""Reading vectors from parquet, where pyarrow is installed."""
+"""Reading vectors from tables: parquet, Arrow, `datasets`, Lance."""
 
 import re
 from collections.abc import Sequence
@@ -7,50 +7,48 @@ from typing import Any
 
 import numpy as np
 
+from featinv.data.tables import Table, open_table
 from featinv.errors import BadInput
-from featinv.features.array_files import unreadable, within
 from featinv.features.choosing import FEATURES, Content, Entry, ambiguous, as_names, choose_features, choose_ids, said
+from featinv.files import unreadable, within
 
-ROWS_AT_ONCE = 4096
 
-
-def read_parquet(path: Path, limit: int, column: str | None = None, id_column: str | None = None) -> Content:
+def read_table(path: Path, limit: int, column: str | None = None, id_column: str | None = None) -> Content:
     """Read the column of vectors (lists of one length, or numbered columns f0, f1, ...), and the column of names."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError as error:
-        raise BadInput(f"{path}: parquet needs pyarrow; install it with: pip install 'featinv[parquet]'") from error
+    table = open_table(path)
+    entries = entries_of(table)
+    columns = _columns(path, entries, column)
+    named = choose_ids(path, entries, columns, id_column)
+    wanted = columns if named is None else [*columns, named.name]
     blocks: list[np.ndarray] = []
     names: list[object] = []
     held = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            entries = _entries(path, file.schema_arrow)
-            columns = _columns(path, entries, column)
-            named = choose_ids(path, entries, columns, id_column)
-            wanted = columns if named is None else [*columns, named.name]
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted):
-                blocks.append(_rows(path, batch, columns))
-                # Counted as they come: a compressed file can hold far more than its size.
-                held += blocks[-1].nbytes + (0 if named is None else batch.column(named.name).nbytes)
-                within(path, held, limit)
-                names += [] if named is None else batch.column(named.name).to_pylist()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise unreadable(path, "a parquet file", error) from error
-    if len({block.shape[1] for block in blocks}) > 1:
-        raise BadInput(f"{path}: expected lists of one length, got several; store vectors of one width")
+    for batch in table.batches(wanted):
+        blocks.append(_rows(path, batch, columns))
+        # Counted as they come: a compressed file can hold far more than its size.
+        held += blocks[-1].nbytes + (0 if named is None else batch.column(named.name).nbytes)
+        within(path, held, limit)
+        names += [] if named is None else names_of(path, batch, named.name)
+    if len(widths := sorted({block.shape[1] for block in blocks})) > 1:
+        raise BadInput(f"{path}: expected lists of one length, got several ({widths[:4]}); store vectors of one width")
     features = np.concatenate(blocks) if blocks else np.zeros((0, 0), dtype=np.float32)
     words = repr(columns[0]) if len(columns) == 1 else f"the numbered columns {columns[0]!r} to {columns[-1]!r}"
     ids = None if named is None else as_names(path, named.name, names)
-    return Content(features, ids, said(entries, words, named))
+    shards = (f"{table.form}, {len(table.files)} files in the order of their numbers",) if len(table.files) > 1 else ()
+    return Content(features, ids, (*shards, *said(entries, words, named)))
 
 
-def _entries(path: Path, schema: Any) -> list[Entry]:
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if twice:
-        raise BadInput(f"{path}: expected columns of different names, got {twice[0]!r} twice; rename one")
-    return [_entry(field.name, field.type) for field in schema]
+def entries_of(table: Table) -> list[Entry]:
+    """Return the columns of a table and what they can hold."""
+    return [_entry(field.name, field.type) for field in table.schema]
+
+
+def names_of(path: Path, batch: Any, name: str) -> list[object]:
+    """Return the values of a column of names. Raises BadInput for text that is not UTF-8."""
+    try:
+        return list(batch.column(name).to_pylist())
+    except UnicodeDecodeError as error:
+        raise unreadable(path, "names in UTF-8", error) from error
 
 
 def _entry(name: str, kind: Any) -> Entry:

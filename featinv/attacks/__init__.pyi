@@ -12,6 +12,7 @@ from .persistence import load_attack as load_attack
 from .persistence import save_attack as save_attack
 from .random_fourier import RandomFourier as RandomFourier
 from .recoloured_neighbour import RecolouredNeighbour as RecolouredNeighbour
+from .refined import Refined as Refined
 from .ridge import Ridge as Ridge
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "RandomFourier",
     "RandomVector",
     "RecolouredNeighbour",
+    "Refined",
     "Ridge",
     "load_attack",
     "save_attack",

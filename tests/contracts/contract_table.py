@@ -43,6 +43,20 @@ def attack_on_scenes(make: Callable[[Any], Any]) -> Callable[[], None]:
     return check
 
 
+def refined_attack(encoder: Any) -> Any:
+    torch.manual_seed(0)
+    other = fi.encoders.wrap(
+        fi.encoders.networks.SmallResNet(10, widths=(8, 8), blocks=(1, 1)),
+        name="other",
+        family="surrogate",
+        layer="avgpool",
+        input_size=32,
+    )
+    training = fi.Training(images=96, batch_size=16, holdout=0)
+    inner = fi.attacks.DecoderAttack(fi.decoders.Upsampling(64, 32, width=16, channels=0), fi.losses.MSE(), training)
+    return fi.attacks.Refined(inner, [encoder], other, steps=6)
+
+
 def decoder_attack(pairs: Any) -> Any:
     training = fi.Training(images=96, batch_size=16, holdout=8)
     decoder = fi.decoders.Listik(pairs.feature_shape, pairs.image_size)
@@ -86,6 +100,7 @@ ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
         attack(lambda pairs: fi.attacks.RandomVector(fi.attacks.Ridge().fit(pairs), source="matched"), shape=SPATIAL),
     ],
     "RecolouredNeighbour": [attack(lambda _: fi.attacks.RecolouredNeighbour())],
+    "Refined": [attack_on_scenes(refined_attack)],
     "Ridge": [attack(lambda _: fi.attacks.Ridge()), attack(lambda _: fi.attacks.Ridge(penalty=1), shape=SPATIAL)],
     "load_attack": Elsewhere("test_save_attack.py"),
     "save_attack": Elsewhere("test_save_attack.py"),

@@ -3,20 +3,20 @@
 import sys
 
 import featinv as fi
-from featinv.data import image_folder
+from featinv.data import image_stream
 
 decoded = 0
 
 
 def main(photos: str, cache: str) -> None:
-    real = image_folder.decode_image
+    real = image_stream.decode_image
 
     def counted(*args: object, **kwargs: object) -> object:
         global decoded
         decoded += 1
         return real(*args, **kwargs)
 
-    image_folder.decode_image = counted
+    image_stream.decode_image = counted
     images = fi.data.folder(photos, size=16, cache=cache)
     print(f"process {fi.processes.rank()} decoded {decoded} of {len(images)}: {images.fingerprint}", file=sys.stderr)
 

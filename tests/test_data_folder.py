@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featinv.data import folder, image_folder, pixel_sink
+from featinv.data import folder, image_stream, pixel_sink
 from featinv.errors import BadInput
 
 
@@ -238,7 +238,7 @@ def test_settings_that_cannot_be_are_refused(tmp_path: Path, options: dict, word
 def test_unknown_words_are_refused(fit: str, smaller: str) -> None:
     """Through the check itself: with the tests' type checks on, `folder` would not even be entered."""
     with pytest.raises(BadInput, match="choose one"):
-        image_folder._check_settings(16, 100, fit, smaller)
+        image_stream.check_settings(16, 100, fit, smaller)
 
 
 # ------------------------------------------------------------------------------------------------ where pixels lie
@@ -265,7 +265,7 @@ def test_the_cache_is_used_while_nothing_changed(tmp_path: Path, monkeypatch: py
         raise AssertionError("decoded again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(image_folder, "decode_image", never)
+        patch.setattr(image_stream, "decode_image", never)
         again = folder(photos, size=16, cache=cache)
     assert again.ids == first.ids
     assert again.fingerprint == first.fingerprint == folder(photos, size=16).fingerprint

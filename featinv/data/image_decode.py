@@ -1,5 +1,6 @@
 """One image file -> (size, size, 3) uint8, or the reason why not."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -56,28 +57,32 @@ class TooSmall(Exception):
         self.width, self.height = width, height
 
 
-def decode_image(path: Path, *, size: int, fit: Fit, upscale: bool, limit_pixels: int) -> np.ndarray:
-    """Decode one file: first frame, upright (EXIF), RGB on white, cropped to its central square or stretched, resized.
+def decode_image(
+    path: Path, *, size: int, fit: Fit, upscale: bool, limit_pixels: int, content: bytes | None = None
+) -> np.ndarray:
+    """Decode one file, or the bytes that a file of this name had (`content`).
 
-    Resizing is bicubic and antialiased; an image that already has the size asked for is not resampled. Raises
-    Unusable with the reason, or TooSmall unless `upscale`.
+    That is its first frame, upright (EXIF), RGB on white, cropped to its central square or stretched, resized. Resizing
+    is bicubic and antialiased; an image that already has the size asked for is not resampled. Raises Unusable with the
+    reason, or TooSmall unless `upscale`.
     """
     try:
-        if path.stat().st_size == 0:
+        if (path.stat().st_size if content is None else len(content)) == 0:
             raise Unusable("zero bytes")
-        with Image.open(path, formats=formats_of(path.suffix.lower())) as image:
+        file = path if content is None else io.BytesIO(content)
+        with Image.open(file, formats=formats_of(path.suffix.lower())) as image:
             return _decoded(image, size=size, fit=fit, upscale=upscale, limit_pixels=limit_pixels)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unusable(f"too large for Pillow's own limit of {Image.MAX_IMAGE_PIXELS} px") from error
     except UnidentifiedImageError as error:
-        raise Unusable(_why_unidentified(path)) from error
+        raise Unusable(_why_unidentified(path, content)) from error
     except BROKEN_FILE as error:
         raise Unusable(f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
-def _why_unidentified(path: Path) -> str:
+def _why_unidentified(path: Path, content: bytes | None) -> str:
     try:
-        return unread_start(head_of(path)) or "no image in a format that Pillow reads"
+        return unread_start(head_of(path) if content is None else content) or "no image in a format that Pillow reads"
     except OSError as error:
         return f"unreadable: {error.strerror}"
 

@@ -69,10 +69,14 @@ class Listing:
             return ()
         return tuple(sorted({parts[0] for parts in tops}))
 
-    def sha256(self, *settings: str | int) -> str:
-        """Name of this exact listing (paths, bytes, times) read with these settings."""
-        text = json.dumps([self.paths, self.stamps, self.skipped, settings])
-        return hashlib.sha256(text.encode()).hexdigest()
+    @property
+    def stamp(self) -> tuple[object, ...]:
+        """What changes when the folder does: paths, bytes, times, and what was skipped."""
+        return (self.paths, self.stamps, self.skipped)
+
+    def sha256(self) -> str:
+        """Name of this exact listing."""
+        return hashlib.sha256(json.dumps(self.stamp).encode()).hexdigest()
 
 
 def list_images(folder: Path) -> Listing:

@@ -25,6 +25,7 @@ from .settings import Training as Training
 from .step import RegressionStep as RegressionStep
 from .step import Step as Step
 from .surrogate import train_surrogate as train_surrogate
+from .victim_copy import robust_copy as robust_copy
 
 __all__ = [
     "PIXEL_MEAN",
@@ -51,6 +52,7 @@ __all__ = [
     "fit_steps",
     "head_accuracies",
     "label_accuracy",
+    "robust_copy",
     "train_classifier",
     "train_judge",
     "train_surrogate",

@@ -1,0 +1,93 @@
+"""A robust copy of a victim whose encoder the attacker holds: it starts from the encoder's own weights."""
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from featinv.blocks import Standardise
+from featinv.encoders import Encoder
+from featinv.errors import BadInput
+
+from .bank import JUDGES_FAMILIES, ROBUST
+from .classifier_accuracy import PIXEL_MEAN, PIXEL_STD
+from .settings import Ball, ClassifierTraining
+from .surrogate import PAIRS_TO_MEASURE, train_surrogate
+
+COPYING = ClassifierTraining(epochs=6, lr=1e-3, weight_decay=1e-3, blur=0.35, cutout=0.25)
+"""how a copy is trained by default: few epochs, because it starts from weights that explain all of the vectors"""
+
+
+def robust_copy(
+    encoder: Encoder,
+    pairs: Any,
+    settings: ClassifierTraining | None = None,
+    *,
+    ball: Ball | None = ROBUST,
+    name: str = "bank_copy",
+) -> tuple[Encoder, list[dict[str, float]]]:
+    """Fine-tune a copy of the victim's encoder so that changed and moved images keep the vectors of unchanged ones.
+
+    For an attacker who holds the encoder. The copy starts where it explains the vectors (D,) completely, and so needs
+    few epochs; the encoder itself, which finds a vector's texture in any image, is left as it is. Returns the copy as a
+    surrogate, cut at its standardised vectors (`norm`), and its history as `train_surrogate` does. The images have
+    the encoder's own side, whatever `settings.input_size` says.
+
+    Raises BadInput for an encoder of a judge's family, for one that is not the pairs' victim's, for one that gives
+    vectors of another shape than the pairs', and for one without weights. Source: unsupervised adversarial fine-tuning,
+    arXiv:2402.12336, equation 3, on changed images and in an L2 ball.
+    """
+    _check(encoder, pairs)
+    settings = replace(settings or COPYING, input_size=encoder.image_size)
+    vectors = pairs.features(np.arange(min(len(pairs), PAIRS_TO_MEASURE))).reshape(-1, math.prod(encoder.feature_shape))
+    statistics = torch.from_numpy(vectors.mean(0)), torch.from_numpy(vectors.std(0))
+    return train_surrogate(pairs, settings, name=name, make=lambda _: _Copy(encoder, *statistics), ball=ball)
+
+
+@final
+class _Copy(nn.Module):
+    """Images normalised as for surrogates -> standardised vectors (B, D), by a trainable copy of an encoder."""
+
+    gain: Tensor
+    offset: Tensor
+
+    def __init__(self, encoder: Encoder, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.family = encoder.family
+        self.layer, self.side = encoder.layer, encoder.image_size
+        self.network = copy.deepcopy(encoder.cut).float().requires_grad_(True)
+        # The encoder's own normalisation of what the surrogate's normalisation left.
+        std = encoder.std.cpu()
+        self.register_buffer("gain", torch.tensor(PIXEL_STD).reshape(1, 3, 1, 1) / std)
+        self.register_buffer("offset", (torch.tensor(PIXEL_MEAN).reshape(1, 3, 1, 1) - encoder.mean.cpu()) / std)
+        self.norm = Standardise((len(mean),))
+        self.norm.set_statistics(mean, deviation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = self.network(self.gain * x + self.offset)
+        return self.norm((output if self.layer is None else output[self.layer]).flatten(1))
+
+
+def _check(encoder: Encoder, pairs: Any) -> None:
+    if encoder.family in JUDGES_FAMILIES:
+        raise BadInput(
+            f"bank: {encoder.name} is of the family {encoder.family!r}, of which judges are made, so no copy of it may "
+            "stand in a bank; leave the encoder out"
+        )
+    own = pairs.metadata.get("encoder_fingerprint")
+    if own is not None and own != encoder.fingerprint:
+        raise BadInput(
+            f"bank: expected the encoder of the pairs' victim ({own[:12]}), got {encoder.name} "
+            f"({encoder.fingerprint[:12]}); give victim.encoder"
+        )
+    if tuple(pairs.feature_shape) != tuple(encoder.feature_shape):
+        raise BadInput(
+            f"bank: expected vectors of shape {tuple(encoder.feature_shape)}, as {encoder.name} gives, got "
+            f"{tuple(pairs.feature_shape)}; leave the encoder out, a surrogate learns defended vectors of any shape"
+        )
+    if not any(parameter.is_floating_point() for parameter in encoder.network.parameters()):
+        raise BadInput(f"bank: {encoder.name} has no weights to start from; leave the encoder out")

@@ -1,0 +1,86 @@
+"""A robust copy of the victim, which starts from the victim's own weights."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import featinv as fi
+from featinv.encoders.networks import SmallVGG
+from featinv.training import Ball, ClassifierTraining, check_bank, robust_copy
+from featinv.training.robust import moved
+
+STILL = ClassifierTraining(epochs=1, batch_size=4, mixed_precision="no")
+
+
+@pytest.fixture(scope="module")
+def pairs() -> fi.Pairs:
+    return fi.extract(fi.Victim(fi.encoders.tiny()), fi.data.scenes(96, size=32, seed=3))
+
+
+def standardised(pairs: fi.Pairs, rows: range) -> Tensor:
+    vectors = pairs.features(np.arange(len(pairs)))
+    return torch.from_numpy((pairs.features(list(rows)) - vectors.mean(0)) / vectors.std(0))
+
+
+def test_it_starts_as_the_victim_does_and_explains_its_vectors(pairs: fi.Pairs) -> None:
+    """Without a change of weights, in the mode in which it is used, it gives the standardised vectors."""
+    encoder = fi.encoders.tiny()
+    flat = ClassifierTraining(epochs=0.01, batch_size=2, lr=1e-12, weight_decay=0, holdout=0, mixed_precision="no")
+    copied, _ = robust_copy(encoder, pairs, flat, ball=None)
+    # One step leaves the weights, but batch normalisation has seen one batch: its statistics are put back.
+    own = dict(encoder.network.named_buffers())
+    for name, buffer in copied.network.network.named_buffers():
+        buffer.copy_(own[name])
+    made = copied(pairs.images.batch(np.arange(6)))
+    torch.testing.assert_close(made, standardised(pairs, range(6)), rtol=1e-3, atol=1e-3)
+
+
+def test_the_victim_itself_is_left_as_it_is(pairs: fi.Pairs) -> None:
+    encoder = fi.encoders.tiny()
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    copied, history = robust_copy(encoder, pairs, ClassifierTraining(epochs=1, batch_size=16, mixed_precision="no"))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
+    assert copied.weights_fingerprint != encoder.weights_fingerprint
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    assert "explained" in history[-1]
+    assert copied.feature_shape == (64,)
+    assert copied.stages, "a loss on maps needs layers"
+    check_bank([copied], pairs)
+
+
+def test_it_errs_less_than_the_victim_where_images_are_moved(pairs: fi.Pairs) -> None:
+    encoder, rows = fi.encoders.tiny(), range(48)
+    settings = ClassifierTraining(epochs=12, batch_size=24, lr=1e-3, holdout=0, mixed_precision="no")
+    copied, _ = robust_copy(encoder, pairs, settings, ball=Ball(radius=0.5, steps=1, share=1))
+    images, wanted = pairs.images.batch(list(rows)), standardised(pairs, rows)
+    vectors = pairs.features(np.arange(len(pairs)))
+    mean, deviation = torch.from_numpy(vectors.mean(0)), torch.from_numpy(vectors.std(0))
+
+    def worst(predict: Callable[[Tensor], Tensor]) -> float:
+        def errors(x: Tensor) -> Tensor:
+            return (predict(x) - wanted).square().mean(1)
+
+        dice = torch.Generator().manual_seed(0)
+        return float(errors(moved(images, errors, Ball(radius=0.5, steps=5), dice)).mean())
+
+    victim = worst(lambda x: (encoder.unchecked(x) - mean) / deviation)
+    assert worst(copied.unchecked) < 0.75 * victim
+
+
+def test_bad_input_is_one_line(pairs: fi.Pairs) -> None:
+    with pytest.raises(fi.BadInput, match=r"expected the encoder of the pairs' victim .*give victim\.encoder"):
+        robust_copy(fi.encoders.tiny(layer="stages.2"), pairs, STILL)
+    plain = fi.encoders.wrap(
+        SmallVGG(3, widths=(4,), convolutions=(1,)), name="plain", family="vgg", layer="avgpool", input_size=32
+    )
+    with pytest.raises(fi.BadInput, match="of which judges are made"):
+        robust_copy(plain, fi.extract(fi.Victim(plain), fi.data.scenes(8, size=32)), STILL)
+    pooled = fi.encoders.wrap(nn.AdaptiveAvgPool2d(2), name="pooled", family="none", input_size=32)
+    with pytest.raises(fi.BadInput, match="has no weights to start from"):
+        robust_copy(pooled, fi.extract(fi.Victim(pooled), fi.data.scenes(8, size=32)), STILL)
+    coded = fi.Victim(fi.encoders.tiny(), fi.defences.fit(fi.defences.PCA(5, coordinates=True), pairs))
+    with pytest.raises(fi.BadInput, match=r"expected vectors of shape \(64,\)"):
+        robust_copy(coded.encoder, fi.extract(coded, fi.data.scenes(8, size=32)), STILL)

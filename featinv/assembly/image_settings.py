@@ -16,8 +16,8 @@ class ImageSettings:
     """Which images are public (the attacker trains on them) and which are private (their vectors are released)."""
 
     source: str = "scenes"
-    """"scenes" (synthetic, embedded), a folder of images, or an .npz/.npy file; a folder that holds train/ and test/ is
-    public in train/ and private in test/"""
+    """"scenes" (synthetic, embedded), a folder, archive, table or array of images; a folder that holds train/ and test/
+    is public in train/ and private in test/"""
     size: int = 32
     """side of the square images, in pixels"""
     public: int | None = None
@@ -73,9 +73,7 @@ def _files(settings: ImageSettings, cache: Path | None) -> "tuple[ImageSet, Imag
 
 
 def _load(path: Path, settings: ImageSettings, cache: Path | None) -> "ImageSet":
-    if path.is_file():
-        return fi.data.arrays(path, size=settings.size)
-    return fi.data.folder(path, size=settings.size, cache=cache, smaller=settings.smaller)
+    return fi.data.open_images(path, size=settings.size, cache=cache, smaller=settings.smaller)
 
 
 def _some(images: "ImageSet", count: int | None, side: str, seed: int) -> "ImageSet":

@@ -30,7 +30,8 @@ class AuditSettings:
     out: str = field(metadata=flag(RESULTS, "DIR"))
     """folder for the results; called again, the audit goes on there"""
     public: str | None = field(default=None, metadata=flag(IMAGES, "DIR"))
-    """images that the attacker may have: a folder (one folder a class, if classes are known), .npz or .npy"""
+    """images that the attacker may have: a folder (one folder a class, if classes are known), a zip or tar archive, a
+    table of encoded images (parquet, Arrow, `datasets`), .npz or .npy"""
     private: str | None = field(default=None, metadata=flag(IMAGES, "DIR"))
     """images whose vectors are published; only scoring reads them"""
     victim: Component | str | None = field(default=None, metadata=flag(WHAT))

@@ -1,6 +1,5 @@
 """Where the images and the vectors of an audit come from."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import featinv as fi
@@ -54,8 +53,6 @@ def identity_of(images: "ImageSet") -> dict[str, Any]:
 
 
 def _load(path: str, source: Source, settings: AuditSettings) -> "ImageSet":
-    """Read the images of one side, a folder or an array file. Raises BadInput where there are none."""
-    if Path(path).is_file():
-        return fi.data.arrays(path, size=source.size)
+    """Read the images of one side. Raises BadInput where there are none."""
     # Not cached: decoded private images have no business in the folder of the results.
-    return fi.data.folder(path, size=source.size, smaller=settings.smaller)
+    return fi.data.open_images(path, size=source.size, smaller=settings.smaller)

@@ -1,5 +1,6 @@
 """Is this file an image, and can Pillow read it? By its suffix, and by its first bytes where that says nothing."""
 
+import io
 import warnings
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -88,7 +89,7 @@ _UNREAD_STARTS = (
     *((0, b"SIMPLE  =", _RANGE), (0, b"II\xbc\x01", _OTHER), (0, b"gimp xcf", _OTHER), (128, b"DICM", _DICOM)),
     *((0, b"%!PS", _DRAWING), (0, b"\xc5\xd0\xd3\xc6", _DRAWING)),
 )
-_HEAD = 512
+HEAD = 512
 """Bytes of a file that are looked at; a DICOM file says what it is at 128."""
 
 
@@ -99,20 +100,22 @@ class Sort(NamedTuple):
     reason: str = ""
 
 
-def classify(path: Path) -> Sort:
+def classify(path: Path, head: bytes | None = None) -> Sort:
     """Say what the file at `path` is. A suffix that Pillow reads is believed; else the first bytes decide.
 
-    Raises OSError for a file that cannot be opened.
+    With `head`, the first 512 bytes of a file of this name in an archive, nothing is opened. Raises OSError for a file
+    that cannot be opened.
     """
     suffix = path.suffix.lower()
     if is_readable_suffix(suffix):
         return Sort("image")
     if suffix == ".thm":
         return Sort("beside", _BESIDE_SUFFIXES[suffix])
-    head = head_of(path)
+    given = path if head is None else io.BytesIO(head)
+    head = head_of(path) if head is None else head
     # Raw camera files are TIFF files whose first image is a small preview.
     tiff = head.startswith(_TIFF_STARTS) and suffix not in _RAW_SUFFIXES
-    if tiff or any(head[at : at + len(start)] == start for at, start in _READ_STARTS) or _is_opened(path, suffix):
+    if tiff or any(head[at : at + len(start)] == start for at, start in _READ_STARTS) or _is_opened(given, suffix):
         return Sort("image")
     if suffix in _UNREAD_SUFFIXES:
         return Sort("unread", _UNREAD_SUFFIXES[suffix])
@@ -160,20 +163,20 @@ def unread_start(head: bytes) -> str | None:
 def head_of(path: Path) -> bytes:
     """Read the first 512 bytes. Raises OSError."""
     with open(path, "rb") as file:
-        return file.read(_HEAD)
+        return file.read(HEAD)
 
 
 def _has_start(name: str) -> bool:
     return name not in _BY_SUFFIX_ONLY and Image.OPEN[name][1] is not None
 
 
-def _is_opened(path: Path, suffix: str) -> bool:
+def _is_opened(file: Path | io.BytesIO, suffix: str) -> bool:
     """Say whether Pillow recognises the file (BMP, PPM, plugins, ...) beyond its first two bytes."""
     formats = [name for name in formats_of(suffix) if name != "TIFF" or suffix not in _RAW_SUFFIXES]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path, formats=formats):
+            with Image.open(file, formats=formats):
                 return True
         except Image.DecompressionBombError:
             return True

@@ -101,6 +101,17 @@ def list_images(folder: Path) -> Listing:
     )
 
 
+def left_out(name: str) -> str | None:
+    """Return under which name of `LEFT_OUT` a folder is left out, None where it is read."""
+    name = name.casefold()
+    return ".Trash-*" if name.startswith(".trash-") else _LEFT_OUT.get(name)
+
+
+def is_resource_fork(name: str, head: bytes) -> bool:
+    """Say whether a file of this name that begins with these bytes is what macOS keeps beside another file."""
+    return name.startswith("._") and head.startswith(_APPLE_DOUBLE)
+
+
 @final
 @dataclass(frozen=True)
 class _Folder:
@@ -162,8 +173,7 @@ class _Walk:
             (self.skipped if image else self.beside).append((path, "not a regular file"))
 
     def _subfolder(self, entry: _Folder) -> None:
-        name = entry.path.name.casefold()
-        listed = ".Trash-*" if name.startswith(".trash-") else _LEFT_OUT.get(name)
+        listed = left_out(entry.path.name)
         if listed is None:
             self._waiting.append(entry)
             return
@@ -174,7 +184,7 @@ class _Walk:
     def _file(self, entry: _Folder, status: os.stat_result) -> None:
         path, file = str(entry.path), self.root / entry.path
         try:
-            if entry.path.name.startswith("._") and head_of(file).startswith(_APPLE_DOUBLE):
+            if entry.path.name.startswith("._") and is_resource_fork(entry.path.name, head_of(file)):
                 self.left_out[RESOURCE_FORKS] += 1
                 return
             sort = classify(file)

@@ -185,7 +185,7 @@ def _sheet(label: str, board: Scoreboard, features: str, folder: Path, settings:
     assert settings.private is not None
     private = Path(settings.private)
     size = int(attack.image_size)
-    images = fi.data.arrays(private, size=size) if private.is_file() else fi.data.folder(private, size=size)
+    images = fi.data.open_images(private, size=size)
     drawn = np.sort(np.random.default_rng([settings.seed, 61]).permutation(len(images))[:SHOWN])
     vectors = fi.load_features(features)
     places = drawn if vectors.ids is None else match_ids(vectors, images.ids, str(private))[drawn]

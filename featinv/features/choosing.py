@@ -7,20 +7,11 @@ from typing import Literal, final
 
 import numpy as np
 
+from featinv.data.naming import name_group
 from featinv.errors import BadInput
 
 FEATURES = ("features", "embedding", "embeddings", "vector", "vectors")
 """Names of entries with vectors. `features` always wins; two of the others are ambiguous."""
-
-ID_NAMES = (
-    ("id",),
-    (
-        *("filename", "file_name", "file", "filepath", "file_path", "path", "relative_path", "rel_path"),
-        *("image_path", "img_path", "image_file", "image_filename", "image_name"),
-    ),
-    ("image", "img", "image_id", "key", "name", "uid", "uuid", "__index_level_0__"),
-)
-"""Names of entries with the images' names, in singular and lower case; the first group wins over the next."""
 
 PANDAS_INDEX = "__index_level_0__"
 NO_IDS = "none"
@@ -130,7 +121,7 @@ def as_names(path: Path, name: str, values: Sequence[object]) -> list[str]:
 
 def is_id_name(name: str) -> bool:
     """Say whether a column of this name is taken for the images' names."""
-    return _group(Entry(name, "text", "")) is not None
+    return name_group(name) is not None
 
 
 def _asked(path: Path, entries: Sequence[Entry], id_column: str) -> Entry | None:
@@ -164,11 +155,7 @@ def _not_names(path: Path, entry: Entry) -> BadInput:
 
 
 def _group(entry: Entry) -> int | None:
-    name = entry.name.lower().replace("-", "_")
-    for number, names in enumerate(ID_NAMES):
-        if name in names or name.removesuffix("s") in names:
-            return number
-    return None
+    return name_group(entry.name)
 
 
 def _listed(entries: Sequence[Entry]) -> str:

@@ -38,6 +38,7 @@ from .features import live as live
 from .features import load_features as load_features
 from .features import open_store as open_store
 from .features import pair as pair
+from .resize_crop import ResizeCrop as ResizeCrop
 from .training import Adversary as Adversary
 from .training import Training as Training
 from .victim import Release as Release
@@ -52,6 +53,7 @@ __all__ = [
     "Diverged",
     "Pairs",
     "Release",
+    "ResizeCrop",
     "Scoreboard",
     "Training",
     "Vectors",

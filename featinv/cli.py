@@ -16,7 +16,7 @@ from featinv.dataclass_flags import add_flags, parse_settings
 from featinv.defend.settings import EXIT_CODES as DEFEND_EXIT_CODES
 from featinv.defend.settings import GROUPS as DEFEND_GROUPS
 from featinv.defend.settings import DefendSettings
-from featinv.doctor import examine, healthy
+from featinv.doctor import examine, examine_victim, healthy
 from featinv.inventory import GROUPS, descriptions
 from featinv.leaving import DONE, REFUSED, keep_output, leave_with, show_log
 
@@ -51,8 +51,8 @@ def report(flags: argparse.Namespace) -> int:
 
 
 def doctor(flags: argparse.Namespace) -> int:
-    """Say what is installed, what can be measured here, and how to get the rest."""
-    findings = examine()
+    """Say what is installed, what can be measured here, and how to get the rest; or what a victim does to images."""
+    findings = examine() if flags.victim is None else examine_victim(flags.victim)
     for finding in findings:
         print(finding)
     return DONE if healthy(findings) else REFUSED
@@ -114,6 +114,11 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     command.set_defaults(call=defend)
 
     command = commands.add_parser("doctor", help=doctor.__doc__, description=doctor.__doc__)
+    command.add_argument(
+        "--victim",
+        metavar="NAME[:VALUE][,KEY=VALUE...]",
+        help="show how this encoder resizes, crops and normalises images, its features, layers and gradients",
+    )
     command.set_defaults(call=doctor)
     return parser, commands.choices
 

@@ -6,9 +6,11 @@ import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from featinv.configuration import PACKAGES, build, parse_component
 from featinv.errors import BadInput
+from featinv.extras import EXTRAS
 
 State = Literal["ok", "absent", "broken"]
 _NEEDED_FOR = {
@@ -62,8 +64,15 @@ def _libraries() -> list[Finding]:
 def _extras() -> list[Finding]:
     finding = _library("pyarrow", "absent")
     if finding.state == "absent":
-        return [Finding("pyarrow", "absent", "features in .parquet files cannot be read", "pip install pyarrow")]
-    return [finding]
+        finding = Finding("pyarrow", "absent", "features in .parquet files cannot be read", "pip install pyarrow")
+    return [finding, *(_optional(distribution, purpose) for distribution, purpose in EXTRAS.values())]
+
+
+def _optional(distribution: str, purpose: str) -> Finding:
+    finding = _library(distribution, "absent")
+    if finding.state == "ok":
+        return finding
+    return Finding(distribution, "absent", f"not installed, needed for {purpose}", finding.remedy)
 
 
 def _library(name: str, state_if_missing: State) -> Finding:
@@ -127,3 +136,52 @@ def _weights() -> list[Finding]:
         else:
             findings.append(Finding(what, "absent", f"needed for {purpose}", f"put a copy of {url} into {folder}"))
     return findings
+
+
+def examine_victim(text: str) -> list[Finding]:
+    """Return how an encoder, named as for `featinv audit --victim`, treats images, and which attacks it leaves out.
+
+    Raises BadInput for what cannot be built.
+    """
+    from featinv import encoders
+
+    encoder = build(parse_component(text, PACKAGES["victim"], "--victim"), encoders)
+    trained_on = getattr(encoder, "trained_on", "") or "unknown data"
+    findings = [
+        Finding("encoder", "ok", f"{encoder.name}, of the family {encoder.family}, trained on {trained_on}"),
+        _preprocessing(encoder),
+        Finding("features", "ok", f"{_shape(encoder.feature_shape)}, float32; fingerprint {encoder.fingerprint[:12]}"),
+    ]
+    if layers := getattr(encoder, "layers", []):
+        shown = layers if len(layers) <= 12 else [*layers[:6], "...", *layers[-6:]]
+        findings.append(Finding("layers", "ok", f"{len(layers)} to cut at (layer=NAME): {', '.join(shown)}"))
+    return [*findings, _gradients(encoder)]
+
+
+def _preprocessing(encoder: Any) -> Finding:
+    resize_crop = getattr(encoder, "resize_crop", None)
+    text = f"images of {encoder.image_size} px" if resize_crop is None else f"{resize_crop}"
+    if (normalisation := getattr(encoder, "normalisation", None)) is not None:
+        mean, std = (", ".join(f"{x:.4g}" for x in normalisation[key]) for key in ("mean", "std"))
+        text += f"; pixels in [0, 1] less ({mean}), divided by ({std})"
+    if assumed := getattr(encoder, "assumed", ""):
+        return Finding("preprocessing", "absent", text, f"an audit cannot pass: {assumed}")
+    return Finding("preprocessing", "ok", text)
+
+
+def _gradients(encoder: Any) -> Finding:
+    from featinv.encoders.black_box import LEFT_OUT
+
+    stop = getattr(encoder, "gradient_stop", "it is a callable of another kind")
+    if stop:
+        return Finding("gradients", "absent", f"none pass: {stop}", f"left out: {LEFT_OUT}")
+    if stages := getattr(encoder, "stages", []):
+        return Finding("gradients", "ok", f"pass; attacks look through {', '.join(stages)}")
+    return Finding("gradients", "ok", "pass; no layer gives maps, so that attacks look through the features alone")
+
+
+def _shape(feature_shape: tuple[int, ...]) -> str:
+    if len(feature_shape) == 1:
+        return f"{feature_shape[0]} numbers an image"
+    channels, height, width = feature_shape
+    return f"maps of {channels} x {height} x {width}"

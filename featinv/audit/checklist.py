@@ -40,6 +40,9 @@ def check_inputs(source: Source, pairs: "fi.Pairs", release: "fi.Release", *, se
         fi.encoders.check_function(encoder, images.to(fi.processes.device()))
         text = f"{encoder.name} is a function of the image: the same twice, alone, in a batch and in train mode"
         checks.append(Check("encoder", True, text))
+        # Vectors of another preprocessing are other vectors: an attack on them says nothing of those released.
+        if assumed := getattr(encoder, "assumed", ""):
+            checks.append(Check("preprocessing", False, assumed))
     return [*checks, _pairing(source, pairs, release, seed), check_vectors(pairs, release.features)]
 
 

@@ -81,6 +81,10 @@ def open_victim(settings: AuditSettings) -> LiveSource:
             "featinv.encoders.wrap(network, ...) makes one of any network"
         )
     victim = fi.Victim(built, fi.configuration.build(defence, fi.defences)).to(fi.processes.device())
+    if assumed := getattr(built, "assumed", ""):
+        notes.append(f"The preprocessing was assumed: {assumed}")
+    if built.family == "unknown":
+        notes.append("The family of the encoder is unknown: that it is no relative of the judge is for you to know")
     if reason := why_black_box(built):
         notes.append(f"No attack looked through the victim's layers, because {reason}")
     size = settings.size or _power_of_two(built.image_size)
@@ -94,6 +98,8 @@ def open_victim(settings: AuditSettings) -> LiveSource:
 
 def why_black_box(encoder: object) -> str:
     """Return why no attacker can look through the layers of an encoder, and "" where one can."""
+    if isinstance(encoder, fi.encoders.BlackBox):
+        return encoder.gradient_stop
     if not isinstance(encoder, fi.encoders.Encoder):
         return f"it is a {type(encoder).__name__}, which shows none"
     if encoder.gradient_stop:

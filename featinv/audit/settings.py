@@ -35,8 +35,9 @@ class AuditSettings:
     private: str | None = field(default=None, metadata=flag(IMAGES, "DIR"))
     """images whose vectors are published; only scoring reads them"""
     victim: Component | str | None = field(default=None, metadata=flag(WHAT))
-    """the encoder: tiny, torchvision:resnet50, cifar_resnet:FILE, ... (`featinv list encoders`), or the import path of
-    a function of yours that returns one (my_package.encoder:FILE); its code is then run, so name only what you trust"""
+    """the encoder: tiny, torchvision:resnet50, timm:NAME, open_clip:NAME,pretrained=TAG, transformers:NAME, onnx:FILE,
+    ... (`featinv list encoders`), or the import path of a function of yours that returns one (my_package.encoder:FILE);
+    its code is then run, so name only what you trust"""
     features: str | None = field(default=None, metadata=flag(WHAT, "FILE"))
     """vectors computed elsewhere (.npy, .npz, .safetensors, .pt, .parquet, .arrow, .h5, .faiss, .csv, .jsonl, a feature
     store, a folder of clip-retrieval, `datasets`, Lance or of shards), in place of a victim; with ids, those of the

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from featinv.errors import BadInput
 from featinv.processes import seeded
+from featinv.resize_crop import ResizeCrop
 from featinv.types import Features, Images
 
 from .checks import why_no_gradient
@@ -15,6 +16,7 @@ from .cuts import compiled, cut, last_at_each_size, layer_names
 from .feature_tensors import as_features, check_channels_first, what_failed
 from .fingerprints import network_fingerprint, output_fingerprint, probe_images
 from .frozen import FrozenNetwork, check_images
+from .readouts import Kind, Readout
 
 
 @final
@@ -23,11 +25,13 @@ class Encoder(FrozenNetwork):
 
     Differentiable in the images where the network is (`differentiable`); fed in the precision of the network's first
     weights. (B, C, 1, 1) is squeezed to (B, C), tokens (B, T, C) are flattened; `layer=None` keeps the network's own
-    output. `fingerprint` covers the weights, the layer, the input size and the normalisation; a network without weights
-    gets it from its outputs. Raises BadInput for an unknown layer, for pixels outside [0, 1], for a network that cannot
-    be fed, and for an output that is not one tensor or has its channels last. Layers are those of torchvision's
-    `create_feature_extractor`; a network that torch.fx cannot trace is cut at the names of its modules instead, and a
-    scripted one has none.
+    output, and `readout` says which of its numbers are the features where it is no tensor. `input_size` is a side in
+    pixels, or how an image is resized and cropped to it. `fingerprint` covers the weights, the layer, resizing and
+    normalisation; a network without weights gets it from its outputs. `assumed` says what nobody stated of the
+    preprocessing: an audit of such an encoder cannot pass. Raises BadInput for an unknown layer, for pixels outside
+    [0, 1], for a network that cannot be fed, and for an output that is not one tensor or has its channels last. Layers
+    are those of torchvision's `create_feature_extractor`; a network that torch.fx cannot trace is cut at the names of
+    its modules instead, and a scripted one has none.
     """
 
     def __init__(
@@ -38,15 +42,19 @@ class Encoder(FrozenNetwork):
         family: str,
         trained_on: str = "",
         layer: str | None = None,
-        input_size: int,
+        input_size: int | ResizeCrop,
         mean: Sequence[int | float] = (0, 0, 0),
         std: Sequence[int | float] = (1, 1, 1),
         fingerprint: str | None = None,
+        readout: Readout | None = None,
+        assumed: str = "",
     ) -> None:
         super().__init__(
             network, name=name, family=family, trained_on=trained_on, input_size=input_size, mean=mean, std=std
         )
         self.layer = layer
+        self.readout = readout
+        self.assumed = assumed
         self.cut = network if layer is None else cut(network, [layer], name=type(network).__name__)
         # Filled by `taps`, which cuts once a tuple of layers.
         self.extractors = nn.ModuleList()
@@ -56,7 +64,12 @@ class Encoder(FrozenNetwork):
         probed = self._probe()
         check_channels_first(probed, name=name)
         self.feature_shape = tuple(probed.shape[1:])
-        setting = {"layer": layer, "input_size": input_size, **self.normalisation}
+        setting: dict[str, Any] = {"layer": layer, "input_size": self.image_size, **self.normalisation}
+        # Only where they are given: fingerprints of encoders that say nothing of either stay what they were.
+        if not self.resize_crop.is_plain:
+            setting["resize_crop"] = self.resize_crop.record()
+        if readout is not None:
+            setting["readout"] = readout.kind
         if fingerprint is not None:
             self.fingerprint = fingerprint
         elif network.state_dict():
@@ -100,9 +113,27 @@ class Encoder(FrozenNetwork):
         of a network that was made float64 stay so.
         """
         with self._exact(images.device):
-            output = self.cut(self._fed(images))
-            output = output if self.layer is None else output[self.layer]
-            return as_features(output, name=self.name, dtype=self._precision)
+            return self._features(self._fed(images))
+
+    def of_cropped(self, images: Images) -> Features:
+        """Return the features of images that `resize_crop` was applied to already: (B, 3, image_size, image_size).
+
+        They are in [0, 1] and not normalised. Raises BadInput for another size, and for pixels outside [0, 1].
+        """
+        check_images(images, name=self.name)
+        if images.shape[-2:] != (self.image_size, self.image_size):
+            raise BadInput(
+                f"{self.name}: expected images resized and cropped to {self.image_size} px, got "
+                f"{tuple(images.shape[-2:])}; call the encoder itself, which does both"
+            )
+        with self._exact(images.device):
+            return self._features(self._normalised(images.to(self._precision))).to(torch.float32)
+
+    def _features(self, fed: Tensor) -> Features:
+        output = self.cut(fed)
+        output = output if self.layer is None else output[self.layer]
+        output = output if self.readout is None else self.readout(output, name=self.name)
+        return as_features(output, name=self.name, dtype=self._precision)
 
     @property
     def layers(self) -> list[str]:
@@ -154,20 +185,23 @@ def wrap(
     *,
     name: str,
     family: str,
-    input_size: int,
+    input_size: int | ResizeCrop,
     layer: str | None = None,
     trained_on: str = "",
     mean: Sequence[int | float] = (0, 0, 0),
     std: Sequence[int | float] = (1, 1, 1),
     fingerprint: str | None = None,
+    readout: Kind | None = None,
 ) -> Encoder:
     """Return an Encoder around your own network: called with (B, 3, input_size, input_size), (pixels - mean) / std.
 
     A module is frozen and put into eval mode in place; a plain callable has no layers, and its fingerprint comes from
     its outputs unless you give one; whatever it calls must be in eval mode already. A module is fed in the precision of
-    its first weights. A scripted or traced module has no layers either. Raises BadInput for what is not callable, for a
-    layer where there are none, and for a network that fails or returns anything but one tensor of floating-point
-    numbers, saying what to write instead.
+    its first weights. A scripted or traced module has no layers either. `input_size` is a side in pixels (images are
+    stretched to it) or a `featinv.ResizeCrop`; `readout` chooses among tokens or named outputs ("pooled", "cls",
+    "mean", "tokens" or "grid"), of the layer where one is named. Raises BadInput for what is not callable, for a layer
+    where there are none, and for a network that fails or returns anything but one tensor of floating-point numbers,
+    saying what to write instead.
     """
     if not callable(network):
         raise BadInput(f"network: expected an nn.Module or a callable, got {type(network).__name__}; wrap a function")
@@ -185,6 +219,7 @@ def wrap(
         mean=mean,
         std=std,
         fingerprint=fingerprint,
+        readout=None if readout is None else Readout(readout),
     )
 
 

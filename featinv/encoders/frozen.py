@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from featinv.errors import BadInput
+from featinv.resize_crop import LARGEST, ResizeCrop, resize_tensors
 from featinv.types import Images
 
 from .fingerprints import weights_fingerprint
@@ -22,8 +22,9 @@ _SLACK = 1e-3
 class FrozenNetwork(nn.Module, ABC):
     """A network of fixed weights that takes images (B, 3, H, W) in [0, 1] of any size; differentiable in them.
 
-    Images of another size than `image_size` are stretched to it (bilinear, antialiased). Its parameters need no
-    gradient, `train()` does nothing, and autocast does not reach it: its precision is part of what is measured.
+    Images are resized and cropped as `resize_crop` says; by default, those of another size than `image_size` are
+    stretched to it (bilinear, antialiased). Its parameters need no gradient, `train()` does nothing, and autocast does
+    not reach it: its precision is part of what is measured.
     """
 
     mean: Tensor
@@ -37,19 +38,20 @@ class FrozenNetwork(nn.Module, ABC):
         name: str,
         family: str,
         trained_on: str,
-        input_size: int,
+        input_size: int | ResizeCrop,
         mean: Sequence[int | float],
         std: Sequence[int | float],
     ) -> None:
         super().__init__()
-        if not 1 <= input_size <= 4096:
-            raise BadInput(f"input_size: expected 1 to 4096 pixels, got {input_size}; give the size of {name}")
+        if isinstance(input_size, int) and not 1 <= input_size <= LARGEST:
+            raise BadInput(f"input_size: expected 1 to {LARGEST} pixels, got {input_size}; give the size of {name}")
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise BadInput(f"mean, std: expected three numbers each, std above 0, got {list(mean)} and {list(std)}")
         self.name = name
         self.family = family
         self.trained_on = trained_on
-        self.image_size = input_size
+        self.resize_crop = ResizeCrop(input_size) if isinstance(input_size, int) else input_size
+        self.image_size = self.resize_crop.size
         self.network = network
         self._weights_fingerprint: str | None = None
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, 3, 1, 1), persistent=False)
@@ -93,12 +95,16 @@ class FrozenNetwork(nn.Module, ABC):
         return self._fed(images)
 
     def _fed(self, images: Images, size: tuple[int, int] | None = None) -> Tensor:
-        """Return what the network is fed: stretched to a size (its own, unless another is given), and normalised."""
-        size = size or (self.image_size, self.image_size)
+        """Return what the network is fed: resized and cropped, or stretched to another size; then normalised."""
         x = images.to(self._precision)
-        if x.shape[-2:] != size:
-            x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
-        return ((x - self.mean) / self.std).to(_precision_of(self.network, self._precision))
+        if size is None:
+            x = self.resize_crop.of_tensors(x)
+        elif tuple(x.shape[-2:]) != size:
+            x = resize_tensors(x, size)
+        return self._normalised(x)
+
+    def _normalised(self, cropped: Tensor) -> Tensor:
+        return ((cropped - self.mean) / self.std).to(_precision_of(self.network, self._precision))
 
     @property
     def _precision(self) -> torch.dtype:

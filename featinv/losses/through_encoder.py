@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from featinv.blocks import UnregisteredModule
-from featinv.encoders import Encoder
+from featinv.encoders import BlackBox, Encoder
 from featinv.errors import BadInput
 from featinv.losses.objective import Loss
 
@@ -22,6 +22,11 @@ class ThroughEncoder(Loss):
 
     def __init__(self, encoder: nn.Module, fingerprint: str | None = None) -> None:
         super().__init__()
+        if isinstance(encoder, BlackBox):
+            raise BadInput(
+                f"{type(self).__name__}: no gradient passes through {encoder.name}: {encoder.gradient_stop}; look "
+                "through a surrogate of it (featinv.presets.two_surrogates, featinv.training.train_surrogate)"
+            )
         if not isinstance(encoder, Encoder):
             raise BadInput(
                 f"{type(self).__name__}: expected an encoder, got {type(encoder).__name__}; give victim.encoder, one "

@@ -201,22 +201,31 @@ def wrapped(images: Any) -> Any:
 
 
 ENCODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
+    "BlackBox": Elsewhere("test_encoders_black_box.py"),
     "Encoder": [
         lambda: testing.check_encoder(cifar_encoder()),
     ],
     "Judge": Elsewhere("test_encoders_files.py"),
+    "black_box": Elsewhere("test_encoders_black_box.py"),
     "check_function": Elsewhere("test_encoders.py"),
     "cifar_judge": Elsewhere("test_encoders_files.py"),
     "cifar_resnet": Elsewhere("test_encoders_files.py"),
     "judge": [lambda: testing.check_judge(fi.encoders.judge("scenes-vgg"))],
     "networks": Elsewhere("test_encoders_networks.py"),
+    "onnx": Elsewhere("test_encoders_onnx.py"),
+    "open_clip": Elsewhere("test_encoders_by_name.py"),
     "save_encoder": Elsewhere("test_surrogate.py"),
     "save_judge": Elsewhere("test_encoders_files.py"),
     "saved": Elsewhere("test_surrogate.py"),
+    "timm": [
+        lambda: testing.check_encoder(fi.encoders.timm("test_resnet", weights=None)),
+        lambda: testing.check_encoder(fi.encoders.timm("test_vit", weights=None, readout="grid")),
+    ],
     "tiny": [lambda: testing.check_encoder(fi.encoders.tiny())],
     "torchvision": [
         lambda: testing.check_encoder(fi.encoders.torchvision("resnet18", layer="layer1", input_size=32)),
     ],
+    "transformers": Elsewhere("test_encoders_by_name.py"),
     "wrap": [lambda: testing.check_encoder(fi.encoders.wrap(wrapped, name="n", family="std", input_size=16))],
 }
 

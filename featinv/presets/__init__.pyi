@@ -1,3 +1,4 @@
+from .neighbours import retrieval as retrieval
 from .published import dcgan as dcgan
 from .published import deepsim as deepsim
 from .published import listik as listik
@@ -17,6 +18,7 @@ __all__ = [
     "listik",
     "perceptual",
     "r3gan",
+    "retrieval",
     "two_distilled",
     "two_surrogates",
     "vqgan",

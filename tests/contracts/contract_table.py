@@ -111,6 +111,10 @@ DECODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
         lambda: testing.check_decoder(fi.decoders.Listik(16, 32)),
         lambda: testing.check_decoder(fi.decoders.Listik((32,), 16, kernel=4, mix=True)),
     ],
+    "RetrievalUpsampling": [
+        lambda: testing.check_decoder(fi.decoders.RetrievalUpsampling(16, 32, 40, width=32, channels=4)),
+        lambda: testing.check_decoder(fi.decoders.RetrievalUpsampling(16, 8, 9, k=2, width=32, channels=0)),
+    ],
     "Upsampling": [
         lambda: testing.check_decoder(fi.decoders.Upsampling(16, 32, width=32, channels=4)),
         lambda: testing.check_decoder(fi.decoders.Upsampling((8, 4, 4), 16, width=32, channels=4)),

@@ -316,7 +316,7 @@ BAD_FLAGS = [
     ({"keep": "more"}, "--keep: expected P%"),
     ({"gallery": 1}, "--gallery: expected"),
     ({"public": "x"}, "--private: expected the images of both sides"),
-    ({"train_judge": True}, "--judge, --train-judge: score reconstructions"),
+    ({"train_judge": True}, "--judge, --train-judge, --attack-all: score reconstructions"),
     ({"labels": " "}, "--labels: expected a path"),
     ({"seed": -1}, "--seed: expected"),
     ({"minutes": 0}, "--minutes: expected"),

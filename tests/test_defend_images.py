@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from defend_vectors import measured, write_images
 
 import featinv as fi
 from featinv.audit import suite
+from featinv.audit.adapted import defended_suite
 from featinv.defend import DefendSettings, run_defend
 from featinv.defend.attacking import rates_of, to_attack
 from featinv.defend.measurement import Sweep
@@ -37,7 +39,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DefendSettings]
     )
 
     def closed_forms(
-        features: str, public_features: str, public: str, private: str, out: str, *, minutes: float, **rest: Any
+        features: str,
+        public_features: str,
+        public: str,
+        private: str,
+        out: str,
+        *,
+        minutes: float,
+        undefended: tuple[str, str] | None,
+        **rest: Any,
     ) -> fi.Scoreboard:
         """Attack with the closed forms alone: they take no minutes."""
         asked = {"features": features, "public_features": public_features, "public": public, "private": private}
@@ -113,6 +123,8 @@ def test_what_is_worth_training_for(run: tuple[Path, DefendSettings]) -> None:
     assert to_attack(Sweep(tuple(ones)), verdicts, settings) == ["Identity", "fine"]  # two minutes: two settings
     longer = dataclasses.replace(settings, minutes=60)
     assert set(to_attack(Sweep(tuple(ones)), verdicts, longer)) == {"Identity", "fine", "open", "unknown"}
+    every = dataclasses.replace(longer, attack_all=True)
+    assert set(to_attack(Sweep(tuple(ones)), verdicts, every)) == {one.label for one in ones}
 
 
 def test_the_suite_on_files_of_vectors_is_an_audit_of_them(tmp_path: Path) -> None:
@@ -120,3 +132,37 @@ def test_the_suite_on_files_of_vectors_is_an_audit_of_them(tmp_path: Path) -> No
         fi.audit.attack_vectors(
             "v.npz", "p.npz", str(tmp_path / "nowhere"), "d", str(tmp_path / "o"), minutes=1.0, size=32
         )
+
+
+@pytest.mark.slow
+def test_a_defence_is_attacked_from_where_the_undefended_attack_ended(tmp_path: Path) -> None:
+    """Surrogates are distilled once, and the decoder starts with the weights that the undefended one ended with."""
+    sides = write_images(tmp_path)
+    files = (sides["features"], sides["public_features"])
+    images = (sides["public"], sides["private"])
+    first = str(tmp_path / "undefended")
+    fi.audit.attack_vectors(*files, *images, first, minutes=0.05, size=32)
+    defended = []
+    for file in files:
+        vectors = fi.load_features(file)
+        defended.append(str(tmp_path / f"rounded-{Path(file).name}"))
+        np.savez(defended[-1], features=np.round(vectors.features, 1), ids=np.array(vectors.ids))
+    base = (first, files[1])
+    board = fi.audit.attack_vectors(
+        *defended, *images, str(tmp_path / "defended"), minutes=0.05, size=32, undefended=base
+    )
+    names = {attack.name for attack in board.attacks}
+    assert {"two surrogates", "denoised, then decoded", "recoloured neighbour", "nearest neighbour"} <= names
+    assert not (tmp_path / "defended" / "surrogates").exists()
+    entry = next(one for one in defended_suite(*base) if one.name == "two surrogates")
+    pairs = fi.pair(fi.load_features(defended[1]), fi.data.folder(sides["public"], size=32))
+    attack: Any = entry.build(suite.Materials(pairs), entry.settings(pairs, 10, None, 0))
+    trained: Any = fi.load_attack(tmp_path / "undefended" / "two-surrogates")
+    ours, theirs = attack.decoder.state_dict(), trained.network.get_submodule("decoder").state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert all(parameter.requires_grad for parameter in attack.decoder.parameters())
+
+
+def test_a_defence_needs_the_undefended_attack(tmp_path: Path) -> None:
+    with pytest.raises(fi.BadInput, match="expected the attack 'two surrogates' on undefended vectors"):
+        defended_suite(str(tmp_path), "public.npz")

@@ -24,6 +24,7 @@ from featinv.audit.suite import (
 )
 from featinv.audit.text import duration
 from featinv.errors import BadInput, Diverged
+from featinv.training.settings import ClassifierTraining
 
 if TYPE_CHECKING:
     from featinv.encoders import Encoder
@@ -92,7 +93,7 @@ class SuiteFitter:
         if entry.distilling:
             each = minutes * entry.distilling / 2
             if asked is None:
-                pilot = distillation(MOST_EPOCHS * len(pairs), len(pairs), _pilot(each), seed=self.settings.seed)
+                pilot = self._distillation(entry, MOST_EPOCHS * len(pairs), _pilot(each))
                 first, second = fi.presets.distil_two(pairs, pilot)
                 surrogates = (first[0], second[0])
                 speed = min(steady_rate(history) for _, history in (first, second))
@@ -105,6 +106,10 @@ class SuiteFitter:
             asked = min(most_images(len(pairs)), max(1, round(speed * 60 * FILLED * own)))
         self.record.images[entry.name] = asked
         self.record.minutes[entry.name] = own
+
+    def _distillation(self, entry: SuiteEntry, images: int, minutes: float | None) -> ClassifierTraining:
+        usual = distillation(images, len(self.materials.pairs), minutes, seed=self.settings.seed)
+        return replace(usual, **entry.distillation)
 
     def _speed(self, entry: SuiteEntry, minutes: float, materials: Materials) -> float:
         """Train for a moment and return the images a second."""
@@ -168,9 +173,8 @@ class SuiteFitter:
         name = _surrogates_of(entry.name)
         if not all(file.is_file() for file in files) or name not in self.record.seen:
             print("  distilling two surrogates from the public pairs first", flush=True)
-            pairs = self.materials.pairs
-            settings = distillation(self.record.images[name], len(pairs), self._bound(name), seed=self.settings.seed)
-            surrogates = fi.presets.distil_two(pairs, settings)
+            settings = self._distillation(entry, self.record.images[name], self._bound(name))
+            surrogates = fi.presets.distil_two(self.materials.pairs, settings)
             files[0].parent.mkdir(exist_ok=True)
             for (encoder, _), file in zip(surrogates, files, strict=True):
                 fi.encoders.save_encoder(encoder, file)
@@ -200,7 +204,7 @@ def _surrogates_of(name: str) -> str:
     return f"{name}: each surrogate"
 
 
-def steady_rate(history: Sequence[Mapping[str, float]]) -> float:
+def steady_rate(history: Sequence[Mapping[str, int | float]]) -> float:
     """Return images a second between the first and the last row of a training, from its start where there is one row.
 
     Set-up takes most of a pilot's seconds on a busy machine, and next to none of the training that it stands for.

@@ -55,8 +55,8 @@ class SuiteEntry:
     """One attack of the suite.
 
     `share` is what it gets of the minutes (0: a closed form, which is not timed), `distilling` the part of these in
-    which two surrogates are distilled first, and `training` what differs from the suite's settings. `left_out` says
-    why it does not apply, "" where it does; `build` returns it unfitted.
+    which two surrogates are distilled first, and `training` and `distillation` what differs from the suite's settings
+    of both. `left_out` says why it does not apply, "" where it does; `build` returns it unfitted.
     """
 
     name: str
@@ -64,6 +64,7 @@ class SuiteEntry:
     share: float = 0.0
     distilling: float = 0.0
     training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    distillation: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     left_out: Callable[[Situation], str] = lambda situation: ""
 
     def settings(self, pairs: Any, images: int | None, minutes: float | None, seed: int) -> Training:

@@ -27,15 +27,20 @@ from featinv.files import atomic_file, folder_name
 Sheet = UInt8[np.ndarray, "P S S 3"]
 FOLDER = "attacked"
 MOST = 6
-"""settings that the suite is trained for, at most, and"""
+"""settings that the suite is trained for, at most, unless all are asked for"""
 LEAST_MINUTES = 1.0
-"""minutes for each; with fewer, fewer settings are attacked"""
+"""minutes for each on average; with fewer, fewer settings are attacked"""
+FIRST = 3
+"""times the minutes of another setting that the undefended vectors have: their attack is where the others begin"""
 SHOWN = 10
 
 
 @runtime_checkable
 class AttackVectors(Protocol):
-    """Trains a suite of attacks on released vectors and scores it; `featinv.audit.attack_vectors` is one."""
+    """Trains a suite of attacks on released vectors and scores it; `featinv.audit.attack_vectors` is one.
+
+    `undefended` is None for the undefended vectors, afterwards the folder of that call and the file of public vectors.
+    """
 
     def __call__(
         self,
@@ -50,6 +55,7 @@ class AttackVectors(Protocol):
         judges: tuple[str, ...],
         train_judge: bool,
         seed: int,
+        undefended: tuple[str, str] | None,
     ) -> Scoreboard: ...
 
 
@@ -81,6 +87,8 @@ def attacked(
     text.say_attacked(chosen)
     rates: dict[str, dict[str, dict[int, Interval]]] = {}
     sheets = []
+    undefended: tuple[str, str] | None = None
+    unit = settings.minutes / (FIRST + len(chosen) - 1)
     for label in chosen:
         folder = Path(settings.out) / FOLDER / folder_name(label)
         files = _write_sides(candidates[label], inputs, folder)
@@ -91,12 +99,14 @@ def attacked(
             settings.public,
             settings.private,
             str(folder / "audit"),
-            minutes=settings.minutes / len(chosen),
+            minutes=unit if undefended else FIRST * unit,
             size=settings.size,
             judges=settings.judges,
             train_judge=settings.train_judge,
             seed=settings.seed,
+            undefended=undefended,
         )
+        undefended = undefended or (str(folder / "audit"), files[1])
         rates[label] = rates_of(board, inputs.gallery)
         if settings.show_images and (sheet := _sheet(label, board, files[0], folder / "audit", settings)) is not None:
             sheets.append(sheet)
@@ -109,8 +119,11 @@ def attacked(
 
 
 def to_attack(sweep: Sweep, verdicts: Sequence[Verdict], settings: DefendSettings) -> list[str]:
-    """Return the settings that are worth training for: the undefended, the best green one, then what is undecided."""
-    most = max(1, min(MOST, math.floor(settings.minutes / LEAST_MINUTES)))
+    """Return the settings that are worth training for: the undefended, the best green one, then what is undecided.
+
+    With `attack_all` all others follow, as many as the minutes allow.
+    """
+    most = max(1, math.floor(settings.minutes / LEAST_MINUTES))
     undecided = [
         one
         for one, verdict in zip(sweep.measurements, verdicts, strict=True)
@@ -120,7 +133,10 @@ def to_attack(sweep: Sweep, verdicts: Sequence[Verdict], settings: DefendSetting
     undecided.sort(key=lambda one: -one.kept[measure].mean if measure in one.kept else 0.0)
     best: Measurement | None = recommended(sweep.measurements, verdicts, measure)
     first = [sweep.raw.label, *([best.label] if best is not None else [])]
-    return list(dict.fromkeys([*first, *(one.label for one in undecided)]))[:most]
+    worth = dict.fromkeys([*first, *(one.label for one in undecided)])
+    if settings.attack_all:
+        return list(worth | dict.fromkeys(one.label for one in sweep.measurements))[:most]
+    return list(worth)[: min(MOST, most)]
 
 
 @runtime_checkable

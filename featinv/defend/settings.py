@@ -62,6 +62,8 @@ class DefendSettings:
     """side of these images in pixels, as of the audit (a power of two; 64 when not given)"""
     minutes: int | float = field(default=30, metadata=flag(IMAGES, "MINUTES"))
     """minutes of training, all settings and attacks together"""
+    attack_all: bool = field(default=False, metadata=flag(IMAGES))
+    """train the suite for every setting, not only for those that the vectors leave undecided"""
     judges: tuple[str, ...] = field(default=(), metadata=flag(IMAGES, "FILE", name="--judge"))
     """a judge, as of the audit; repeatable"""
     train_judge: bool = field(default=False, metadata=flag(IMAGES))
@@ -92,9 +94,10 @@ class DefendSettings:
             )
         if self.judges and self.train_judge:
             raise BadInput("--train-judge: a judge is either trained or given by --judge; leave one out")
-        if self.public is None and (self.judges or self.train_judge):
+        if self.public is None and (self.judges or self.train_judge or self.attack_all):
             raise BadInput(
-                "--judge, --train-judge: score reconstructions; give --public and --private, or leave it out"
+                "--judge, --train-judge, --attack-all: score reconstructions; give --public and --private, or leave "
+                "them out"
             )
 
     @property

@@ -29,12 +29,14 @@ def fit(defence: nn.Module, public: Any, labels: Any = None, *, seed: int = 0) -
     """
     data = read_public("fit", public, labels)
     features = torch.from_numpy(data.rows.reshape(-1, *data.feature_shape))
+    members = parts(defence)
     with torch.no_grad(), seeded(seed):
-        for part in parts(defence):
+        for place, part in enumerate(members):
             if isinstance(part, Learned):
-                part.fit(features, data.labels)
+                part.fit(features if place else data, data.labels)
                 part.encoder_fingerprint, part.layer = data.encoder_fingerprint, data.layer
-            features = part(features)
+            if place < len(members) - 1:
+                features = part(features)
     return defence
 
 

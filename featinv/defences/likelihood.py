@@ -4,6 +4,7 @@ A chain has an exact one when it is a deterministic map, or a deterministic map 
 density is known. Anything else (noise that is rounded afterwards, a foreign module) has none here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from featinv.defences.chains import parts
 from featinv.defences.defence import equal_outputs
+from featinv.defences.noise import AdditiveNoise
 
 
 @final
@@ -29,6 +31,15 @@ class KnownRelease:
             return equal_outputs(released, mapped)
         density: Tensor = self.noise.log_likelihood(released, mapped)  # type: ignore[operator]
         return density
+
+    def scorer(self, mapped: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return released -> scores (B, N) of these candidates: log likelihoods, up to a number for each row.
+
+        Only our own noise is trusted to have scores beside its log likelihood.
+        """
+        if isinstance(self.noise, AdditiveNoise):
+            return self.noise.scorer(mapped)
+        return lambda released: self.log_likelihood(released, mapped)
 
 
 def known_release(defence: nn.Module) -> KnownRelease | None:

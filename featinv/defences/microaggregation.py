@@ -5,11 +5,14 @@ from typing import ClassVar, final
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from sklearn.decomposition import PCA as PrincipalComponents
 from torch import Tensor
 
 from featinv.defences.defence import Defence, straight_through
 from featinv.errors import BadInput
 
+_TO_REDUCE = 8192
+"""Vectors of the release, evenly spread, from which these components are taken."""
 _WIDTH = 64
 """Distances of wider vectors are those of as many principal components of the release: groups stay as large."""
 
@@ -40,13 +43,17 @@ class Microaggregate(Defence):
         return self.k == 1
 
     def _defend(self, rows: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
-        values = rows.detach().cpu().double().numpy()
+        values = rows.detach().cpu().numpy()
         groups = mdav_groups(values, self.k)
-        count = int(groups.max()) + 1
-        sums = np.zeros((count, values.shape[1]))
-        np.add.at(sums, groups, values)
-        means = sums / np.bincount(groups, minlength=count)[:, None]
-        return straight_through(rows, torch.from_numpy(means[groups]).to(rows))
+        order, sizes = np.argsort(groups, kind="stable"), np.bincount(groups)
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        means = np.stack(
+            [
+                values[order[start : start + size]].mean(axis=0, dtype=np.float64)
+                for start, size in zip(starts, sizes, strict=True)
+            ]
+        )
+        return straight_through(rows, torch.from_numpy(means).to(rows)[torch.from_numpy(groups).to(rows.device)])
 
     def extra_repr(self) -> str:
         """Show the strength."""
@@ -82,11 +89,13 @@ def mdav_groups(rows: np.ndarray, k: int) -> Int64[np.ndarray, " N"]:
 
 
 def _points(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    points = rows - rows.mean(axis=0)
+    # float32: half the memory to read, and distances take all the time.
+    points = np.asarray(rows - rows.mean(axis=0, dtype=np.float64), dtype=np.float32)
     if points.shape[1] > _WIDTH:
-        _, basis = np.linalg.eigh(points.T @ points)
-        points = points @ basis[:, -_WIDTH:]
-    points = np.ascontiguousarray(points, dtype=np.float32)  # half the memory to read: distances take all the time
+        some = points[:: -(-len(points) // _TO_REDUCE)]
+        components = PrincipalComponents(min(_WIDTH, len(some)), svd_solver="randomized", random_state=0).fit(some)
+        points = points @ components.components_.T
+    points = np.ascontiguousarray(points)
     return points, np.square(points).sum(axis=1)
 
 

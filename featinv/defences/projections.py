@@ -125,10 +125,9 @@ class RemoveSubspace(Learned):
         if len(classes) < 2:
             raise BadInput(f"RemoveSubspace: expected at least two classes of {self.attribute!r}, got {len(classes)}")
         data.require(2, "RemoveSubspace")
-        mean = data.rows.mean(axis=0, dtype=np.float64)
+        mean, values, basis = data.spectrum.mean, data.spectrum.values, data.spectrum.basis
         centred = data.rows - mean
         one_hot = np.eye(len(classes))[labels.reshape(-1)]
-        values, basis = np.linalg.eigh(centred.T @ centred / len(centred))
         varied = values > 1e-10 * max(float(values.max()), np.finfo(np.float64).tiny)
         spread, basis = np.sqrt(values[varied]), basis[:, varied]
         whitened = (basis / spread).T @ (centred.T @ (one_hot - one_hot.mean(axis=0)) / len(centred))

@@ -2,13 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
 from featinv.errors import BadInput
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Mean (D,) of the public vectors, and variances (D,) along the columns of `basis` (D, D), the least first."""
+
+    mean: Float64[np.ndarray, " D"]
+    values: Float64[np.ndarray, " D"]
+    basis: Float64[np.ndarray, "D D"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +31,14 @@ class PublicFeatures:
     encoder_fingerprint: str | None
     layer: str | None
 
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """The covariance (divided by N - 1) of the vectors in its eigenbasis: computed once for all that read it."""
+        mean = self.rows.mean(axis=0, dtype=np.float64)
+        centred = self.rows - mean
+        values, basis = np.linalg.eigh(centred.T @ centred / max(1, len(centred) - 1))
+        return Spectrum(mean, values, basis)
+
     def require(self, count: int, what: str) -> None:
         """Raise BadInput unless there are at least `count` vectors, as `what` needs."""
         if len(self.rows) < count:
@@ -31,7 +49,12 @@ class PublicFeatures:
 
 
 def read_public(name: str, public: Any, labels: Any) -> PublicFeatures:
-    """Read Pairs, Vectors, or an array or tensor of features; raise BadInput that begins with `name`."""
+    """Read Pairs, Vectors, or an array or tensor of features; raise BadInput that begins with `name`.
+
+    What was read already is returned as it is: several defences then share what is computed from it.
+    """
+    if isinstance(public, PublicFeatures) and (labels is None or labels is public.labels):
+        return public
     metadata = getattr(public, "metadata", None) or {}
     array = _array(name, public)
     if array.ndim not in (2, 4) or 0 in array.shape:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 import featinv as fi
+from featinv.defences.public_features import PublicFeatures, read_public
 from featinv.defend.candidates import units_of
 from featinv.defend.labels import check_labels, class_numbers, read_labels
 from featinv.defend.policy import CLASS_MEASURES, Keep, Policy
@@ -60,6 +61,14 @@ class Inputs:
     def fit_rows(self) -> Int64[np.ndarray, " F"]:
         """Public rows that defences learn from."""
         return self._rows(1, len(self.public), min(MOST_FIT, FIT_NUMBERS // self.width))
+
+    @cached_property
+    def fit_features(self) -> PublicFeatures:
+        """Those rows, with what several defences learn from them computed once. Raises BadInput for NaN."""
+        rows = self.fit_rows
+        features = self.public[rows].reshape(-1, *self.shape)
+        labels = None if self.public_labels is None else self.public_labels[rows]
+        return read_public("--public-features", fi.Vectors(features, "public", None, self.metadata), labels)
 
     @cached_property
     def learn_rows(self) -> Int64[np.ndarray, " L"]:

@@ -32,7 +32,7 @@ PAIRS = 32
 _TEMPERATURE_NUMBERS = 2**19
 """numbers of the public vectors on which the temperature of identified bits is chosen: 500 of up to 1,048"""
 LIKELIHOOD = "likelihood ranking"
-_GROUPING, _CLUSTERING, _READING = 60_000_000, 1_500_000_000, 1_000_000_000
+_GROUPING, _CLUSTERING, _READING = 60_000_000, 2_500_000_000, 1_000_000_000
 """most that a setting of the built-in grid may take, each in its own count (`too_long`)"""
 _FIT, _RELEASE, _PUBLIC = 51, 52, 53
 """streams of draws: fitting, the release, the attacker's own copies"""
@@ -62,12 +62,11 @@ def fit_defence(candidate: Candidate, inputs: Inputs) -> nn.Module:
     Raises BadInput too for a defence that changes the vectors at zero strength, and for one that makes NaN.
     """
     defence = candidate.defence(inputs.units)
-    rows = inputs.fit_rows
-    vectors = fi.Vectors(inputs.public[rows].reshape(-1, *inputs.shape), "--public-features", None, inputs.metadata)
-    labels = None if inputs.public_labels is None else inputs.public_labels[rows]
     try:
-        fi.defences.fit(defence, vectors, labels, seed=_seed(inputs.seed, _FIT))
-        _check_identity(defence, torch.from_numpy(vectors.features[: max(8, least_batch(defence))]))
+        public = inputs.fit_features
+        fi.defences.fit(defence, public, seed=_seed(inputs.seed, _FIT))
+        some = public.rows[: max(8, least_batch(defence))].reshape(-1, *inputs.shape)
+        _check_identity(defence, torch.from_numpy(some))
     except BadInput as error:
         raise BadInput(f"--defences: {candidate.shown}: {error}") from error
     return defence.eval().requires_grad_(False)
@@ -97,7 +96,7 @@ def _measure(
     released = _defended(defence, inputs.private, inputs, rows, _RELEASE)
     public = _defended(defence, inputs.public, inputs, inputs.learn_rows, _PUBLIC)
     ceiling = _ceiling(defence, inputs, top, released if together else None)
-    useful = _utility(inputs, released[np.searchsorted(rows, inputs.asked_rows)], public)
+    useful = _utility(inputs, released[np.searchsorted(rows, inputs.asked_rows)], public, raw)
     size = inputs.gallery
     attacks = _linkage(defence, inputs, released[np.searchsorted(rows, inputs.gallery_rows)], ceiling, top)
     measurement = Measurement(
@@ -123,7 +122,7 @@ def defended_sides(defence: nn.Module, inputs: Inputs) -> tuple[np.ndarray, np.n
     return private, _defended(defence, inputs.public, inputs, np.arange(len(inputs.public)), _PUBLIC)
 
 
-def _utility(inputs: Inputs, released: np.ndarray, public: np.ndarray) -> Utility:
+def _utility(inputs: Inputs, released: np.ndarray, public: np.ndarray, raw: Utility | None) -> Utility:
     """Measure on private vectors after learning from public ones, else on a fifth of the side that has labels."""
     asked, learn = inputs.asked_rows, inputs.learn_rows
     private_labels = None if inputs.private_labels is None else inputs.private_labels[asked]
@@ -131,8 +130,8 @@ def _utility(inputs: Inputs, released: np.ndarray, public: np.ndarray) -> Utilit
     private_side = UtilityVectors(released, inputs.private[asked], private_labels)
     public_side = UtilityVectors(public, inputs.public[learn], public_labels)
     if (private_labels is None) == (public_labels is None):
-        return utility(public_side, private_side, seed=inputs.seed)
-    return utility(private_side if public_labels is None else public_side, seed=inputs.seed)
+        return utility(public_side, private_side, seed=inputs.seed, raw=raw)
+    return utility(private_side if public_labels is None else public_side, seed=inputs.seed, raw=raw)
 
 
 def _ceiling(defence: nn.Module, inputs: Inputs, top: tuple[int, ...], whole: np.ndarray | None) -> Ceiling:

@@ -6,7 +6,7 @@ time finds more, whatever its judge. An attacker who assigns all released vector
 image, is not covered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -32,6 +32,8 @@ DRAWS = 20
 """Draws of a random defence that a ceiling is the mean of."""
 _TIE = 1e-9
 """Log likelihoods closer than this, relative to their size, are ties: equal candidates tie whatever the rounding."""
+_KEPT_NUMBERS = 2**25
+"""Numbers of all candidates up to which what depends on them alone is computed once for all draws (256 MiB)."""
 _CELLS = 2**22
 """Entries of one block of likelihoods (32 MiB in float64)."""
 
@@ -157,33 +159,36 @@ def _success(
                     total[k, size][block[:scored]] = np.minimum(1.0, k / ties[group.reshape(-1)[:scored]])
         return total
     check_likelihood(release, mapped, seed)
+    galleries = [(size, *gallery) for size in sizes for gallery in _galleries(len(clean), size, seed)]
+    numbers = len(sizes) * mapped.numel()
+    scorers = [release.scorer(mapped[block]) for _, _, block in galleries if numbers <= _KEPT_NUMBERS]
     for draw in range(draws):
         with seeded(seed, draw):
             released: Any = release.noise(mapped)
-        for size in sizes:
-            for scored, block in _galleries(len(clean), size, seed):
-                better, ties = _standing(release, released[block[:scored]], mapped[block])
-                for k in top:
-                    total[k, size][block[:scored]] += np.clip((k - better) / ties, 0.0, 1.0) / draws
+        for place, (size, scored, block) in enumerate(galleries):
+            scorer = scorers[place] if scorers else release.scorer(mapped[block])
+            better, ties = _standing(scorer, released[block[:scored]], size, repr(release.noise))
+            for k in top:
+                total[k, size][block[:scored]] += np.clip((k - better) / ties, 0.0, 1.0) / draws
     return {key: np.minimum(values, 1.0) for key, values in total.items()}
 
 
 def _standing(
-    release: KnownRelease, released: Tensor, candidates: Tensor
+    scorer: Callable[[Tensor], Tensor], released: Tensor, count: int, name: str
 ) -> tuple[Int64[np.ndarray, " B"], Int64[np.ndarray, " B"]]:
     """Return how many candidates are likelier than the truth of each row, and how many as likely (itself included).
 
-    Row i is a release of candidate i.
+    Row i is a release of candidate i of `count`.
     """
     better, tied = [], []
-    step = max(1, _CELLS // len(candidates))
+    step = max(1, _CELLS // count)
     for start in range(0, len(released), step):
-        likelihood = release.log_likelihood(released[start : start + step], candidates).double().cpu().numpy()
+        likelihood = scorer(released[start : start + step]).double().cpu().numpy()
         own = np.arange(len(likelihood))
         truth = likelihood[own, start + own][:, None]
         if not np.isfinite(truth).all() or np.isnan(likelihood.min()):
             raise BadInput(
-                f"likelihood of {release.noise!r}: expected a finite log density of the true vector, got NaN or "
+                f"likelihood of {name}: expected a finite log density of the true vector, got NaN or "
                 "infinity; correct log_likelihood"
             )
         near = _TIE * np.maximum(1.0, np.abs(truth))

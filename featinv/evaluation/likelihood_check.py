@@ -11,7 +11,7 @@ from featinv.defences.likelihood import KnownRelease
 from featinv.errors import BadInput
 from featinv.processes import seeded
 
-_MOST = 1000
+_MOST = 500
 """Vectors that are tried."""
 _DRAWS = 4
 _SURE = 4.0
@@ -26,7 +26,7 @@ _STREAM = 7
 def check_likelihood(release: KnownRelease, mapped: Tensor, seed: int) -> None:
     """Raise BadInput unless the noise's `log_likelihood` behaves like the log density of the noise that is drawn.
 
-    On draws for up to 1,000 vectors it has to (1) be (B, N), without NaN, and finite for the true vector; (2) rank the
+    On draws for up to 500 vectors it has to (1) be (B, N), without NaN, and finite for the true vector; (2) rank the
     truth above chance where the nearest vector does, and no worse than the nearest vector; (3) be calibrated: the
     posterior over the candidates gives the truth as much on average as its own sum of squares, which holds for the
     true density alone.

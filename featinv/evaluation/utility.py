@@ -22,6 +22,7 @@ LEAST_QUERIES = 500
 MULTIPLICATIONS = 2 * 10**10
 """of one search for neighbours: wide vectors get fewer held-out rows, from 500 on"""
 _BLOCK_BYTES = 64 * 2**20
+_STEPS = np.float32(1e5)
 Head = Callable[[Float[np.ndarray, "N D"]], Float[np.ndarray, "N K"]]
 
 
@@ -63,7 +64,8 @@ class Utility:
     `head`, the untouched classifier of the undefended ones (right or wrong, each), and `average_precision` of the class
     among the 50 nearest, divided by min(50, members of the class). The instance axis: `recall`, the share of the ten
     nearest undefended neighbours that are among the ten nearest defended ones. `commonest` is the share of the
-    commonest label, which needs no vector.
+    commonest label, which needs no vector, and `neighbours` (N, 10) are the undefended ones: rows of the public
+    vectors that were used.
     """
 
     probe: Bool[np.ndarray, " N"] | None
@@ -72,6 +74,7 @@ class Utility:
     average_precision: Float64[np.ndarray, " N"] | None
     recall: Float64[np.ndarray, " N"]
     commonest: float | None
+    neighbours: Int64[np.ndarray, "N k"]
 
     def values(self) -> dict[str, Float64[np.ndarray, " N"]]:
         """Return the numbers of every held-out image by measure, without those that are not there."""
@@ -109,23 +112,31 @@ class Utility:
 
 
 def utility(
-    public: UtilityVectors, held_out: UtilityVectors | None = None, *, head: Head | None = None, seed: int = 0
+    public: UtilityVectors,
+    held_out: UtilityVectors | None = None,
+    *,
+    head: Head | None = None,
+    seed: int = 0,
+    raw: Utility | None = None,
 ) -> Utility:
     """Measure class and instance utility of defended vectors on held-out ones.
 
     Probe, votes and neighbours come from `public`; without `held_out` a fifth of `public`, drawn by `seed`, is held
     out. At most 10,000 public and 2,000 held-out rows (fewer of wide vectors) are used, drawn by `seed`, so that two
     settings of a defence are measured on the same rows. Neighbours are by cosine, centred on the public mean. `head`
-    maps vectors of the undefended width to logits. Raises BadInput for fewer than 21 public rows, labels of one class,
-    labels on one side only, and sides of other widths.
+    maps vectors of the undefended width to logits. `raw` is the undefended utility of the same images with the same
+    seed, where it was measured: its neighbours are not searched again. Raises BadInput for fewer than 21 public rows,
+    labels of one class, labels on one side only, sides of other widths, and `raw` of other images.
     """
     public, held_out = _drawn(public, held_out, np.random.default_rng([seed, 31]))
     _check(public, held_out)
     near = nearest_rows(held_out.defended, public.defended, DEPTH)
-    true = nearest_rows(held_out.clean, public.clean, FOUND)
-    recall = np.array([len(np.intersect1d(*pair)) for pair in zip(near[:, :FOUND], true, strict=True)]) / FOUND
+    true = nearest_rows(held_out.clean, public.clean, FOUND) if raw is None else raw.neighbours
+    if len(true) != len(held_out) or true.max() >= len(public):
+        raise BadInput(f"raw: expected the utility of the same {len(held_out)} images, got that of {len(true)} others")
+    recall = (near[:, :FOUND, None] == true[:, None, :]).any(axis=2).sum(axis=1) / FOUND
     if public.labels is None or held_out.labels is None:
-        return Utility(None, None, None, None, recall, None)
+        return Utility(None, None, None, None, recall, None, true)
     classes, member = np.unique(public.labels, return_inverse=True)
     targets = np.eye(len(classes), dtype=np.float32)[member]
     scores = ridge_scores(_single(public.defended), targets, _single(held_out.defended))
@@ -139,6 +150,7 @@ def utility(
         average_precision=_average_precision(public.labels[near], held_out.labels, public.labels),
         recall=recall,
         commonest=label_free(held_out.labels),
+        neighbours=true,
     )
 
 
@@ -206,8 +218,8 @@ def nearest_rows(
     step = max(1, _BLOCK_BYTES // (4 * len(bank)))
     for start in range(0, len(queries), step):
         cosines = _directions(queries[start : start + step], mean) @ candidates.T
-        # Equal vectors must tie whatever the rounding of the matrix product.
-        cosines = np.round(cosines, 5)
+        # Equal vectors must tie whatever the rounding of the matrix product: whole hundred-thousandths.
+        np.rint(np.multiply(cosines, _STEPS, out=cosines), out=cosines)
         best = (
             np.argsort(-cosines, axis=1, kind="stable")[:, :count] if count * 20 > len(bank) else _top(cosines, count)
         )

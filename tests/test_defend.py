@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from defend_vectors import CLASSES, PRIVATE, clouds, write_sides
+from defend_vectors import CLASSES, PRIVATE, PUBLIC, clouds, write_sides
 from recipe_modules import recipe
 
 import featinv as fi
@@ -279,6 +279,7 @@ def refused_inputs(folder: Path) -> list[tuple[dict[str, Any], str]]:
     broken[3, 2] = np.nan
     bare = {"features": npz(folder / "bare.npz", features=private)}
     bare |= {"public_features": npz(folder / "bare_public.npz", features=public)}
+    head = npz(folder / "head.npz", weight=np.ones((4, 8), np.float32))
     classes = {"one": np.zeros(PRIVATE, dtype=np.int64), "short": labels[:9], "real": labels / 3, "right": labels}
     files = {name: str(folder / f"{name}.npy") for name in classes}
     for name, values in classes.items():
@@ -299,19 +300,55 @@ def refused_inputs(folder: Path) -> list[tuple[dict[str, Any], str]]:
         ({"public_features": npz(folder / "same.npz", features=np.ones((60, 8), np.float32))}, "vectors that differ"),
         ({"features": str(folder / "absent.npz")}, "found none"),
         ({"policy": "top10<=4%"}, "guessing finds 5 %"),
+        ({"defences": "Codebook:bits=10"}, "--defences: Codebook:bits=10: 1024 codes: expected at least 1024 public"),
+        ({"defences": "ProductCodes:parts=2,bits=9"}, "512 codes: expected at least 512 public vectors, got 500"),
+        ({"defences": "Microaggregate:k=201"}, "expected at least 201 vectors at once, got 200"),
+        ({"defences": "PCA:k=9"}, "PCA: expected at most 8 components, the width, got k=9"),
+        (
+            {"head": npz(folder / "thin.npz", weight=np.ones((4, 7), np.float32))},
+            "expected weights (classes, 8), one number for each",
+        ),
+        ({"head": npz(folder / "none.npz", bias=np.ones(4))}, "expected an array named 'weight', got bias"),
+        ({"head": npz(folder / "nans.npz", weight=np.full((4, 8), np.nan, np.float32))}, "expected finite numbers"),
+        ({"head": npz(folder / "names.npz", weight=np.ones((2, 8)), classes=np.array(["a", "b"]))}, "got a, b, ..."),
+        ({"head": str(folder / "absent.npz")}, "--head: "),
+        ({**bare, "keep": "none", "head": head}, "--head: its accuracy needs labels"),
     ]
 
 
 def test_bad_input_is_one_line(sides: dict[str, str], tmp_path: Path) -> None:
     for number, (changes, words) in enumerate(refused_inputs(tmp_path)):
         with pytest.raises(fi.BadInput) as refused:
-            run_defend(settings(sides, tmp_path / f"out{number}", defences="Codebook:bits=2", **changes))
+            run_defend(settings(sides, tmp_path / f"out{number}", **{"defences": "Codebook:bits=2", **changes}))
         assert words in str(refused.value)
         assert "\n" not in str(refused.value)
         assert not (tmp_path / f"out{number}" / "decision.json").exists()
 
 
+def test_the_untouched_head_reads_defended_vectors(tmp_path: Path) -> None:
+    """A rotation leaves nothing to a classifier that is not retrained, and all to one that is."""
+    files = write_sides(tmp_path)
+    vectors, labels = clouds(PUBLIC, 2)
+    centres = np.stack([vectors[labels == label].mean(axis=0) for label in range(CLASSES)])
+    # Rows in another order, under their names, and one class more than there are labels.
+    weight = np.concatenate([centres[::-1], np.zeros((1, vectors.shape[1]))]).astype(np.float32)
+    bias = np.append(-0.5 * np.square(centres[::-1]).sum(axis=1), -1e9).astype(np.float32)
+    names = np.array([*map(str, range(CLASSES)[::-1]), "another"])
+    np.savez(tmp_path / "head.npz", weight=weight, bias=bias, classes=names)
+    (tmp_path / "list.yaml").write_text("[RandomRotation:key=1, GaussianNoise:std=0.1rms]")
+    asked = {"head": str(tmp_path / "head.npz"), "keep": "head>=90%", "policy": "top1<=99%"}
+    run = run_defend(settings(files, tmp_path / "out", defences=str(tmp_path / "list.yaml"), **asked))
+    raw, turned, noisy = (one.utility["head"].mean for one in run.sweep.measurements)
+    assert raw > 0.98
+    assert noisy > 0.98
+    assert turned < 0.6
+    assert run.sweep.measurements[1].utility["probe"].mean > 0.98
+    assert run.verdicts[1].utility_met is False
+    assert "head" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
 BAD_FLAGS = [
+    ({"keep": "head>=98%"}, "--keep: head>=98% needs the classifier"),
     ({"policy": "top10"}, "--policy: expected topK"),
     ({"keep": "more"}, "--keep: expected P%"),
     ({"gallery": 1}, "--gallery: expected"),

@@ -13,7 +13,7 @@ from featinv.defend.settings import DefendSettings
 from featinv.errors import BadInput
 from featinv.files import folder_name, read_json, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 FOLDER = "settings"
 OURS = frozenset({FOLDER, "report.html", "decision.json", "defence", "attacked", "wandb", "defend.json"})
 MARK = "defend.json"

@@ -1,6 +1,6 @@
 """The vectors and labels of both sides, read once and held against each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -11,10 +11,12 @@ from jaxtyping import Float, Int64
 import featinv as fi
 from featinv.defences.public_features import PublicFeatures, read_public
 from featinv.defend.candidates import units_of
-from featinv.defend.labels import check_labels, class_numbers, read_labels
+from featinv.defend.head import read_head
+from featinv.defend.labels import check_labels, class_names, class_numbers, read_labels
 from featinv.defend.policy import CLASS_MEASURES, Keep, Policy
 from featinv.defend.settings import DefendSettings
 from featinv.errors import BadInput
+from featinv.evaluation.utility import Head
 from featinv.features.loading import content_digest
 from featinv.plain_numbers import check_seed
 
@@ -35,8 +37,9 @@ MOST_LEARN, MOST_FIT, MOST_ASKED, LEAST_ASKED = 10_000, 20_000, 2_000, 1_000
 class Inputs:
     """Undefended vectors (N, D) and (M, D), flat, their classes where known, and what tells them from others.
 
-    `shape` is that of one vector as the encoder makes it, `metadata` what the public file says of its victim. Rows are
-    drawn by `seed`, so that every setting is measured on the same ones.
+    `shape` is that of one vector as the encoder makes it, `metadata` what the public file says of its victim, and
+    `head` the untouched classifier of undefended vectors. Rows are drawn by `seed`, so that every setting is measured
+    on the same ones.
     """
 
     private: Float[np.ndarray, "N D"]
@@ -51,6 +54,7 @@ class Inputs:
     gallery: int
     seed: int
     notes: tuple[str, ...] = ()
+    head: Head | None = None
 
     @cached_property
     def units(self) -> dict[str, float]:
@@ -109,7 +113,13 @@ def open_inputs(settings: DefendSettings) -> Inputs:
         for name in ("features", "public_features", "labels", "public_labels")
         if (path := getattr(settings, name)) is not None
     }
-    return _inputs(private, public, labels, digests, settings.asked, settings.kept, settings.gallery, settings.seed)
+    inputs = _inputs(private, public, labels, digests, settings.asked, settings.kept, settings.gallery, settings.seed)
+    if settings.head is None:
+        return inputs
+    if not inputs.labelled:
+        raise BadInput("--head: its accuracy needs labels, and there are none; give --labels or --public-labels FILE")
+    head = read_head(settings.head, class_names(*labels), inputs.width)
+    return replace(inputs, head=head, digests={**digests, "head": content_digest(settings.head)})
 
 
 def inputs_in_memory(

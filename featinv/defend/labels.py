@@ -59,8 +59,13 @@ def class_numbers(sides: Mapping[str, np.ndarray | None]) -> dict[str, Int64[np.
     classes = {name: labels.astype(str) for name, labels in sides.items() if labels is not None}
     if len(classes) == 2 and not set.intersection(*(set(labels.tolist()) for labels in classes.values())):
         raise BadInput("labels: expected the same classes on both sides, got none in common; name them alike")
-    every = np.unique(np.concatenate([*classes.values()])) if classes else np.zeros(0, dtype=str)
+    every = np.array(class_names(*sides.values()))
     return {name: np.searchsorted(every, classes[name]).astype(np.int64) if name in classes else None for name in sides}
+
+
+def class_names(*sides: np.ndarray | None) -> list[str]:
+    """Return the names of the classes of all sides, in the order of their numbers."""
+    return sorted({name for labels in sides if labels is not None for name in labels.astype(str).tolist()})
 
 
 def _read(path: Path) -> tuple[np.ndarray, list[str] | None]:

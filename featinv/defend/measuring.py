@@ -130,8 +130,8 @@ def _utility(inputs: Inputs, released: np.ndarray, public: np.ndarray, raw: Util
     private_side = UtilityVectors(released, inputs.private[asked], private_labels)
     public_side = UtilityVectors(public, inputs.public[learn], public_labels)
     if (private_labels is None) == (public_labels is None):
-        return utility(public_side, private_side, seed=inputs.seed, raw=raw)
-    return utility(private_side if public_labels is None else public_side, seed=inputs.seed, raw=raw)
+        return utility(public_side, private_side, head=inputs.head, seed=inputs.seed, raw=raw)
+    return utility(private_side if public_labels is None else public_side, head=inputs.head, seed=inputs.seed, raw=raw)
 
 
 def _ceiling(defence: nn.Module, inputs: Inputs, top: tuple[int, ...], whole: np.ndarray | None) -> Ceiling:

@@ -7,9 +7,9 @@ from typing import final
 
 from featinv.errors import BadInput
 
-MEASURES = ("probe", "20-NN", "class mAP@50", "recall@10")
+MEASURES = ("probe", "20-NN", "head", "class mAP@50", "recall@10")
 """utilities that can be demanded; the first one is meant where none is named"""
-CLASS_MEASURES = MEASURES[:3]
+CLASS_MEASURES = MEASURES[:4]
 """those that need labels"""
 _POLICY = re.compile(r"top-?([1-9]\d{0,5})\s*(?:<=|≤)\s*(\S+?)(\s*%)?")
 _KEEP = re.compile(r"(?:(.+?)\s*(?:>=|≥)\s*)?([^\s%<>=]+?)(\s*%)?")

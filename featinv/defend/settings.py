@@ -40,6 +40,9 @@ class DefendSettings:
     public_labels: str | None = field(default=None, metadata=flag(VECTORS, "FILE"))
     """the same of the public images; with both, utility is measured on the private vectors after learning from the
     public ones, else on a fifth of the labelled side"""
+    head: str | None = field(default=None, metadata=flag(VECTORS, "FILE"))
+    """the classifier's last layer as it is: .npz or .safetensors with weight (a row a class) and bias; the rows are
+    classes 0, 1, ... unless an .npz names them in `classes`. Its accuracy on defended vectors is one more utility"""
     column: str | None = field(default=None, metadata=flag(VECTORS, "NAME"))
     """which column, array or tensor of these files holds the vectors; chosen by rule when not given"""
     id_column: str | None = field(default=None, metadata=flag(VECTORS, "NAME"))
@@ -50,8 +53,8 @@ class DefendSettings:
     policy: str = field(default="top10<=10%", metadata=flag(DEMANDS, "topK<=P%"))
     """share of the images whose original may be among the first K candidates"""
     keep: str = field(default="98%", metadata=flag(DEMANDS, "[MEASURE>=]P%"))
-    """share of the undefended utility that must be kept, by a linear probe or by probe, 20-NN, class mAP@50 (these need
-    labels) or recall@10; "none": utility is reported only"""
+    """share of the undefended utility that must be kept, by a linear probe or by probe, 20-NN, head, class mAP@50
+    (these need labels) or recall@10; "none": utility is reported only"""
     gallery: int = field(default=1000, metadata=flag(DEMANDS, "N"))
     """candidates among which an image is looked for; all private ones where these are fewer"""
     public: str | None = field(default=None, metadata=flag(IMAGES, "DIR"))
@@ -86,7 +89,9 @@ class DefendSettings:
         if isinstance(self.gallery, bool) or not isinstance(self.gallery, int) or self.gallery < 2:
             raise BadInput(f"--gallery: expected a whole number of at least 2 candidates, got {self.gallery!r}")
         Policy.parse(self.policy).check_gallery(self.gallery)
-        Keep.parse(self.keep)
+        keep = Keep.parse(self.keep)
+        if keep is not None and keep.measure == "head" and self.head is None:
+            raise BadInput(f"--keep: {keep} needs the classifier; give --head FILE")
         if (self.public is None) != (self.private is None):
             flag_name = "--private" if self.private is None else "--public"
             raise BadInput(
@@ -112,7 +117,17 @@ class DefendSettings:
 
     def _check_paths(self) -> None:
         """Raise BadInput for a path that is empty or holds a NUL byte, which no system takes."""
-        names = ("features", "public_features", "out", "labels", "public_labels", "defences", "public", "private")
+        names = (
+            "features",
+            "public_features",
+            "out",
+            "labels",
+            "public_labels",
+            "head",
+            "defences",
+            "public",
+            "private",
+        )
         for name in names:
             text = getattr(self, name)
             if text is not None and (not isinstance(text, str) or not text.strip() or "\0" in text):

@@ -18,6 +18,7 @@ WIDTH = 120
 NAMES = {
     "probe": "the accuracy of a linear probe",
     "20-NN": "the accuracy of 20 nearest neighbours",
+    "head": "the accuracy of the untouched classifier",
     "class mAP@50": "class mAP@50",
     "recall@10": "recall@10 of the undefended neighbours",
 }

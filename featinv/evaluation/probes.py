@@ -9,6 +9,8 @@ from featinv.data import ImageSet
 FOLDS = 5
 _PENALTY = 1e-2
 """Share of the mean eigenvalue that is added to each: enough where features outnumber images."""
+_RIDGE = 1e-6
+"""Share of the scores' mean square that is added to their variance within classes."""
 _CELLS = 2**22
 _MOST_LABELS = 100
 
@@ -84,6 +86,30 @@ def ridge_scores(
     else:
         weights = scipy.linalg.solve(gram, training.T @ centred, assume_a="pos")
     return held_out @ weights + targets.mean(axis=0)
+
+
+def linear_probe(
+    training: Float[np.ndarray, "N D"], classes: Int64[np.ndarray, " N"], held_out: Float[np.ndarray, "M D"]
+) -> Int64[np.ndarray, " M"]:
+    """Return the class, numbered from 0, that a linear classifier reads off each held-out row.
+
+    Linear discriminant analysis, by way of the scores of a ridge regression of one-hot labels (optimal scoring: Hastie,
+    Tibshirani and Buja 1994). The largest score itself hides a class that lies between others, which costs most
+    in few dimensions. Fitted in closed form, for rows of any width.
+    """
+    count = int(classes.max()) + 1
+    targets = np.eye(count, dtype=training.dtype)[classes]
+    scores = ridge_scores(training, targets, np.concatenate([training, held_out])).astype(np.float64)
+    fitted, asked = scores[: len(training)], scores[len(training) :]
+    sizes = np.maximum(np.bincount(classes, minlength=count), 1)
+    means = (targets.T.astype(np.float64) @ fitted) / sizes[:, None]
+    within = fitted - means[classes]
+    scatter = within.T @ within / len(fitted)
+    # The scores of a row add up to one, so that one direction never varies.
+    scatter[np.diag_indices(count)] += _RIDGE * (np.trace(scatter) / count + np.trace(means.T @ means) / count)
+    weights = scipy.linalg.solve(scatter, means.T, assume_a="pos")
+    offsets = np.log(sizes / len(fitted)) - 0.5 * (means * weights.T).sum(axis=1)
+    return np.asarray((asked @ weights + offsets).argmax(axis=1), dtype=np.int64)
 
 
 def _directions(rows: Float[np.ndarray, "N D"], centre: Float[np.ndarray, " D"]) -> Float[np.ndarray, "N D"]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float64, Int64, Num
 
 from featinv.errors import BadInput
 from featinv.evaluation.intervals import LEVEL, RESAMPLES, Interval, bootstrap_all, rate, resampled_means
-from featinv.evaluation.probes import label_free, ridge_scores
+from featinv.evaluation.probes import label_free, linear_probe
 
 NEIGHBOURS = 20
 DEPTH = 50
@@ -138,13 +138,12 @@ def utility(
     if public.labels is None or held_out.labels is None:
         return Utility(None, None, None, None, recall, None, true)
     classes, member = np.unique(public.labels, return_inverse=True)
-    targets = np.eye(len(classes), dtype=np.float32)[member]
-    scores = ridge_scores(_single(public.defended), targets, _single(held_out.defended))
+    readings = linear_probe(_single(public.defended), member.astype(np.int64), _single(held_out.defended))
     votes = np.zeros((len(near), len(classes)), dtype=np.int64)
     for column in near[:, :NEIGHBOURS].T:
         votes[np.arange(len(near)), member[column]] += 1
     return Utility(
-        probe=classes[scores.argmax(axis=1)] == held_out.labels,
+        probe=classes[readings] == held_out.labels,
         knn=classes[votes.argmax(axis=1)] == held_out.labels,
         head=_untouched(head, held_out),
         average_precision=_average_precision(public.labels[near], held_out.labels, public.labels),

@@ -13,6 +13,7 @@ from .persistence import save_attack as save_attack
 from .random_fourier import RandomFourier as RandomFourier
 from .recoloured_neighbour import RecolouredNeighbour as RecolouredNeighbour
 from .refined import Refined as Refined
+from .retouched import Retouched as Retouched
 from .ridge import Ridge as Ridge
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "RandomVector",
     "RecolouredNeighbour",
     "Refined",
+    "Retouched",
     "Ridge",
     "load_attack",
     "save_attack",

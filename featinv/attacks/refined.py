@@ -4,29 +4,31 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, final
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from featinv.attacks.checks import check_features, check_positive, check_tensors
+from featinv.attacks.checks import check_features
 from featinv.attacks.decoder_attack import DecoderAttack
-from featinv.attacks.leave_one_out import ridge_by_leave_one_out
+from featinv.attacks.expected_features import (
+    Expected,
+    check_steps,
+    check_surrogates,
+    common_view,
+    expected_from_state,
+    expected_state,
+    learn_expected,
+    rows_to_learn_from,
+    under,
+)
 from featinv.encoders import Encoder
-from featinv.encoders.judge_files import encoder_from_state, encoder_state
 from featinv.errors import BadInput
-from featinv.losses import public_features, residual_whitener
-from featinv.losses.random_views import box_blur, half_box
 from featinv.plain_numbers import check_seed
-from featinv.training.bank import JUDGES_FAMILIES
 from featinv.types import Features, Images, PairsLike
 
 BLOCK = 32
 """images that are refined together; a smaller last block is filled up, so that no result depends on the batch"""
 LOOK_EVERY = 5
 """steps between two looks of the surrogate that was held out"""
-MOST_PAIRS = 20_000
-_SHIFT, _NOISE = 0.125, 0.06
 
 
 class Settings(NamedTuple):
@@ -36,22 +38,6 @@ class Settings(NamedTuple):
     lr: float
     penalty: float
     seed: int
-
-
-class _Expected(NamedTuple):
-    """A surrogate, and what it should see of an original: a linear function of the vector, with its whitener."""
-
-    surrogate: Encoder
-    weight: Tensor
-    bias: Tensor
-    whitener: Tensor
-
-    def distance(self, images: Tensor, vectors: Tensor) -> Tensor:
-        """(B,) squared distances to what the standardised vectors (B, D) predict, whitened by what they leave over."""
-        device = self.surrogate.mean.device
-        wanted = torch.addmm(self.bias, vectors, self.weight)
-        left = self.surrogate.unchecked(images.to(device)).flatten(1) - wanted.to(device)
-        return (left @ self.whitener.to(device).T).square().mean(1).cpu()
 
 
 @final
@@ -91,16 +77,12 @@ class Refined:
                 f"Refined: expected a DecoderAttack, whose decoder's input is refined, got {type(attack).__name__}; "
                 "refine a trained decoder"
             )
-        _check_surrogates(surrogates, held_out)
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise BadInput(f"steps: expected a whole number of at least 1, got {steps!r}")
-        check_positive("lr", lr)
-        if not (math.isfinite(penalty) and penalty >= 0):
-            raise BadInput(f"penalty: expected a finite number of at least 0, got {penalty}")
+        check_surrogates("Refined", surrogates, held_out)
+        check_steps(steps, lr, penalty)
         self.attack = attack
         self.surrogates, self.held_out = tuple(surrogates), held_out
         self.settings = Settings(steps, float(lr), float(penalty), check_seed("seed", seed))
-        self._expected: tuple[_Expected, ...] = ()
+        self._expected: tuple[Expected, ...] = ()
 
     def __repr__(self) -> str:
         names = ", ".join(surrogate.name for surrogate in self.surrogates)
@@ -110,7 +92,7 @@ class Refined:
     @property
     def parameters(self) -> int:
         """Those of the attack, and the numbers of the predictions."""
-        return self.attack.parameters + sum(s.weight.numel() + s.bias.numel() for s in self._expected)
+        return self.attack.parameters + sum(expected.numbers for expected in self._expected)
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -139,10 +121,9 @@ class Refined:
             self.attack.fit(pairs)
         elif tuple(pairs.feature_shape) != self.feature_shape or dict(pairs.metadata) != self.victim:
             raise BadInput("pairs: expected those of the victim that the attack was fitted on; give the same pairs")
-        rows = np.random.default_rng(self.settings.seed).permutation(len(pairs))[:MOST_PAIRS]
-        chosen = pairs.take(np.sort(rows))
-        vectors = self._standardised(torch.from_numpy(chosen.features(np.arange(len(chosen)))))
-        self._expected = tuple(_learned(surrogate, chosen, vectors) for surrogate in (*self.surrogates, self.held_out))
+        rows = rows_to_learn_from(pairs, self.settings.seed)
+        vectors = self._standardised(torch.from_numpy(pairs.features(rows)))
+        self._expected = learn_expected((*self.surrogates, self.held_out), pairs, vectors, rows)
         return self
 
     def reconstruct(self, features: Features) -> Images:
@@ -161,29 +142,16 @@ class Refined:
         """Return a JSON-able configuration and the tensors, of the attack and of each surrogate by its number."""
         if not self._expected:
             raise BadInput("Refined: expected a fitted attack to save, got one before fit(pairs)")
-        inner, tensors = self.attack.state()
-        tensors = {f"attack.{name}": tensor for name, tensor in tensors.items()}
-        surrogates = []
-        for number, expected in enumerate(self._expected):
-            metadata, weights = encoder_state(expected.surrogate)
-            surrogates.append(metadata)
-            tensors |= {f"{number}.encoder.{name}": tensor for name, tensor in weights.items()}
-            tensors |= {f"{number}.{name}": getattr(expected, name) for name in ("weight", "bias", "whitener")}
+        inner, weights = self.attack.state()
+        surrogates, tensors = expected_state(self._expected)
+        tensors |= {f"attack.{name}": tensor for name, tensor in weights.items()}
         return {"attack": inner, "surrogates": surrogates, "settings": self.settings._asdict()}, tensors
 
     @classmethod
     def from_state(cls, config: dict[str, Any], tensors: dict[str, Tensor], allow: Any = ()) -> "Refined":
         """Rebuild it with its surrogates, to reconstruct."""
-        attack = DecoderAttack.from_state(config["attack"], _under("attack.", tensors), allow)
-        rebuilt = []
-        for number, metadata in enumerate(config["surrogates"]):
-            own = _under(f"{number}.", tensors)
-            surrogate = encoder_from_state(metadata, _under("encoder.", own))
-            kept = {name: tensor for name, tensor in own.items() if not name.startswith("encoder.")}
-            inside, width = math.prod(attack.feature_shape), math.prod(surrogate.feature_shape)
-            shapes = {"weight": (inside, width), "bias": (width,), "whitener": (width, width)}
-            check_tensors(kept, {name: (torch.float32, shape) for name, shape in shapes.items()})
-            rebuilt.append(_Expected(surrogate, **kept))
+        attack = DecoderAttack.from_state(config["attack"], under("attack.", tensors), allow)
+        rebuilt = expected_from_state(config["surrogates"], tensors, math.prod(attack.feature_shape))
         *surrogates, held_out = (member.surrogate for member in rebuilt)
         refined = cls(attack, surrogates, held_out, **config["settings"])
         refined._expected = tuple(rebuilt)
@@ -215,7 +183,7 @@ class Refined:
             nearest = judge.distance(best, wanted)
         for step in range(1, self.settings.steps + 1):
             with torch.enable_grad():
-                view = _view(drawn(), dice)
+                view = common_view(drawn(), dice)
                 far = torch.stack([member.distance(view, wanted) for member in through]).mean(0)
                 loss = far + self.settings.penalty * change.square().mean(1)
                 optimiser.zero_grad()
@@ -229,43 +197,3 @@ class Refined:
                     nearest = torch.where(better, distance, nearest)
                     best = torch.where(better[:, None, None, None], images, best)
         return best
-
-
-def _view(images: Tensor, dice: torch.Generator) -> Tensor:
-    """The same shift, low-pass and noise for all images, edges repeated."""
-    size = images.shape[-1]
-    most = round(_SHIFT * size)
-    if most:
-        left, top = torch.randint(0, 2 * most + 1, (2,), generator=dice).tolist()
-        padded = F.pad(images, (most, most, most, most), mode="replicate")
-        images = padded[:, :, top : top + size, left : left + size]
-    blurred, strength = torch.rand(2, generator=dice).tolist()
-    if blurred < 0.5:
-        images = box_blur(images, half_box(size))
-    return (images + _NOISE * strength * torch.randn(images.shape[1:], generator=dice)).clamp(0, 1)
-
-
-def _learned(surrogate: Encoder, pairs: PairsLike, vectors: Tensor) -> _Expected:
-    features = public_features(surrogate, pairs.images)
-    ridge = ridge_by_leave_one_out(vectors, features)
-    return _Expected(surrogate, ridge.weight, ridge.bias, residual_whitener(features.numpy(), vectors.numpy()))
-
-
-def _check_surrogates(surrogates: Sequence[Encoder], held_out: Encoder) -> None:
-    if not surrogates:
-        raise BadInput("Refined: expected at least one surrogate to look through, got none; distil some")
-    if held_out.weights_fingerprint in {surrogate.weights_fingerprint for surrogate in surrogates}:
-        raise BadInput(
-            f"held_out: expected a surrogate that is none of those looked through, got {held_out.name} again; keep one "
-            "of the bank back"
-        )
-    for surrogate in (*surrogates, held_out):
-        if surrogate.family in JUDGES_FAMILIES:
-            raise BadInput(
-                f"Refined: {surrogate.name} is of the family {surrogate.family!r}, of which judges are made; take "
-                "surrogates of other families"
-            )
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

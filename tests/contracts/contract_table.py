@@ -101,6 +101,9 @@ ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
     ],
     "RecolouredNeighbour": [attack(lambda _: fi.attacks.RecolouredNeighbour())],
     "Refined": [attack_on_scenes(refined_attack)],
+    "Retouched": [
+        attack_on_scenes(lambda encoder: fi.attacks.Retouched(fi.attacks.RecolouredNeighbour(), [encoder], steps=3))
+    ],
     "Ridge": [attack(lambda _: fi.attacks.Ridge()), attack(lambda _: fi.attacks.Ridge(penalty=1), shape=SPATIAL)],
     "load_attack": Elsewhere("test_save_attack.py"),
     "save_attack": Elsewhere("test_save_attack.py"),

@@ -45,6 +45,10 @@ from .vector_linkage import Linkage as Linkage
 from .vector_linkage import aligned_linkage as aligned_linkage
 from .vector_linkage import alignment_curve as alignment_curve
 from .vector_linkage import nearest_linkage as nearest_linkage
+from .verification import check_persons as check_persons
+from .verification import cumulative_match as cumulative_match
+from .verification import true_accept_rate as true_accept_rate
+from .verification import verification as verification
 from .versus import Versus as Versus
 
 __all__ = [
@@ -72,9 +76,11 @@ __all__ = [
     "check_judges",
     "check_metrics",
     "check_pairing",
+    "check_persons",
     "choose_temperature",
     "compare",
     "contact_sheet",
+    "cumulative_match",
     "decile_indices",
     "excess_risk",
     "feature_cosines",
@@ -93,7 +99,9 @@ __all__ = [
     "reidentification_ceiling",
     "sample",
     "samples",
+    "true_accept_rate",
     "utility",
     "utility_kept",
+    "verification",
     "wilson",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from featinv import evaluation
 from featinv import metrics as functions
 from featinv.errors import BadInput
+from featinv.evaluation.person_metrics import PERSONS
 from featinv.metrics.metric import FAMILIES, Metric, Place
 
 DECLARED = "metrics"
@@ -336,6 +337,8 @@ _OTHERS = (
         on_request=True,
     ),
 )
+
+
 METRICS: tuple[Metric, ...] = (
     *_PIXEL,
     *_IMAGES_ON_REQUEST,
@@ -343,6 +346,7 @@ METRICS: tuple[Metric, ...] = (
     *_IDENTIFICATION,
     *_REALISM,
     *_OTHERS,
+    *PERSONS,
 )
 """The one table of metrics."""
 

@@ -23,6 +23,7 @@ from featinv.evaluation.panel import Panel
 from featinv.evaluation.protocol import protocol_metadata
 from featinv.evaluation.scoreboard import Scoreboard
 from featinv.evaluation.summary import best_control, probe
+from featinv.evaluation.verification import check_persons
 from featinv.metrics.value_range import SLACK
 from featinv.plain_numbers import check_seed
 from featinv.types import Attack, Judge
@@ -41,6 +42,7 @@ def compare(
     galleries: Sequence[int] | None = None,
     metrics: Asked = DEFAULT,
     clusters: Sequence[object] | None = None,
+    public_clusters: Sequence[object] | None = None,
     named: str | None = None,
     thresholds: Thresholds | None = None,
     seed: SupportsIndex = 0,
@@ -59,7 +61,8 @@ def compare(
     one) and those that cost time or need weights, labels or the public images: names of them, or "full" for all; what
     cannot be measured is named in the protocol with the reason. `galleries` adds smaller galleries for
     re-identification (None: 100 and 1,000, where there are more images). `clusters` names, for every image, the
-    person or event that it is one of several of: intervals and tests count these as one draw.
+    person or event that it is one of several of: intervals and tests count these as one draw, and the rates of
+    `verification` are measured. `public_clusters` names those of the public images: nobody may be on both sides.
     `named` is the attack chosen before the private images were opened, and `thresholds` where the levels of a leak
     begin. `public`, `overlap` (of `featinv.data`) and `fit_seconds` (by attack) go into the protocol as they are. Two
     rows are made here: how well the vectors link to the victim's own features ("feature linkage"), and the last attack
@@ -80,6 +83,8 @@ def compare(
     galleries = [size for size in GALLERIES if size < len(truth)] if galleries is None else galleries
     chosen = choose(metrics, truth, release, public)
     ids = None if clusters is None else cluster_ids(clusters, len(truth))
+    if public_clusters is not None:
+        check_persons(clusters, public_clusters, None if public is None else len(public))
     siblings = _checked(attacks, release, judges, named=named, allow_sibling=allow_sibling)
     probe(chosen.own, truth, judges[0])
     for name, attack in attacks.items():

@@ -19,6 +19,7 @@ from featinv.evaluation.intervals import Clusters, Interval, rate
 from featinv.evaluation.judging import judge_features
 from featinv.evaluation.mutual_information import MOST_PUBLIC, identified_bits, public_temperature
 from featinv.evaluation.panel import MAIN, Panel, Pass, PerImage
+from featinv.evaluation.persons import PersonMeasures
 from featinv.evaluation.probes import attributes_of, label_free, memorisation, probe_hits
 from featinv.metrics import inception_features
 from featinv.metrics.inception import inception_network
@@ -39,7 +40,7 @@ class ExtraMeasures:
 
     `public` holds the first judge's features of the public images, `inception` those of Inception of the originals;
     None where nothing asks for them. `headroom` is what public pairs say about the judges, where they are given.
-    `temperature` is that of identified bits.
+    `temperature` is that of identified bits, `persons` what can be said of people, where clusters are given.
     """
 
     chosen: Chosen
@@ -50,6 +51,7 @@ class ExtraMeasures:
     inception: np.ndarray | None
     headroom: Headroom | None = None
     temperature: float | None = None
+    persons: PersonMeasures | None = None
 
     @classmethod
     def prepare(
@@ -75,7 +77,8 @@ class ExtraMeasures:
             if "identified_bits" in chosen.wanted and public is not None and release.victim is not None
             else None
         )
-        return cls(chosen, panel, release, clusters, public_features, originals, headroom, temperature)
+        persons = None if clusters is None else PersonMeasures.prepare(panel, clusters)
+        return cls(chosen, panel, release, clusters, public_features, originals, headroom, temperature, persons)
 
     def skipped(self, attack: Attack) -> dict[str, str]:
         """Name the metrics whose network the attack was trained with, and say so: they judge it no more."""
@@ -92,6 +95,7 @@ class ExtraMeasures:
     def of_images(self, result: Pass) -> PerImage:
         """Return the extra numbers of every reconstruction."""
         arrays: PerImage = {} if self.headroom is None else self.headroom.whitened(result, self.panel)
+        arrays |= {} if self.persons is None else self.persons.of_images(result)
         features, original = result.outputs[MAIN].features, self.panel.originals[MAIN].features
         if self.public is not None:
             memorised, nearest_public_rate = memorisation(features, original, self.public)
@@ -107,14 +111,16 @@ class ExtraMeasures:
             arrays["target_cosine"] = np.where(result.failed, np.nan, self._target_cosine(result)).astype(np.float32)
         return arrays
 
-    def of_all(self, result: Pass) -> tuple[dict[str, Interval], list[str]]:
-        """Return the distances of distributions, and notes on those that could not be had."""
+    def of_all(self, result: Pass) -> tuple[dict[str, dict[str, Interval]], list[str]]:
+        """Return, by view, distances of distributions and rates of people, and notes on what could not be had."""
         rows = {"distribution": (result.outputs[MAIN].features, self.panel.originals[MAIN].features)}
         distances = [*self.chosen.measured("distribution")]
         if self.inception is not None:
             rows["inception"] = (_inception_rows(self.panel, result.images.batch), self.inception)
             distances += self.chosen.measured("inception")
-        distances_measured: dict[str, Interval] = {}
+        by_view: dict[str, dict[str, Interval]] = {MAIN: {}}
+        if self.persons is not None:
+            by_view |= self.persons.of_all(result)
         notes = []
         sound = ~result.failed
         for metric in distances:
@@ -122,14 +128,14 @@ class ExtraMeasures:
             reason = too_few(KINDS[metric.name], *original.shape)
             if reason is None and metric.name not in result.without:
                 assert metric.function is not None
-                distances_measured[metric.name] = metric.function(reconstructed, original)
+                by_view[MAIN][metric.name] = metric.function(reconstructed, original)
             elif reason is not None:
                 notes.append(f"{metric.name} not measured: {reason}")
-        return distances_measured, notes
+        return by_view, notes
 
     def priors(self) -> dict[str, float]:
         """Return what each measured attribute, and a public nearest image, would be without any knowledge."""
-        chances = {}
+        chances = {} if self.persons is None else self.persons.priors()
         if self.public is not None:
             chances[NEAREST_PUBLIC_RATE] = len(self.public) / (len(self.public) + len(self.panel.truth) - 1)
         if "attributes" in self.chosen.wanted:
@@ -140,6 +146,9 @@ class ExtraMeasures:
     def metadata(self, attacks: Iterable[Attack]) -> dict[str, Any]:
         """Return what the protocol says of the extras: which, which not and why, attributes, and a warning."""
         metadata: dict[str, Any] = {**self.chosen.metadata(), "attributes": self._attribute_metadata()}
+        if self.persons is not None:
+            metadata["persons"] = self.persons.metadata()
+            metadata["not_measured"] |= self.persons.not_measured()
         if self.temperature is not None:
             metadata["identified_bits"] = {"temperature": self.temperature}
         together = [name for name in self.chosen.wanted if name in KINDS]

@@ -27,7 +27,7 @@ from featinv.victim import Release
 
 @dataclass(frozen=True)
 class Measured:
-    """One row: what it is, what it cost, and its numbers per image."""
+    """One row: what it is, what it cost, its numbers per image, and by view the metrics that these do not give."""
 
     name: str
     kind: str
@@ -35,7 +35,7 @@ class Measured:
     parameters: int
     seconds: float
     arrays: PerImage
-    metrics: Mapping[str, Interval] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -63,10 +63,10 @@ def measure(
         arrays.update({keyed(key, MISMATCHED_FEATURES): values for key, values in wrong.items() if _plain(key)})
         for view, agreed in panel.agreement(result, order).items():
             arrays[keyed("judge_agreement", wrong_view(view))] = agreed
-        distances, notes = extra.of_all(result)
+        by_view, notes = extra.of_all(result)
         notes = [*skipped.values(), *notes]
         rows = [
-            Measured(name, attack.kind, attack.kind, attack.parameters, result.seconds, arrays, distances, tuple(notes))
+            Measured(name, attack.kind, attack.kind, attack.parameters, result.seconds, arrays, by_view, tuple(notes))
         ]
         if mismatched_row:
             title, everything = f"{MISMATCHED_FEATURES} ({name})", panel.score(result, order=order)
@@ -134,6 +134,8 @@ def _row_score(
     chance = panel.label_chance()
     chance.update({wrong_view(view): value for view, value in panel.label_chance().items()})
     views = summarise(row.arrays, sizes, chance, priors=priors, clusters=clusters, resamples=resamples, seed=panel.seed)
+    for view, metrics in row.metrics.items():
+        views[view] = {**views.get(view, {}), **metrics}
     notes = _add_strength(views, row.arrays, controls, clusters) if row.kind == "attack" else []
     if "failed" in row.arrays:
         count = int(row.arrays["failed"].sum())
@@ -145,7 +147,7 @@ def _row_score(
         name=row.name,
         kind=row.kind,
         role=row.role,
-        metrics={**views.pop(MAIN), **row.metrics},
+        metrics=views.pop(MAIN),
         metrics_by=views,
         seconds=sum(seconds.values()),
         seconds_by=seconds,

@@ -84,7 +84,8 @@ def effective_count(hits: Bool[np.ndarray, " N"], clusters: Clusters | None) -> 
     if rate in (0.0, 1.0):
         return draws.shape[1]
     of_clusters = float((draws**2).sum()) * draws.shape[1] / (draws.shape[1] - 1) / n**2
-    return max(1, min(n, int(rate * (1 - rate) / of_clusters)))
+    # Clusters of one rate do not vary at all: n is the most that they can be worth.
+    return n if of_clusters * n <= rate * (1 - rate) else max(1, int(rate * (1 - rate) / of_clusters))
 
 
 def seeds_greater(

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from featinv.errors import BadInput
 
 Family = Literal["pixel", "perceptual", "identification"]
-Needs = Literal["images", "judge", "distribution", "inception", "public", "labels", "victim", "ranks"]
+Needs = Literal["images", "judge", "distribution", "inception", "public", "labels", "victim", "ranks", "persons"]
 Place = Literal["table", "report", "details", "figure", "bars", "probe"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 """The kinds of evidence that `versus` considers."""

@@ -575,3 +575,27 @@ def test_an_audit_reads_them_as_it_reads_any_file(tmp_path: Path) -> None:
     release = source.release(images.take([2, 3]), 0)
     assert np.array_equal(release.features, GOOD[[3, 0]].astype(np.float16).astype(np.float32))
     assert any("1 of 5 vectors belong to no image given here" in note for note in source.notes)
+
+
+COLUMNS = [parameter for parameter in EVERY if parameter.id not in ("faiss", "npy with names beside", "clip-retrieval")]
+
+
+@pytest.mark.parametrize(("suffix", "save"), COLUMNS)
+def test_a_column_that_is_not_there_is_refused_with_a_list(tmp_path: Path, suffix: str, save: Save) -> None:
+    path = tmp_path / f"v{suffix}"
+    save(path, GOOD, IDS)
+    with pytest.raises(BadInput, match=r"expected vectors in 'dino' as asked, got \d+: '.*correct --column"):
+        load_features(path, column="dino")
+    with pytest.raises(BadInput, match=r"expected names in 'dino' as asked, got \d+: '.*correct --id-column"):
+        load_features(path, id_column="dino")
+
+
+@needs("faiss")
+def test_what_holds_one_array_takes_no_column(tmp_path: Path) -> None:
+    _clip_retrieval(tmp_path / "v", GOOD, IDS)
+    _faiss(tmp_path / "v.faiss", GOOD, IDS)
+    for name in ("v", "v.faiss"):
+        with pytest.raises(BadInput, match="expected no --column"):
+            load_features(tmp_path / name, column="dino")
+    with pytest.raises(BadInput, match="expected names in 'dino' as asked, got 2: 'caption' .*, 'image_path'"):
+        load_features(tmp_path / "v", id_column="dino")

@@ -15,7 +15,8 @@ import featinv as fi
 from featinv import BadInput
 from featinv.data import ImageSet
 from featinv.evaluation import Scoreboard, check_persons, compare, cumulative_match, true_accept_rate, verification
-from featinv.evaluation.verification import Matcher, People, threshold_at
+from featinv.evaluation.people import People
+from featinv.evaluation.verification import Matcher, threshold_at
 
 
 def faces(

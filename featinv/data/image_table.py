@@ -75,9 +75,13 @@ def _source(opened: Table, column: str | None) -> Source:
     def stream() -> Iterator[Encoded]:
         row = 0
         for batch in opened.batches([columns.image], ROWS_AT_ONCE):
+            if row + len(batch) > len(ids):
+                raise _uneven(opened, row + len(batch), len(ids))
             for value in batch.column(columns.image):
                 yield _encoded(ids[row], _bytes_of(value, columns.struct))
                 row += 1
+        if row < len(ids):
+            raise _uneven(opened, row, len(ids))
 
     stamps = [[str(file), [_stamp(part) for part in _parts(file)]] for file in opened.files]
     provenance = {"table": opened.form, "image_column": columns.image, "ids": how}
@@ -157,6 +161,8 @@ def _labels(opened: Table, columns: _Columns, ids: Sequence[str]) -> tuple[tuple
     if columns.label is None:
         return (), {}
     labels = [value for batch in opened.batches([columns.label]) for value in batch.column(columns.label).to_pylist()]
+    if len(labels) != len(ids):
+        raise _uneven(opened, len(labels), len(ids))
     classes = _classes(opened.schema.metadata or {}, columns.label)
     if any(label is None or label < 0 or (classes and label >= len(classes)) for label in labels):
         return (), {}
@@ -184,6 +190,11 @@ def _encoded(name: str, content: bytes | None) -> Encoded:
     if content is None:
         return Encoded(name, reason="no bytes in the table: the image lies elsewhere, embed it")
     return Encoded(name, content)
+
+
+def _uneven(opened: Table, some: int, others: int) -> BadInput:
+    """Return the error for columns of different lengths, which only a damaged file has."""
+    return BadInput(f"{opened.path}: expected columns of one length, got {some} and {others} rows; write it again")
 
 
 def _parts(file: Path) -> list[Path]:

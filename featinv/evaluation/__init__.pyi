@@ -30,6 +30,7 @@ from .mutual_information import choose_temperature as choose_temperature
 from .mutual_information import identified_bits as identified_bits
 from .pairing import Pairing as Pairing
 from .pairing import check_pairing as check_pairing
+from .people import check_persons as check_persons
 from .positive_controls import Check as Check
 from .reidentification import ranks as ranks
 from .scoreboard import Scoreboard as Scoreboard
@@ -45,7 +46,6 @@ from .vector_linkage import Linkage as Linkage
 from .vector_linkage import aligned_linkage as aligned_linkage
 from .vector_linkage import alignment_curve as alignment_curve
 from .vector_linkage import nearest_linkage as nearest_linkage
-from .verification import check_persons as check_persons
 from .verification import cumulative_match as cumulative_match
 from .verification import true_accept_rate as true_accept_rate
 from .verification import verification as verification

@@ -20,10 +20,10 @@ from featinv.evaluation.levels import assess
 from featinv.evaluation.linkage import ceiling_arrays, link
 from featinv.evaluation.measuring import Measured, measure, predicted_rows, row_scores, with_failures_filled
 from featinv.evaluation.panel import Panel
+from featinv.evaluation.people import check_persons
 from featinv.evaluation.protocol import protocol_metadata
 from featinv.evaluation.scoreboard import Scoreboard
 from featinv.evaluation.summary import best_control, probe
-from featinv.evaluation.verification import check_persons
 from featinv.metrics.value_range import SLACK
 from featinv.plain_numbers import check_seed
 from featinv.types import Attack, Judge

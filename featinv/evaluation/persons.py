@@ -11,7 +11,8 @@ from featinv.evaluation.attack_score import interval_json
 from featinv.evaluation.intervals import Clusters, Interval
 from featinv.evaluation.judging import TREATMENTS
 from featinv.evaluation.panel import MAIN, Panel, Pass, PerImage, gallery_view, keyed
-from featinv.evaluation.verification import FARS, Matcher, People, person_rates
+from featinv.evaluation.people import People
+from featinv.evaluation.verification import FARS, Matcher, person_rates
 
 TYPE_TWO = "tar_type2, person_top1, person_top10"
 

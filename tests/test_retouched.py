@@ -53,6 +53,17 @@ def test_nothing_finer_than_asked_for_is_added(pairs: fi.Pairs) -> None:
     assert float(change.abs().max()) > 0.01
 
 
+def test_of_several_surrogates_each_step_may_look_through_some(pairs: fi.Pairs) -> None:
+    """What 40 steps through both drawn in turn find is found by both; one that is never drawn changes nothing."""
+    features, truth = pairs.batch(np.arange(60))
+    turn = torch.linalg.qr(torch.randn(12, 12, generator=torch.Generator().manual_seed(0)))[0]
+    both = [encoder("a", torch.eye(12)), encoder("b", turn)]
+    drawn = fi.attacks.Retouched(fi.attacks.MeanImage(), both, steps=60, lr=0.05, drawn=1).fit(pairs)
+    made = drawn.reconstruct(features)
+    assert identified(made, truth) > 0.9
+    assert not torch.equal(made, retouched(pairs, steps=60, lr=0.05).reconstruct(features))
+
+
 def test_a_large_penalty_leaves_the_start(pairs: fi.Pairs) -> None:
     features, _ = pairs.batch(np.arange(4))
     attack = retouched(pairs, steps=20, penalty=1e9, lr=1e-4)

@@ -70,6 +70,17 @@ def test_it_errs_less_than_the_victim_where_images_are_moved(pairs: fi.Pairs) ->
     assert worst(copied.unchecked) < 0.75 * victim
 
 
+def test_it_goes_on_from_an_earlier_copy(pairs: fi.Pairs) -> None:
+    encoder = fi.encoders.tiny()
+    still = ClassifierTraining(epochs=0.01, batch_size=2, lr=1e-12, weight_decay=0, mixed_precision="no")
+    first, _ = robust_copy(encoder, pairs, ClassifierTraining(epochs=2, batch_size=16, mixed_precision="no"), ball=None)
+    second, _ = robust_copy(encoder, pairs, still, ball=None, start=first)
+    weights = zip(first.network.parameters(), second.network.parameters(), strict=True)
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in weights)
+    with pytest.raises(fi.BadInput, match="expected an earlier copy of tiny"):
+        robust_copy(encoder, pairs, still, start=encoder)
+
+
 def test_bad_input_is_one_line(pairs: fi.Pairs) -> None:
     with pytest.raises(fi.BadInput, match=r"expected the encoder of the pairs' victim .*give victim\.encoder"):
         robust_copy(fi.encoders.tiny(layer="stages.2"), pairs, STILL)

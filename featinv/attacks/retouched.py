@@ -40,6 +40,7 @@ class Settings(NamedTuple):
     lr: float
     tau: float
     penalty: float
+    drawn: int | None
     seed: int
 
 
@@ -51,12 +52,13 @@ class Retouched:
     only a network sees; it starts at 0. Adam, its rate falling to 0 by a cosine, makes small the mean over the
     surrogates of -log softmax of the cosine between the features of a random view of the image and those that ridge
     regression predicts from the vector, among those of the public images, at the temperature `tau`, plus `penalty` *
-    mean(u^2). All images see the same views in the same order. There is no decoder to train: over
+    mean(u^2). All images see the same views in the same order. With `drawn` each step looks through that many of the
+    surrogates, drawn by `seed`. There is no decoder to train: over
     `RecolouredNeighbour`, the natural start, a public image keeps its detail and gets what else the vector says.
 
     Look through surrogates, robust ones (`robust_copy`, `distil_bank`), never through the victim alone, which asks for
-    texture. Cost: `steps` passes forth and back through every surrogate, at each call. `fit` fits the attack on the
-    same pairs. A saved one holds its surrogates, which therefore are made of `featinv.encoders.networks`.
+    texture. Each call takes `steps` passes forth and back through each surrogate looked through. `fit` fits the attack
+    on the same pairs. A saved one holds its surrogates, which therefore are made of `featinv.encoders.networks`.
 
     Raises BadInput for no surrogate, for one of a judge's family, and for settings out of range. Sources: optimising
     pixels through a robust network from another image arXiv:1906.00945; the contrastive term arXiv:1807.03748. Ours:
@@ -75,6 +77,7 @@ class Retouched:
         lr: int | float = 0.02,
         tau: int | float = 0.1,
         penalty: int | float = 0,
+        drawn: int | None = None,
         seed: int = 0,
     ) -> None:
         check_surrogates("Retouched", surrogates, None)
@@ -82,9 +85,13 @@ class Retouched:
         check_positive("tau", tau)
         if finest is not None and (isinstance(finest, bool) or not isinstance(finest, int) or finest < 1):
             raise BadInput(f"finest: expected a whole number of pixels, or None for half the side, got {finest!r}")
+        if drawn is not None and (isinstance(drawn, bool) or not 1 <= drawn <= len(surrogates)):
+            raise BadInput(
+                f"drawn: expected 1 to the {len(surrogates)} surrogates, or None for all in each step, got {drawn!r}"
+            )
         self.attack, self.surrogates = attack, tuple(surrogates)
         seed = check_seed("seed", seed)
-        self.settings = Settings(finest, steps, float(lr), float(tau), float(penalty), seed)
+        self.settings = Settings(finest, steps, float(lr), float(tau), float(penalty), drawn, seed)
         self.feature_shape: tuple[int, ...] = ()
         self.image_size: int = 0
         self.victim: dict[str, Any] = {}
@@ -182,7 +189,9 @@ class Retouched:
             optimiser.param_groups[0]["lr"] = settings.lr * 0.5 * (1 + np.cos(np.pi * step / settings.steps))
             with torch.enable_grad():
                 view = common_view(changed(), dice)
-                surprise = torch.stack([each.surprise(view, vectors, settings.tau) for each in self._expected]).mean(0)
+                order = torch.randperm(len(self._expected), generator=dice).tolist()
+                chosen = [self._expected[number] for number in sorted(order[: settings.drawn])]
+                surprise = torch.stack([each.surprise(view, vectors, settings.tau) for each in chosen]).mean(0)
                 optimiser.zero_grad()
                 # A sum, so that no image's gradient depends on how many there are.
                 (surprise + settings.penalty * change.square().mean((1, 2, 3))).sum().backward()

@@ -5,6 +5,7 @@ from .published import listik as listik
 from .published import perceptual as perceptual
 from .published import r3gan as r3gan
 from .published import vqgan as vqgan
+from .retouching import retouch as retouch
 from .surrogates import distil_two as distil_two
 from .surrogates import identify as identify
 from .surrogates import two_distilled as two_distilled
@@ -18,6 +19,7 @@ __all__ = [
     "listik",
     "perceptual",
     "r3gan",
+    "retouch",
     "retrieval",
     "two_distilled",
     "two_surrogates",

@@ -28,6 +28,7 @@ def robust_copy(
     settings: ClassifierTraining | None = None,
     *,
     ball: Ball | None = ROBUST,
+    start: Encoder | None = None,
     name: str = "bank_copy",
 ) -> tuple[Encoder, list[dict[str, float]]]:
     """Fine-tune a copy of the victim's encoder so that changed and moved images keep the vectors of unchanged ones.
@@ -35,17 +36,29 @@ def robust_copy(
     For an attacker who holds the encoder. The copy starts where it explains the vectors (D,) completely, and so needs
     few epochs; the encoder itself, which finds a vector's texture in any image, is left as it is. Returns the copy as a
     surrogate, cut at its standardised vectors (`norm`), and its history as `train_surrogate` does. The images have
-    the encoder's own side, whatever `settings.input_size` says.
+    the encoder's own side, whatever `settings.input_size` says. With `start`, an earlier copy of the same encoder, it
+    goes on from that one: a large ball is learned best after a small one.
 
     Raises BadInput for an encoder of a judge's family, for one that is not the pairs' victim's, for one that gives
-    vectors of another shape than the pairs', and for one without weights. Source: unsupervised adversarial fine-tuning,
-    arXiv:2402.12336, equation 3, on changed images and in an L2 ball.
+    vectors of another shape than the pairs', for one without weights, and for a start that is no copy of it. Source:
+    unsupervised adversarial fine-tuning, arXiv:2402.12336, equation 3, on changed images and in an L2 ball.
     """
     _check(encoder, pairs)
+    if start is not None and not (
+        isinstance(start.network, _Copy) and _shapes(start.network.network) == _shapes(encoder.cut)
+    ):
+        raise BadInput(f"start: expected an earlier copy of {encoder.name}, got {start.name}; leave it out")
     settings = replace(settings or COPYING, input_size=encoder.image_size)
     vectors = pairs.features(np.arange(min(len(pairs), PAIRS_TO_MEASURE))).reshape(-1, math.prod(encoder.feature_shape))
     statistics = torch.from_numpy(vectors.mean(0)), torch.from_numpy(vectors.std(0))
-    return train_surrogate(pairs, settings, name=name, make=lambda _: _Copy(encoder, *statistics), ball=ball)
+
+    def make(_: int) -> nn.Module:
+        copied = _Copy(encoder, *statistics)
+        if start is not None:
+            copied.network.load_state_dict(start.network.network.state_dict())  # type: ignore[union-attr]
+        return copied
+
+    return train_surrogate(pairs, settings, name=name, make=make, ball=ball)
 
 
 @final
@@ -70,6 +83,10 @@ class _Copy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         output = self.network(self.gain * x + self.offset)
         return self.norm((output if self.layer is None else output[self.layer]).flatten(1))
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 def _check(encoder: Encoder, pairs: Any) -> None:

@@ -60,7 +60,7 @@ def _measure(network: nn.Module, row: Tensor) -> int:
     sizes = [_bytes(row)]
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        sizes.extend(_bytes(one) for one in (output if isinstance(output, tuple | list) else (output,)))
+        sizes.extend(_bytes(value) for value in (output if isinstance(output, tuple | list) else (output,)))
 
     # What a scripted network does inside is hidden from hooks.
     hidden = any(isinstance(module, torch.jit.ScriptModule) for module in network.modules())

@@ -34,7 +34,9 @@ def expand(arguments: Sequence[str], config: type) -> list[str]:
             first.append(_joined(flag, value and _config(value, config)))
             continue
         path = _in_full(flag.removeprefix("--"), config, value)
-        owner = next((one for one in components if path == one or path.startswith(f"{one}.")), None)
+        owner = next(
+            (component for component in components if path == component or path.startswith(f"{component}.")), None
+        )
         if owner is None:
             full = _text_written_out(value, type_at(config, path.removesuffix("+")), flag, path)
             first += given if full == value else [_joined(f"--{path}", full)]

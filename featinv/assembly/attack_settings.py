@@ -82,33 +82,33 @@ def build_attacks(
     Raises BadInput for an unknown name or keyword, saying which exist, and for an adversary that does not fit.
     """
     attacks: dict[str, Attack] = {}
-    for name, one in settings.items():
-        if one.attack.name == "DecoderAttack":
-            training = one.training if minutes is None else replace(one.training, minutes=minutes)
-            attacks[name] = _decoder_attack(replace(one, training=training), victim, image_size, folders)
-        elif one.of is not None:
-            if one.of not in attacks:
-                raise fi.BadInput(f"attacks: {name!r} is made of {one.of!r}, which must stand before it")
-            attacks[name] = build(one.attack, fi.attacks, attacks[one.of])
+    for name, setting in settings.items():
+        if setting.attack.name == "DecoderAttack":
+            training = setting.training if minutes is None else replace(setting.training, minutes=minutes)
+            attacks[name] = _decoder_attack(replace(setting, training=training), victim, image_size, folders)
+        elif setting.of is not None:
+            if setting.of not in attacks:
+                raise fi.BadInput(f"attacks: {name!r} is made of {setting.of!r}, which must stand before it")
+            attacks[name] = build(setting.attack, fi.attacks, attacks[setting.of])
         else:
-            attacks[name] = build(one.attack, fi.attacks)
+            attacks[name] = build(setting.attack, fi.attacks)
     return attacks
 
 
 def _decoder_attack(
-    one: AttackSettings, victim: "Victim", image_size: int, folders: Mapping[str, str | None] | None
+    setting: AttackSettings, victim: "Victim", image_size: int, folders: Mapping[str, str | None] | None
 ) -> "DecoderAttack":
     shape = victim.feature_shape
     # First weights are a function of the attack's own seed, not of what was built before it.
-    with fi.processes.seeded(one.training.seed):
-        decoder = build(one.decoder, fi.decoders, shape, image_size)
+    with fi.processes.seeded(setting.training.seed):
+        decoder = build(setting.decoder, fi.decoders, shape, image_size)
     # A class of somebody else's need not know our two attributes; what it was built with is known here.
     for attribute, value in (("feature_shape", shape), ("image_size", image_size)):
         if not hasattr(decoder, attribute):
             setattr(decoder, attribute, value)
-    objective = build_objective(one.losses or (Term("MSE"),), victim.encoder, folders)
-    if one.adversary is None:
-        return fi.attacks.DecoderAttack(decoder, objective, one.training)
-    with fi.processes.seeded(one.training.seed):
-        adversary = build_adversary(one.adversary, victim.encoder, shape, image_size, folders)
-    return fi.attacks.DecoderAttack(decoder, objective, one.training, adversary=adversary)
+    objective = build_objective(setting.losses or (Term("MSE"),), victim.encoder, folders)
+    if setting.adversary is None:
+        return fi.attacks.DecoderAttack(decoder, objective, setting.training)
+    with fi.processes.seeded(setting.training.seed):
+        adversary = build_adversary(setting.adversary, victim.encoder, shape, image_size, folders)
+    return fi.attacks.DecoderAttack(decoder, objective, setting.training, adversary=adversary)

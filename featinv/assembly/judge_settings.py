@@ -35,17 +35,17 @@ def build_judges(
     """Load the judges, training those that are missing and may be trained. Raises BadInput when there is none."""
     if not settings:
         raise fi.BadInput("--judges: expected at least one judge of another family than the encoder; got none")
-    return [_judge(one, public, folders) for one in settings.values()]
+    return [_judge(setting, public, folders) for setting in settings.values()]
 
 
 def judge_fingerprints(
     settings: Mapping[str, JudgeSettings], folders: Mapping[str, str | None] | None = None
 ) -> list[str]:
     """Return the fingerprints of the judges as they are now; empty for one that would have to be trained first."""
-    parts = [fill(one.judge, folders) for one in settings.values()]
+    parts = [fill(setting.judge, folders) for setting in settings.values()]
     missing = [
-        one.train and not Path(str(part.args.get("source", ""))).is_file()
-        for one, part in zip(settings.values(), parts, strict=True)
+        setting.train and not Path(str(part.args.get("source", ""))).is_file()
+        for setting, part in zip(settings.values(), parts, strict=True)
     ]
     return ["" if absent else build(part, fi.encoders).fingerprint for part, absent in zip(parts, missing, strict=True)]
 

@@ -36,11 +36,11 @@ def differences(there: Any, here: Any, paths_there: Mapping[str, str], paths_her
     phrases = []
     for keys in sorted(first.keys() | second.keys()):
         place = "/".join(keys)
-        one, other = first.get(keys), second.get(keys)
+        there, here = first.get(keys), second.get(keys)
         if place in paths_there and place in paths_here:
-            one, other = paths_there[place], paths_here[place]
-        if one != other:
-            phrases.append(f"{'.'.join(keys) or 'settings'}: {one!r} there, {other!r} here")
+            there, here = paths_there[place], paths_here[place]
+        if there != here:
+            phrases.append(f"{'.'.join(keys) or 'settings'}: {there!r} there, {here!r} here")
     return phrases
 
 

@@ -13,7 +13,7 @@ from featinv.attacks.checks import Layout, check_features, check_tensors
 from featinv.attacks.unpaired_alignment import align_unpaired
 from featinv.errors import BadInput
 from featinv.plain_numbers import check_seed
-from featinv.types import Attack, Features, Images
+from featinv.types import Attack, Features, Images, PairsLike
 
 MOST_OWN = 20_000
 """own vectors that are kept for the alignment, drawn by seed where there are more"""
@@ -86,7 +86,7 @@ class Aligned:
         a = self.alignment
         return self.attack.parameters + (0 if a is None else a.weight.size + a.source.size + a.target.size)
 
-    def fit(self: Fitted, pairs: Any) -> Fitted:
+    def fit(self: Fitted, pairs: PairsLike) -> Fitted:
         """Keep the own vectors of public pairs; forgets an earlier alignment. Raises BadInput as the class says."""
         inner = tuple(getattr(self.attack, "feature_shape", ()))
         if inner != tuple(pairs.feature_shape):

@@ -13,7 +13,7 @@ from featinv.attacks.checks import Layout, check_features, check_tensors
 from featinv.attacks.passes import rows_that_fit
 from featinv.attacks.ridge import NormalEquations
 from featinv.errors import BadInput
-from featinv.types import Attack, Features, Images
+from featinv.types import Attack, Features, Images, PairsLike
 
 METHODS = ("linear", "empirical")
 BANK_ROWS = 10_000
@@ -61,7 +61,7 @@ class Denoised:
         """Those of the attack, and the numbers of the posterior mean."""
         return self.attack.parameters + sum(tensor.numel() for tensor in self.tensors.values())
 
-    def fit(self: Fitted, pairs: Any) -> Fitted:
+    def fit(self: Fitted, pairs: PairsLike) -> Fitted:
         """Learn the posterior mean from defended public pairs; a second call starts anew."""
         if self._clean is None:
             raise BadInput("Denoised: was loaded from a file, which holds no clean pairs; make a new one to fit it")
@@ -125,7 +125,9 @@ class Denoised:
         check_tensors(attack.tensors, _layout(attack.chosen, torch.Size(attack.feature_shape).numel(), clean))
         return attack
 
-    def _blocks(self, pairs: Any, rows: np.ndarray) -> Iterator[tuple[Float[Tensor, "B D"], Float[Tensor, "B E"]]]:
+    def _blocks(
+        self, pairs: PairsLike, rows: np.ndarray
+    ) -> Iterator[tuple[Float[Tensor, "B D"], Float[Tensor, "B E"]]]:
         step = rows_that_fit(int(np.prod(pairs.feature_shape)) + int(np.prod(self._clean.feature_shape)))
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
@@ -133,7 +135,7 @@ class Denoised:
             defended, clean = (torch.from_numpy(np.array(side, dtype=np.float32)) for side in sides)
             yield defended, clean
 
-    def _linear(self, pairs: Any, rows: np.ndarray) -> dict[str, Tensor]:
+    def _linear(self, pairs: PairsLike, rows: np.ndarray) -> dict[str, Tensor]:
         widths = [int(np.prod(side.feature_shape)) for side in (pairs, self._clean)]
         equations = NormalEquations(*widths)
         for defended, clean in self._blocks(pairs, rows):
@@ -142,7 +144,7 @@ class Denoised:
         weight, bias = equations.solve(PENALTY * float(centred) / widths[0] + 1e-9)
         return {"weight": weight, "bias": bias}
 
-    def _empirical(self, pairs: Any, rows: np.ndarray) -> dict[str, Tensor]:
+    def _empirical(self, pairs: PairsLike, rows: np.ndarray) -> dict[str, Tensor]:
         squares, bank, kept = torch.zeros(int(np.prod(pairs.feature_shape)), dtype=torch.float64), [], 0
         for defended, clean in self._blocks(pairs, rows):
             squares += (defended.double() - clean.double()).square().sum(0)
@@ -151,7 +153,7 @@ class Denoised:
         variance = squares / len(rows)
         return {"bank": torch.cat(bank), "deviation": variance.clamp_min(1e-12).sqrt().float()}
 
-    def _error(self, pairs: Any, rows: np.ndarray, tensors: dict[str, Tensor]) -> float:
+    def _error(self, pairs: PairsLike, rows: np.ndarray, tensors: dict[str, Tensor]) -> float:
         error = 0.0
         for defended, clean in self._blocks(pairs, rows):
             error += float((_posterior_mean(defended, tensors).double() - clean.double()).square().sum())

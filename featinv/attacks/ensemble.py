@@ -9,7 +9,7 @@ from torch import Tensor
 from featinv import configuration
 from featinv.attacks.checks import check_features
 from featinv.errors import BadInput
-from featinv.types import Attack, Features, Images
+from featinv.types import Attack, Features, Images, PairsLike
 
 
 @final
@@ -61,7 +61,7 @@ class Ensemble:
         """Fingerprints of the weights that any member was trained to please, which may judge none of them."""
         return frozenset().union(*(getattr(attack, "excluded_judges", frozenset()) for attack in self.attacks))
 
-    def fit(self, pairs: Any) -> "Ensemble":
+    def fit(self, pairs: PairsLike) -> "Ensemble":
         """Fit every member on public pairs; raises BadInput as they do."""
         for attack in self.attacks:
             attack.fit(pairs)

@@ -82,8 +82,11 @@ def align_unpaired(released: Rows, own: Rows, *, runs: int = 2, seed: int = 0) -
     starts = [start for run in range(runs) for count in counts for start in _starts(clouds, count, [seed, run, count])]
     starts.sort(key=lambda start: -start.fit)
     refined = [(*_refine(clouds, start, [seed, number]), start) for number, start in enumerate(starts[:REFINED])]
-    rotation, fit, start = max(refined, key=lambda one: one[1])
-    chance = max(_refine(clouds, one, [seed, 9, number])[1] for number, one in enumerate(_random(clouds, seed)))
+    rotation, fit, start = max(refined, key=lambda refinement: refinement[1])
+    chance = max(
+        _refine(clouds, start_rotation, [seed, 9, number])[1]
+        for number, start_rotation in enumerate(_random(clouds, seed))
+    )
     return Alignment(
         weight=clouds.forward @ rotation @ clouds.backward.T,
         source=clouds.source,

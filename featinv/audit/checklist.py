@@ -201,9 +201,9 @@ def _originals_found(judge: "Judge", private: "ImageSet") -> tuple[float, str]:
     device = fi.processes.device()
     for start in range(0, count, step):
         images = private.batch(np.arange(start, min(start + step, count)))
-        for name, seen in features.items():
+        for name, rows in features.items():
             treated = TREATMENTS[name](images) if name else images
-            seen.append(judge(treated.to(device))[0].float().cpu().numpy())
+            rows.append(judge(treated.to(device))[0].float().cpu().numpy())
     gathered = {name: np.concatenate(blocks) for name, blocks in features.items()}
     original = gathered.pop("")
     rates = {name: float((ranks(treated, original) == 1).mean()) for name, treated in gathered.items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import featinv as fi
 from featinv.errors import BadInput
 from featinv.training.settings import ClassifierTraining, Training
+from featinv.types import PairsLike
 
 if TYPE_CHECKING:
     from featinv.decoders import Upsampling
@@ -44,7 +45,7 @@ class Situation:
 class Materials:
     """What an attack may be built from; `surrogates` only where the entry distils them."""
 
-    pairs: Any
+    pairs: PairsLike
     encoder: "Encoder | None" = None
     surrogates: "tuple[Encoder, Encoder] | None" = None
     seed: int = 0
@@ -67,7 +68,7 @@ class SuiteEntry:
     distillation: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     left_out: Callable[[Situation], str] = lambda situation: ""
 
-    def settings(self, pairs: Any, images: int | None, minutes: float | None, seed: int) -> Training:
+    def settings(self, pairs: PairsLike, images: int | None, minutes: float | None, seed: int) -> Training:
         """Return how it is trained: on so many images, for at most so many minutes (None: unbounded)."""
         usual = Training(
             images=most_images(len(pairs)) if images is None else images,

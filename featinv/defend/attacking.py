@@ -112,8 +112,10 @@ def attacked(
             sheets.append(sheet)
     note = "the attack suite was trained on these defended vectors"
     measured = (
-        one.with_attacks(rates[one.label], note if rates[one.label] else "") if one.label in rates else one
-        for one in sweep.measurements
+        measurement.with_attacks(rates[measurement.label], note if rates[measurement.label] else "")
+        if measurement.label in rates
+        else measurement
+        for measurement in sweep.measurements
     )
     return Sweep(tuple(measured), sweep.left_out), sheets
 
@@ -125,17 +127,17 @@ def to_attack(sweep: Sweep, verdicts: Sequence[Verdict], settings: DefendSetting
     """
     most = max(1, math.floor(settings.minutes / LEAST_MINUTES))
     undecided = [
-        one
-        for one, verdict in zip(sweep.measurements, verdicts, strict=True)
+        measurement
+        for measurement, verdict in zip(sweep.measurements, verdicts, strict=True)
         if verdict.colour == "grey" and not verdict.policy_met
     ]
     measure = settings.kept.measure if settings.kept is not None else "recall@10"
-    undecided.sort(key=lambda one: -one.kept[measure].mean if measure in one.kept else 0.0)
+    undecided.sort(key=lambda measurement: -measurement.kept[measure].mean if measure in measurement.kept else 0.0)
     best: Measurement | None = recommended(sweep.measurements, verdicts, measure)
     first = [sweep.raw.label, *([best.label] if best is not None else [])]
-    worth = dict.fromkeys([*first, *(one.label for one in undecided)])
+    worth = dict.fromkeys([*first, *(measurement.label for measurement in undecided)])
     if settings.attack_all:
-        return list(worth | dict.fromkeys(one.label for one in sweep.measurements))[:most]
+        return list(worth | dict.fromkeys(measurement.label for measurement in sweep.measurements))[:most]
     return list(worth)[: min(MOST, most)]
 
 
@@ -161,19 +163,21 @@ def rates_of(board: Scored, gallery: int) -> dict[str, dict[int, Interval]]:
     views = ["", *(judge["name"] for judge in board.protocol.get("judges", ())[1:] if not judge["sibling"])]
     rates: dict[str, dict[int, Interval]] = {}
     for k in (1, 10):
-        found = {
+        weakest = {
             row.name: min(intervals, key=lambda interval: interval.low)
             for row in board.attacks
             if row.role not in WITHOUT_IMAGES
             and (
                 intervals := [
-                    one for view in views if (one := row.interval(f"reid_top{k}/{view}".rstrip("/"))) is not None
+                    interval
+                    for view in views
+                    if (interval := row.interval(f"reid_top{k}/{view}".rstrip("/"))) is not None
                 ]
             )
         }
-        if found:
-            strongest = max(found, key=lambda name: found[name].low)
-            rates.setdefault(f"images by {strongest}", {})[k] = found[strongest]
+        if weakest:
+            strongest = max(weakest, key=lambda name: weakest[name].low)
+            rates.setdefault(f"images by {strongest}", {})[k] = weakest[strongest]
     return rates
 
 
@@ -205,5 +209,5 @@ def _sheet(label: str, board: Scoreboard, features: str, folder: Path, settings:
     drawn = np.sort(np.random.default_rng([settings.seed, 61]).permutation(len(images))[:SHOWN])
     vectors = fi.load_features(features)
     places = drawn if vectors.ids is None else match_ids(vectors, images.ids, str(private))[drawn]
-    made = attack.reconstruct(torch.from_numpy(np.array(vectors.features[places])))
-    return Shown(label, leader, images.uint8(drawn), as_uint8(torch.nan_to_num(made, nan=0.0)))
+    reconstructed = attack.reconstruct(torch.from_numpy(np.array(vectors.features[places])))
+    return Shown(label, leader, images.uint8(drawn), as_uint8(torch.nan_to_num(reconstructed, nan=0.0)))

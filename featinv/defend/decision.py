@@ -87,15 +87,15 @@ def read_decision(path: Path | str) -> dict[str, Any]:
 def _check(document: dict[str, Any]) -> None:
     share, settings = float(document["policy"]["share"]), document["settings"]
     green = set()
-    for one in settings:
+    for setting in settings:
         for name in ("floor", "ceiling"):
-            if one[name] is not None and not (math.isfinite(one[name]) and 0 <= one[name] <= 1):
-                raise ValueError(f"{one['label']}: {name} {one[name]}")
-        if one["colour"] not in COLOURS:
-            raise ValueError(f"{one['label']}: colour {one['colour']!r}")
-        if one["colour"] == "green":
-            green.add(one["label"])
-            if one["ceiling"] is None or one["ceiling"] > share:
-                raise ValueError(f"{one['label']}: green with ceiling {one['ceiling']}")
+            if setting[name] is not None and not (math.isfinite(setting[name]) and 0 <= setting[name] <= 1):
+                raise ValueError(f"{setting['label']}: {name} {setting[name]}")
+        if setting["colour"] not in COLOURS:
+            raise ValueError(f"{setting['label']}: colour {setting['colour']!r}")
+        if setting["colour"] == "green":
+            green.add(setting["label"])
+            if setting["ceiling"] is None or setting["ceiling"] > share:
+                raise ValueError(f"{setting['label']}: green with ceiling {setting['ceiling']}")
     if document["recommended"] is not None and document["recommended"] not in green:
         raise ValueError(f"recommended {document['recommended']!r} is not green")

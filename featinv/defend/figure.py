@@ -71,7 +71,7 @@ def _number(axes: Axes, bars: Sequence[Bar], bottom: float) -> None:
     """Write each setting's number above its bar; settings at one place share a label, and labels do not overlap."""
     axes.figure.canvas.draw()  # the layout decides what is at one place
     groups: list[tuple[float, float, list[Bar]]] = []
-    for bar in sorted(bars, key=lambda one: one.number):
+    for bar in sorted(bars, key=lambda item: item.number):
         x, y = axes.transData.transform((bar.kept.mean, max(bottom, _top(bar))))
         near = next((group for gx, gy, group in groups if abs(gx - x) < 14 and abs(gy - y) < 8), None)
         if near is None:
@@ -79,7 +79,7 @@ def _number(axes: Axes, bars: Sequence[Bar], bottom: float) -> None:
         else:
             near.append(bar)
     taken: list[tuple[float, float, float]] = []
-    for x, y, group in sorted(groups, key=lambda one: one[0]):
+    for x, y, group in sorted(groups, key=lambda item: item[0]):
         numbers, leads = _joined([bar.number for bar in group]), any(bar.leads for bar in group)
         half, lift = 2.6 * len(numbers) + 4, 5.0
         while any(abs(x - tx) < half + th and abs(y + lift - ty) < 10 for tx, ty, th in taken):

@@ -99,7 +99,7 @@ def _of_npz(path: Path, *, optional: bool) -> tuple[np.ndarray, list[str] | None
                     return None
                 raise BadInput(f"labels: {path}: expected an array named {NAMES[0]!r}, got {', '.join(arrays.files)}")
             labels = arrays[named]
-            ids = [str(one) for one in arrays["ids"].tolist()] if "ids" in arrays.files else None
+            ids = [str(name) for name in arrays["ids"].tolist()] if "ids" in arrays.files else None
     except (*BROKEN, zipfile.BadZipFile) as error:
         raise BadInput(f"labels: {path}: expected a .npz file without pickle ({error})") from error
     return labels, ids

@@ -69,8 +69,8 @@ class Measurement:
                 ceilings={int(k): None if upper is None else float(upper) for k, upper in document["ceilings"].items()},
                 ceiling_rates=read_rates(document["ceiling_rates"]),
                 attacks={str(name): read_rates(rates) for name, rates in document["attacks"].items()},
-                utility={str(name): _interval(one) for name, one in document["utility"].items()},
-                kept={str(name): _interval(one) for name, one in document["kept"].items()},
+                utility={str(name): _interval(fields) for name, fields in document["utility"].items()},
+                kept={str(name): _interval(fields) for name, fields in document["kept"].items()},
                 bits=None if document["bits"] is None else float(document["bits"]),
                 identified=None if document["identified"] is None else _interval(document["identified"]),
                 seconds=float(document["seconds"]),
@@ -103,7 +103,7 @@ def rates_json(rates: Rates) -> dict[str, Any]:
 
 def read_rates(rates: Mapping[str, Any]) -> dict[int, Interval]:
     """Return rates from plain data."""
-    return {int(k): _interval(one) for k, one in rates.items()}
+    return {int(k): _interval(fields) for k, fields in rates.items()}
 
 
 def _interval(numbers: Mapping[str, Any]) -> Interval:

@@ -94,9 +94,16 @@ def write_page(
 
 def _figure(settings: DefendSettings, inputs: Inputs, decision: "Decision", measure: str) -> str:
     bars = [
-        Bar(number, verdict.colour, one.kept[measure], verdict.floor, verdict.ceiling, one is decision.recommended)
-        for number, (one, verdict) in enumerate(_pairs(decision))
-        if measure in one.kept
+        Bar(
+            number,
+            verdict.colour,
+            measurement.kept[measure],
+            verdict.floor,
+            verdict.ceiling,
+            measurement is decision.recommended,
+        )
+        for number, (measurement, verdict) in enumerate(_pairs(decision))
+        if measure in measurement.kept
     ]
     keep, k = settings.kept, settings.asked.k
     return draw(
@@ -114,7 +121,7 @@ def _pairs(decision: "Decision") -> list[tuple[Measurement, Verdict]]:
 
 
 def _alternative(decision: "Decision") -> str:
-    counts = {colour: sum(one.colour == colour for one in decision.verdicts) for colour in _WORDS}
+    counts = {colour: sum(measurement.colour == colour for measurement in decision.verdicts) for colour in _WORDS}
     return (
         f"{len(decision.verdicts)} settings as bars from floor to ceiling of re-identification against utility kept: "
         f"{counts['green']} green, {counts['red']} red, {counts['grey']} grey. The table below has the numbers."
@@ -131,22 +138,24 @@ def _head(settings: DefendSettings, decision: "Decision") -> tuple[str, ...]:
 def _rows(settings: DefendSettings, decision: "Decision") -> list[Row]:
     measures = [name for name in MEASURES if name in decision.sweep.raw.utility]
     rows = []
-    for number, (one, verdict) in enumerate(_pairs(decision)):
+    for number, (measurement, verdict) in enumerate(_pairs(decision)):
         word = _USELESS if verdict.colour == "grey" and verdict.policy_met else _WORDS[verdict.colour]
         cells = (
             _share(verdict.floor),
             "no ceiling known" if verdict.ceiling is None else _share(verdict.ceiling),
-            *(() if settings.asked.k == 1 else (_share(one.ceilings.get(1)),)),
+            *(() if settings.asked.k == 1 else (_share(measurement.ceilings.get(1)),)),
             verdict.attacker or "none tried",
-            *(_interval(one.utility.get(name), one.kept.get(name)) for name in measures),
-            ""
-            if one.identified is None
-            else f"{one.identified.mean:.1f} [{one.identified.low:.1f}, {one.identified.high:.1f}]",
-            "" if one.bits is None else f"{one.bits:g}",
-            "; ".join((verdict.reason, *one.notes)),
+            *(_interval(measurement.utility.get(name), measurement.kept.get(name)) for name in measures),
+            _bits(measurement.identified),
+            "" if measurement.bits is None else f"{measurement.bits:g}",
+            "; ".join((verdict.reason, *measurement.notes)),
         )
-        rows.append(Row(number, verdict.colour, one.label, word, cells, one is decision.recommended))
+        rows.append(Row(number, verdict.colour, measurement.label, word, cells, measurement is decision.recommended))
     return rows
+
+
+def _bits(identified: Interval | None) -> str:
+    return "" if identified is None else f"{identified.mean:.1f} [{identified.low:.1f}, {identified.high:.1f}]"
 
 
 def _share(value: float | None) -> str:

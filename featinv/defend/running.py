@@ -136,7 +136,7 @@ def one_line(
 
 def decide(sweep: Sweep, policy: Policy, keep: Keep | None) -> Decision:
     """Return the verdicts on what was measured and the recommended setting."""
-    verdicts = tuple(judge(one, policy, keep) for one in sweep.measurements)
+    verdicts = tuple(judge(measurement, policy, keep) for measurement in sweep.measurements)
     return Decision(sweep, verdicts, recommended(sweep.measurements, verdicts, leading_measure(sweep, keep)))
 
 

@@ -62,7 +62,7 @@ def sentence(decision: "Decision", policy: Policy, keep: Keep | None, gallery: i
         closest = f"; {len(met)} {'meets' if len(met) == 1 else 'meet'} the policy alone" if met else ""
         return f"None of {count} settings meets {demanded} among {gallery:,} candidates{closest}."
     chosen = decision.recommended
-    verdict = next(one for one in decision.verdicts if one.label == chosen.label)
+    verdict = next(verdict for verdict in decision.verdicts if verdict.label == chosen.label)
     kept = _kept(chosen, decision.sweep.raw, measure)
     floor = "" if verdict.floor is None else f"at least {percent(verdict.floor)} % and "
     assert verdict.ceiling is not None
@@ -103,7 +103,9 @@ def say_attacked(labels: "Sequence[str]") -> None:
 
 def say_decision(settings: "DefendSettings", decision: "Decision", line: str, page: Path) -> None:
     """Print the verdicts' counts, the sentence to quote, and where everything lies."""
-    counts = {colour: sum(one.colour == colour for one in decision.verdicts) for colour in ("green", "red", "grey")}
+    counts = {
+        colour: sum(verdict.colour == colour for verdict in decision.verdicts) for colour in ("green", "red", "grey")
+    }
     print(f"{counts['green']} green, {counts['red']} red, {counts['grey']} grey.")
     for label, why in decision.sweep.left_out.items():
         _say(f"Left out: {label}: {why}")

@@ -61,7 +61,11 @@ def judge(measured: Measurement, policy: Policy, keep: Keep | None) -> Verdict:
 
 def recommended(measured: Sequence[Measurement], verdicts: Sequence[Verdict], measure: str) -> Measurement | None:
     """Return the green setting that keeps most of `measure`; of equal ones that with the lower ceiling."""
-    green = [(one, verdict) for one, verdict in zip(measured, verdicts, strict=True) if verdict.colour == "green"]
+    green = [
+        (measurement, verdict)
+        for measurement, verdict in zip(measured, verdicts, strict=True)
+        if verdict.colour == "green"
+    ]
 
     def rank(pair: tuple[Measurement, Verdict]) -> tuple[float, float]:
         kept = pair[0].kept.get(measure)

@@ -18,7 +18,7 @@ DECLARED = "metrics"
 _PIXEL = (
     Metric(
         "mse",
-        lambda made, original: functions.mse(made, original),
+        lambda reconstruction, original: functions.mse(reconstruction, original),
         title="MSE",
         higher_is_better=False,
         worst=1.0,
@@ -28,7 +28,7 @@ _PIXEL = (
     ),
     Metric(
         "psnr",
-        lambda made, original: functions.psnr(made, original),
+        lambda reconstruction, original: functions.psnr(reconstruction, original),
         title="PSNR",
         unit="dB",
         higher_is_better=True,
@@ -39,7 +39,7 @@ _PIXEL = (
     ),
     Metric(
         "ssim",
-        lambda made, original: functions.ssim(made, original),
+        lambda reconstruction, original: functions.ssim(reconstruction, original),
         title="SSIM",
         higher_is_better=True,
         worst=-1.0,
@@ -48,7 +48,7 @@ _PIXEL = (
     ),
     Metric(
         "low_pass_psnr",
-        lambda made, original: functions.low_pass_psnr(made, original),
+        lambda reconstruction, original: functions.low_pass_psnr(reconstruction, original),
         title="Colour and layout",
         unit="dB",
         higher_is_better=True,
@@ -60,7 +60,7 @@ _PIXEL = (
 _IMAGES_ON_REQUEST = (
     Metric(
         "ms_ssim",
-        lambda made, original: functions.ms_ssim(made, original),
+        lambda reconstruction, original: functions.ms_ssim(reconstruction, original),
         title="MS-SSIM",
         higher_is_better=True,
         worst=0.0,
@@ -70,7 +70,7 @@ _IMAGES_ON_REQUEST = (
     ),
     Metric(
         "lpips",
-        lambda made, original: functions.lpips(made, original),
+        lambda reconstruction, original: functions.lpips(reconstruction, original),
         title="LPIPS",
         higher_is_better=False,
         worst=1.0,
@@ -81,7 +81,7 @@ _IMAGES_ON_REQUEST = (
     ),
     Metric(
         "dists",
-        lambda made, original: functions.dists(made, original),
+        lambda reconstruction, original: functions.dists(reconstruction, original),
         title="DISTS",
         higher_is_better=False,
         worst=1.0,
@@ -96,7 +96,7 @@ _IMAGES_ON_REQUEST = (
 _JUDGED = (
     Metric(
         "judge_cosine",
-        lambda made, original: evaluation.feature_cosines(made, original),
+        lambda reconstruction, original: evaluation.feature_cosines(reconstruction, original),
         title="Judge similarity",
         higher_is_better=True,
         worst=-1.0,
@@ -106,7 +106,7 @@ _JUDGED = (
     ),
     Metric(
         "judge_agreement",
-        lambda made, original: made.labels == original.labels,
+        lambda reconstruction, original: reconstruction.labels == original.labels,
         title="Same label",
         short="agreement",
         unit="%",
@@ -223,7 +223,7 @@ _IDENTIFICATION = (
 _REALISM = (
     Metric(
         "judge_fd",
-        lambda made, original: evaluation.frechet_distance(made, original),
+        lambda reconstruction, original: evaluation.frechet_distance(reconstruction, original),
         title="Fréchet distance, judge's features",
         higher_is_better=False,
         worst=0.0,
@@ -236,7 +236,7 @@ _REALISM = (
     ),
     Metric(
         "judge_kd",
-        lambda made, original: evaluation.kernel_distance(made, original),
+        lambda reconstruction, original: evaluation.kernel_distance(reconstruction, original),
         title="Kernel distance, judge's features",
         higher_is_better=False,
         worst=0.0,
@@ -248,7 +248,7 @@ _REALISM = (
     ),
     Metric(
         "fid",
-        lambda made, original: evaluation.frechet_distance(made, original),
+        lambda reconstruction, original: evaluation.frechet_distance(reconstruction, original),
         title="FID",
         higher_is_better=False,
         worst=0.0,
@@ -260,7 +260,7 @@ _REALISM = (
     ),
     Metric(
         "kid",
-        lambda made, original: evaluation.kernel_distance(made, original),
+        lambda reconstruction, original: evaluation.kernel_distance(reconstruction, original),
         title="KID",
         higher_is_better=False,
         worst=0.0,

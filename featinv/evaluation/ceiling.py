@@ -72,8 +72,8 @@ class Ceiling:
         if not self.known:
             return UNKNOWN
         return "; ".join(
-            f"top-{k} of {size:,}: {100 * one.mean:.3g} % (at most {100 * one.high:.3g} %)"
-            for (k, size), one in self.intervals.items()
+            f"top-{k} of {size:,}: {100 * interval.mean:.3g} % (at most {100 * interval.high:.3g} %)"
+            for (k, size), interval in self.intervals.items()
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -83,7 +83,9 @@ class Ceiling:
             "exact": self.exact,
             "of": self.of,
             "draws": self.draws,
-            "rates": [{"k": k, "size": size, **interval_json(one)} for (k, size), one in self.intervals.items()],
+            "rates": [
+                {"k": k, "size": size, **interval_json(interval)} for (k, size), interval in self.intervals.items()
+            ],
             "bounds": [bound.as_json() for bound in self.bounds],
         }
 

@@ -23,7 +23,7 @@ def floor_and_ceiling(protocol: Mapping[str, Any], rows: Sequence[AttackScore], 
     size = min(GALLERY, count) if count <= GALLERY or GALLERY in protocol.get("galleries", ()) else count
     judges = ["", *(judge["name"] for judge in protocol.get("judges", ())[1:] if not judge["sibling"])]
     keys = [f"reid_top{K}/{view}".rstrip("/") for view in (judges if size == count else [f"gallery {size}"])]
-    floors = {one.name: _floor(one, keys) for one in rows}
+    floors = {row.name: _floor(row, keys) for row in rows}
     lows = {name: low for name, low in floors.items() if low is not None}
     if ceiling is None or not lows:
         return ""
@@ -43,19 +43,19 @@ def check_ceiling(ceiling: Mapping[str, Any] | None) -> None:
     if ceiling is None:
         return
     for key, name in (("rates", "high"), ("bounds", "value")):
-        for one in ceiling[key]:
-            if not 0 <= float(one[name]) <= 1 or int(one["k"]) < 1 or int(one["size"]) < 1:
-                raise ValueError(f"ceiling: {one}")
+        for row in ceiling[key]:
+            if not 0 <= float(row[name]) <= 1 or int(row["k"]) < 1 or int(row["size"]) < 1:
+                raise ValueError(f"ceiling: {row}")
 
 
 def _floor(row: AttackScore, keys: Sequence[str]) -> float | None:
-    lows = [one.low for key in keys if (one := row.interval(key)) is not None]
+    lows = [interval.low for key in keys if (interval := row.interval(key)) is not None]
     return min(lows, default=None)
 
 
 def _upper(ceiling: Mapping[str, Any], size: int) -> float | None:
-    limits = [one["high"] for one in ceiling["rates"] if (one["k"], one["size"]) == (K, size)]
-    limits += [one["value"] for one in ceiling["bounds"] if (one["k"], one["size"]) == (K, size)]
+    limits = [row["high"] for row in ceiling["rates"] if (row["k"], row["size"]) == (K, size)]
+    limits += [row["value"] for row in ceiling["bounds"] if (row["k"], row["size"]) == (K, size)]
     return min(limits, default=None)
 
 

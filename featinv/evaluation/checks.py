@@ -48,7 +48,7 @@ def check_attack_names(names: Iterable[str]) -> None:
     Two names that differ only in case, spaces or letters that look alike are refused too: they would be told apart
     neither in a table nor by every file system.
     """
-    seen: dict[str, str] = {}
+    owners: dict[str, str] = {}
     folders: dict[str, str] = {}
     for name in names:
         if not name.strip() or "/" in name or not name.isprintable():
@@ -57,12 +57,12 @@ def check_attack_names(names: Iterable[str]) -> None:
         reserved = key == files.likeness_key(FEATURE_LINKAGE) or key.startswith(files.likeness_key(PREDICTED))
         if reserved or key.startswith(f"{MISMATCHED_FEATURES} ("):
             raise BadInput(f"attacks: the name {name!r} means a row that the scorer makes; rename the attack")
-        other = seen.get(key) or folders.get(files.folder_name(name))
+        other = owners.get(key) or folders.get(files.folder_name(name))
         if other is not None:
             raise BadInput(
                 f"attacks: {other!r} and {name!r} cannot be told apart by a reader or by a file system; rename one"
             )
-        seen[key] = folders[files.folder_name(name)] = name
+        owners[key] = folders[files.folder_name(name)] = name
 
 
 def check_private(release: Release, galleries: Sequence[int]) -> ImageSet:
@@ -128,13 +128,13 @@ def is_sibling(judge: Judge, metadata: Mapping[str, Any]) -> bool:
 def _check_names(names: Sequence[str]) -> None:
     reserved = {*TREATMENTS, ""}
     beginnings = (gallery_view(0)[:-1], WITHIN_CLASS, MISMATCHED_FEATURES)
-    seen: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for name in names:
         key = files.likeness_key(name)
-        if key in seen:
-            alike = "called" if seen[key] == name else f"called {seen[key]!r} and"
+        if key in owners:
+            alike = "called" if owners[key] == name else f"called {owners[key]!r} and"
             raise BadInput(f"judges: two are {alike} {name!r}; rename one")
-        seen[key] = name
+        owners[key] = name
         if name in reserved or name.startswith(beginnings):
             raise BadInput(f"judges: the name {name!r} means another view of the scoreboard; rename the judge")
 

@@ -46,8 +46,12 @@ class Chosen:
 
     def measured(self, needs: str) -> tuple[Metric, ...]:
         """Return the metrics of one need that are measured: the usual ones, those on request, those of the user."""
-        usual = (one for one in METRICS if one.needs == needs and (not one.on_request or one.name in self.wanted))
-        return (*usual, *(one for one in self.own if one.needs == needs))
+        usual = (
+            metric
+            for metric in METRICS
+            if metric.needs == needs and (not metric.on_request or metric.name in self.wanted)
+        )
+        return (*usual, *(metric for metric in self.own if metric.needs == needs))
 
     def metadata(self) -> dict[str, Any]:
         """Return what the protocol says: names, declarations of the user's metrics, and reasons."""
@@ -135,9 +139,9 @@ def _checked(metric: object, others: Sequence[Metric], flag: str) -> Metric:
     if not isinstance(metric, Metric):
         raise _no_metric(metric, flag, getattr(metric, "__name__", type(metric).__name__))
     name = metric.name
-    if any(name == one.name for one in METRICS):
+    if any(name == metric.name for metric in METRICS):
         raise BadInput(f"{flag}: a metric {name!r} exists already in featinv; rename yours")
-    if any(name == one.name for one in others):
+    if any(name == metric.name for metric in others):
         raise BadInput(f"{flag}: two metrics are called {name!r}; rename one")
     if name in _RESERVED or name.startswith(_RESERVED_STARTS) or name.endswith(_RESERVED_ENDS):
         raise BadInput(f"{flag}: the name {name!r} means something else in a scoreboard; rename the metric")

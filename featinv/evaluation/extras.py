@@ -25,7 +25,7 @@ from featinv.metrics import inception_features
 from featinv.metrics.inception import inception_network
 from featinv.metrics.perceptual import NETWORKS, network
 from featinv.processes import seeded
-from featinv.types import Attack, Images
+from featinv.types import Attack, Images, PairsLike
 from featinv.victim import Release, Victim
 
 NEAREST_PUBLIC_RATE = "nearest_public_rate"
@@ -62,7 +62,7 @@ class ExtraMeasures:
         public: ImageSet | None,
         clusters: Clusters | None,
         *,
-        pairs: Any = None,
+        pairs: PairsLike | None = None,
     ) -> "ExtraMeasures":
         """Run the networks whose features all rows share."""
         public_features = (

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from featinv.evaluation.intervals import Interval, ratio_of
 from featinv.evaluation.judging import judge_features
 from featinv.evaluation.panel import MAIN, Panel, Pass, PerImage, keyed
 from featinv.evaluation.reidentification import ranks
+from featinv.types import PairsLike
 from featinv.victim import Release
 
 CLOSED_FORM = f"{PREDICTED} (closed form)"
@@ -52,7 +53,7 @@ class Headroom:
     whitening: np.ndarray
 
     @classmethod
-    def prepare(cls, pairs: Any, panel: Panel, release: Release) -> "Headroom":
+    def prepare(cls, pairs: PairsLike, panel: Panel, release: Release) -> "Headroom":
         """Let every judge look at the public images.
 
         Raises BadInput for fewer than 40 pairs, vectors of another shape than the released ones, and images of another

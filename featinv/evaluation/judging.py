@@ -146,7 +146,7 @@ def run_judge(judge: Judge, images: Images) -> JudgeOutputs:
     if len(outputs) == 1:
         return outputs[0]
     return JudgeOutputs(
-        np.concatenate([one.features for one in outputs]), np.concatenate([one.labels for one in outputs])
+        np.concatenate([output.features for output in outputs]), np.concatenate([output.labels for output in outputs])
     )
 
 

@@ -108,7 +108,7 @@ class LeakLevel:
     def as_json(self) -> dict[str, Any]:
         """Return the level in the public shape of `scoreboard.json`."""
         shape = dataclasses.asdict(self)
-        evidence = [{**dataclasses.asdict(one), "value": interval_json(one.value)} for one in self.evidence]
+        evidence = [{**dataclasses.asdict(entry), "value": interval_json(entry.value)} for entry in self.evidence]
         return {**shape, "not_tried": list(self.not_tried), "evidence": evidence}
 
 
@@ -126,7 +126,7 @@ def read_level(shape: dict[str, Any]) -> LeakLevel:
         minimum_detectable_effect={
             str(level): float(value) for level, value in shape["minimum_detectable_effect"].items()
         },
-        evidence=tuple(_evidence(one) for one in shape["evidence"]),
+        evidence=tuple(_evidence(entry) for entry in shape["evidence"]),
         thresholds=Thresholds(**{name: value for name, value in shape["thresholds"].items() if name in fields}),
         named=shape.get("named"),
     )

@@ -69,7 +69,7 @@ class ClassAgreement(Criterion):
         null_view = wrong_view(view)
         if not (self.columns.has(row, "judge_agreement", view) and self.columns.has(row, "judge_agreement", null_view)):
             return None
-        right, wrong = (self.columns.get(row, "judge_agreement", seen) for seen in (view, null_view))
+        right, wrong = (self.columns.get(row, "judge_agreement", view_key) for view_key in (view, null_view))
         chance, clusters = float(wrong.mean()), self.columns.clusters
         gap = right.astype(np.float64) - wrong
         if clusters is None and self.excess == 0:
@@ -259,5 +259,5 @@ def _evidence(key: Key, finding: Finding, corrected: float, thresholds: Threshol
 
 def _highest(evidence: Sequence[Evidence]) -> Evidence | None:
     """Return the evidence of the highest level shown; of several rows the one that shows the most."""
-    holding = [one for one in evidence if one.shown]
-    return max(holding, key=lambda one: (tuple(LEVELS).index(one.level), one.value.low), default=None)
+    holding = [entry for entry in evidence if entry.shown]
+    return max(holding, key=lambda entry: (tuple(LEVELS).index(entry.level), entry.value.low), default=None)

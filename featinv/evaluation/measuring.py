@@ -83,7 +83,7 @@ def predicted_rows(headroom: Headroom | None, release: Release, panel: Panel) ->
 def with_failures_filled(rows: Sequence[Measured], catalogue: Catalogue) -> list[Measured]:
     """Give the images that an attack failed on the worst that any other control got."""
     return [
-        replace(row, arrays=fill_failed(row.arrays, [one.arrays for one in rows if _serves(one, row)], catalogue))
+        replace(row, arrays=fill_failed(row.arrays, [other.arrays for other in rows if _serves(other, row)], catalogue))
         for row in rows
     ]
 

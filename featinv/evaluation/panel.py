@@ -27,7 +27,7 @@ PerImage = dict[str, np.ndarray]
 MAIN = ""
 _PIXELS = 2**22
 """Pixels of the largest batch (48 MiB in float32): a batch that suits 32 px would not fit at 256 px."""
-USUAL = tuple(one for one in METRICS if one.needs in ("images", "judge") and not one.on_request)
+USUAL = tuple(metric for metric in METRICS if metric.needs in ("images", "judge") and not metric.on_request)
 """The metrics of images and of judge outputs that every comparison has."""
 
 
@@ -197,7 +197,7 @@ class Panel:
         }
 
     def _pixels(self, result: Pass, order: np.ndarray) -> PerImage:
-        used = [one for one in self.metrics if one.needs == "images" and one.name not in result.without]
+        used = [metric for metric in self.metrics if metric.needs == "images" and metric.name not in result.without]
         columns: dict[str, list[np.ndarray]] = {metric.name: [] for metric in used}
         for rows in self.batches():
             originals, images = self.truth.batch(rows), result.images.batch(order[rows])

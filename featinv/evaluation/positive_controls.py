@@ -88,7 +88,7 @@ def _detectable(level: LeakLevel, name: str) -> bool:
     if name != "L1":
         return effect <= LARGEST_EFFECT[name]
     # L1 is measured against the agreement that mismatched vectors reach, which differs from run to run.
-    chances = [one.value.chance for one in level.evidence if one.level == "L1" and one.value.chance is not None]
+    chances = [entry.value.chance for entry in level.evidence if entry.level == "L1" and entry.value.chance is not None]
     return bool(chances) and effect - float(np.mean(chances)) <= LARGEST_EFFECT["L1"]
 
 

@@ -156,7 +156,7 @@ def summarise(
 
 def strength(ranks: np.ndarray, control_ranks: np.ndarray, clusters: Clusters | None = None) -> Interval | None:
     """Return the excess risk of top-10 re-identification over a control; None when the control finds every image."""
-    attack, control = (rate(found <= STRENGTH_TOP, clusters=clusters) for found in (ranks, control_ranks))
+    attack, control = (rate(rank <= STRENGTH_TOP, clusters=clusters) for rank in (ranks, control_ranks))
     return None if control.mean == 1 else excess_of(attack, control)
 
 

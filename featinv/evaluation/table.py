@@ -59,8 +59,8 @@ def _main_table(attacks: Sequence[AttackScore], metrics: Sequence[Metric]) -> st
     for row in attacks:
         if row is first_attack:
             rows.append([])
-        rows.append([row.name, *(number(row.metrics.get(one.name), one.factor) for one in metrics)])
-    rows += [[], ["chance", *(_chance(attacks, one.name, one.factor) for one in metrics)]]
+        rows.append([row.name, *(number(row.metrics.get(metric.name), metric.factor) for metric in metrics)])
+    rows += [[], ["chance", *(_chance(attacks, metric.name, metric.factor) for metric in metrics)]]
     return _aligned(rows)
 
 
@@ -78,7 +78,7 @@ def _views_tables(attacks: Sequence[AttackScore]) -> list[str]:
 def _views_table(attacks: Sequence[AttackScore], views: Sequence[str]) -> str:
     rows = [["", *(view.removesuffix(" features") for view in views)]]  # "mismatched features" is wider than a number
     rows += [[row.name, *(number(_top10(row, view), 100) for view in views)] for row in attacks]
-    chances = [next(found.chance for row in attacks if (found := _top10(row, view))) for view in views]
+    chances = [next(interval.chance for row in attacks if (interval := _top10(row, view))) for view in views]
     rows += [[], ["chance", *(_short(chance or 0.0, 100) for chance in chances)]]
     return _aligned(rows)
 

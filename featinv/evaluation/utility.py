@@ -105,7 +105,8 @@ class Utility:
     def __str__(self) -> str:
         """One line an axis."""
         lines = {
-            name: f"{name} {one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]" for name, one in self.intervals().items()
+            name: f"{name} {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+            for name, interval in self.intervals().items()
         }
         instance = lines.pop("recall@10")
         return f"class utility: {', '.join(lines.values()) or 'no labels'}\ninstance utility: {instance}"
@@ -194,13 +195,13 @@ def _ratios(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], seed: int, level
         return {}
     table = np.stack([column for pair in pairs.values() for column in pair], axis=1).astype(np.float64)
     means = resampled_means(table, np.ones(len(table)), RESAMPLES, seed)
-    found = {}
+    precisions = {}
     for place, name in enumerate(pairs):
         ratios = means[:, 2 * place] / np.maximum(means[:, 2 * place + 1], 1e-12)
         low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
         mean = float(table[:, 2 * place].mean() / table[:, 2 * place + 1].mean())
-        found[name] = Interval(mean, float(low), float(high), len(table))
-    return found
+        precisions[name] = Interval(mean, float(low), float(high), len(table))
+    return precisions
 
 
 def nearest_rows(
@@ -245,7 +246,9 @@ def _average_precision(nearest: np.ndarray, labels: np.ndarray, bank: np.ndarray
     relevant = nearest == labels[:, None]
     precision = np.cumsum(relevant, axis=1) / np.arange(1, relevant.shape[1] + 1)
     names, counts = np.unique(bank, return_counts=True)
-    members = np.array([dict(zip(names.tolist(), counts.tolist(), strict=True)).get(one, 0) for one in labels.tolist()])
+    members = np.array(
+        [dict(zip(names.tolist(), counts.tolist(), strict=True)).get(label, 0) for label in labels.tolist()]
+    )
     return np.asarray((precision * relevant).sum(axis=1) / np.clip(members, 1, relevant.shape[1]))
 
 

@@ -147,20 +147,20 @@ def _point(
         known_pairs = released[rows], candidates[rows]
         alignment = align(released, own, known_pairs, unpaired=beside, seed=seed) if count else free
         rates.append(aligned_linkage(released, candidates, own, known_rows=rows, alignment=alignment))
-    counted = np.stack([one.scored for one in rates])
-    hits = {k: np.stack([one.ranks <= k for one in rates]) & counted for k in (1, 10)}
+    counted = np.stack([rate.scored for rate in rates])
+    hits = {k: np.stack([rate.ranks <= k for rate in rates]) & counted for k in (1, 10)}
     kept = counted.any(axis=0)
     top1, top10 = (bootstrap((hit.sum(axis=0) / np.maximum(counted.sum(axis=0), 1))[kept]) for hit in hits.values())
     single = [float(hit[used].mean()) for hit, used in zip(hits[1], counted, strict=True)]
-    learnt = [one.alignment for one in rates if one.alignment is not None]
+    learnt = [rate.alignment for rate in rates if rate.alignment is not None]
     return CurvePoint(
         count,
         top1,
         top10,
         min(single),
         max(single),
-        float(np.mean([one.identified for one in learnt])),
-        tuple(one.method for one in learnt),
+        float(np.mean([rate.identified for rate in learnt])),
+        tuple(rate.method for rate in learnt),
     )
 
 

@@ -60,10 +60,13 @@ class Versus:
         lines = [f"{self.first} against {self.second}: {self.verdict}, {self.reason}."]
         for name, family in self.families.items():
             lines.append(f"  {name}: {family.side}")
-            for metric, found in family.differences.items():
-                interval = found.interval
+            for metric, difference in family.differences.items():
+                interval = difference.interval
                 bounds = f"{interval.mean:+.3g} [{interval.low:+.3g} {interval.high:+.3g}]"
-                lines.append(f"    {metric} {bounds}, p {found.p:.2g}, after Holm {found.p_holm:.2g}: {found.side}")
+                lines.append(
+                    f"    {metric} {bounds}, p {difference.p:.2g}, "
+                    f"after Holm {difference.p_holm:.2g}: {difference.side}"
+                )
         return "\n".join(lines)
 
 
@@ -201,11 +204,11 @@ def _side(higher: bool, interval: Interval, p: Float64[np.ndarray, "A A"], corre
 def _together(columns: Columns, differences: dict[str, Difference], alpha: float) -> Side:
     for side, other in (("better", -1), ("worse", 1)):
         against = any(
-            found.p < alpha
-            and np.sign(found.interval.mean) * (1 if columns.catalogue.higher_is_better(metric) else -1) == other
-            for metric, found in differences.items()
+            difference.p < alpha
+            and np.sign(difference.interval.mean) * (1 if columns.catalogue.higher_is_better(metric) else -1) == other
+            for metric, difference in differences.items()
         )
-        if any(found.side == side for found in differences.values()) and not against:
+        if any(difference.side == side for difference in differences.values()) and not against:
             return "better" if side == "better" else "worse"
     return "undecided"
 

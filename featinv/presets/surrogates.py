@@ -49,10 +49,10 @@ def two_surrogates(
     training = training or _for_surrogates(pairs)
     # Before the minutes of distilling: a size that no decoder draws is refused at once.
     decoder = decoder or _half_size(pairs, training)
-    one, other = surrogates or two_distilled(pairs, distillation)
+    first_surrogate, other = surrogates or two_distilled(pairs, distillation)
     objective = (
         3.0 * MSE()
-        + 0.5 * RandomViews(Perceptual(one, ["stages.1", "stages.2", "norm"], [0.25, 0.25, 1]))
+        + 0.5 * RandomViews(Perceptual(first_surrogate, ["stages.1", "stages.2", "norm"], [0.25, 0.25, 1]))
         + 0.5 * RandomViews(Perceptual(other, ["stages.1", "stages.2", "stages.3", "norm"], [0.17, 0.17, 0.16, 1]))
     )
     return DecoderAttack(decoder, objective, training)
@@ -110,8 +110,8 @@ def two_distilled(pairs: PairsLike, distillation: ClassifierTraining | None = No
     `distillation`, the second the one after it, and each has its `minutes` if there are any. Raises BadInput as
     `two_surrogates` does. Ours (recipes/configs/cifar10_surrogate.yaml); distillation is from arXiv:1503.02531.
     """
-    (one, _), (other, _) = distil_two(pairs, distillation)
-    return one, other
+    (first_surrogate, _), (other, _) = distil_two(pairs, distillation)
+    return first_surrogate, other
 
 
 def distil_two(
@@ -120,9 +120,9 @@ def distil_two(
     """Return the two networks of `two_distilled`, each with the history of its distillation (a row an epoch)."""
     first = distillation or ClassifierTraining(epochs=20, blur=0.35, cutout=0.25)
     second = replace(first, seed=first.seed + 1)
-    one = train_surrogate(pairs, first)
+    first_surrogate = train_surrogate(pairs, first)
     other = train_surrogate(pairs, second, name="surrogate_b", widths=(24, 48, 96, 192), blocks=(1, 1, 1, 1))
-    return one, other
+    return first_surrogate, other
 
 
 def _for_surrogates(pairs: PairsLike) -> Training:

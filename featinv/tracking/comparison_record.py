@@ -117,8 +117,8 @@ def _verdict(board: Scoreboard) -> dict[str, Any]:
         strength = best.metrics["attack_strength"]
         summary |= {"comparison/strongest": best.name, "comparison/strength": strength.mean}
         summary |= {"comparison/strength_low": strength.low, "comparison/strength_high": strength.high}
-    for one in board.protocol.get("ceiling", {}).get("rates", ()):
-        summary[f"comparison/ceiling_top{one['k']}_of_{one['size']}"] = one["high"]
+    for rate in board.protocol.get("ceiling", {}).get("rates", ()):
+        summary[f"comparison/ceiling_top{rate['k']}_of_{rate['size']}"] = rate["high"]
     if board.leak_level is not None:
         summary |= {"comparison/level": board.leak_level.level, "comparison/sentence": board.leak_level.sentence}
         summary |= {"comparison/budget": board.leak_level.budget}

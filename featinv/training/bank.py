@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.cluster.vq
@@ -12,6 +12,7 @@ from torch import nn
 from featinv.encoders import Encoder
 from featinv.encoders.networks import SmallConvNeXt, SmallMixer, SmallResNet, SmallVGG, SmallViT
 from featinv.errors import BadInput
+from featinv.types import PairsLike
 
 from .settings import Ball, ClassifierTraining
 from .surrogate import train_surrogate
@@ -51,7 +52,7 @@ def bank_members(side: int) -> tuple[Member, ...]:
 
 
 def distil_bank(
-    pairs: Any, distillation: ClassifierTraining | None = None, *, ball: Ball | None = ROBUST
+    pairs: PairsLike, distillation: ClassifierTraining | None = None, *, ball: Ball | None = ROBUST
 ) -> tuple[Encoder, ...]:
     """Return the surrogates that `presets.identify` looks through, trained on public pairs alone; takes minutes each.
 
@@ -70,7 +71,7 @@ def distil_bank(
     return tuple(bank)
 
 
-def class_targets(pairs: Any, *, seed: int = 0) -> np.ndarray:
+def class_targets(pairs: PairsLike, *, seed: int = 0) -> np.ndarray:
     """Return the labels of the public images, (N,) from 0; without labels, the k-means cluster of each vector.
 
     Vectors are standardised; there are up to 50 clusters of at least 20 images on average (k-means++ starts). Raises
@@ -90,7 +91,7 @@ def class_targets(pairs: Any, *, seed: int = 0) -> np.ndarray:
     return np.unique(nearest, return_inverse=True)[1].astype(np.int64)
 
 
-def check_bank(bank: Sequence[Encoder], pairs: Any) -> None:
+def check_bank(bank: Sequence[Encoder], pairs: PairsLike) -> None:
     """Raise BadInput for an empty bank, a member of a judge's family, and one distilled from another victim."""
     if not bank:
         raise BadInput("bank: expected at least one surrogate, got none; leave it out to distil four")

@@ -76,7 +76,7 @@ def average_releases(releases: Sequence[Release]) -> Release:
         raise BadInput(
             f"releases: expected draws of different seeds, got {given_seeds}; the same seed is the same draw"
         )
-    mean = np.asarray(np.mean([one.features for one in releases], axis=0, dtype=np.float64), dtype=np.float32)
+    mean = np.asarray(np.mean([released.features for released in releases], axis=0, dtype=np.float64), dtype=np.float32)
     victim, metadata = first.victim, {**first.metadata, "fingerprint": None}
     if victim is not None:
         victim = Victim(victim.encoder, MeanOfReleases(victim.defence, len(releases)))

@@ -47,17 +47,17 @@ def image_file(file: Path, count: int, size: int) -> Path:
 @contextlib.contextmanager
 def anonymous_memory() -> Iterator[SimpleNamespace]:
     """Watch this process: `.peak` is its most anonymous memory in MB (what is mapped from files does not count)."""
-    seen, done = SimpleNamespace(peak=0.0), threading.Event()
+    memory, done = SimpleNamespace(peak=0.0), threading.Event()
 
     def watch() -> None:
         while not done.wait(0.02):
             line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("RssAnon"))
-            seen.peak = max(seen.peak, int(line.split()[1]) / 1024)
+            memory.peak = max(memory.peak, int(line.split()[1]) / 1024)
 
     sampler = threading.Thread(target=watch, daemon=True)
     sampler.start()
     try:
-        yield seen
+        yield memory
     finally:
         done.set()
         sampler.join()

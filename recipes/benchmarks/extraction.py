@@ -73,7 +73,7 @@ def speed(config: Config) -> None:
     seconds = in_turns(runs, config.rounds)
     alone = seconds["encoder alone"]
     for name, taken in seconds.items():
-        ratio = statistics.median(bare / one for bare, one in zip(alone, taken, strict=True))
+        ratio = statistics.median(bare / duration for bare, duration in zip(alone, taken, strict=True))
         rate = config.images / statistics.median(taken)
         print(f"| {name} | {rate:.0f} images per CPU second | {ratio:.3f} |", flush=True)
 
@@ -85,14 +85,14 @@ def memory(count: int) -> float:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         file = image_file(Path(folder) / "images.npy", count, 32)
-        with anonymous_memory() as seen:
+        with anonymous_memory() as memory:
             images = fi.data.arrays(file)
             encoder = fi.encoders.wrap(torch.nn.AvgPool2d(8), name="means", family="means", input_size=32)
             pairs = fi.extract(fi.Victim(encoder), images, to=Path(folder) / "store")
             decoder = fi.decoders.Upsampling(pairs.feature_shape, 32, width=64, channels=0)
             training = fi.Training(images=50 * 128, batch_size=128)
             fi.attacks.DecoderAttack(decoder, fi.losses.MSE(), training).fit(pairs)
-    return float(seen.peak)
+    return float(memory.peak)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,9 @@ def main(config: Config) -> None:
         }
         clock = time.perf_counter if config.clock == "wall" else time.process_time
         seconds = in_turns(loops, config.rounds, clock=clock)
-    speeds = {name: [config.steps * config.batch_size / one for one in taken] for name, taken in seconds.items()}
+    speeds = {
+        name: [config.steps * config.batch_size / duration for duration in taken] for name, taken in seconds.items()
+    }
     ratios = [ours / bare for ours, bare in zip(speeds["ours"], speeds["bare"], strict=True)]
     report = {
         "decoder": config.decoder.name,

@@ -85,13 +85,13 @@ def speed(size: int, count: int, config: Config) -> None:
     with tempfile.TemporaryDirectory() as folder:
         truth = fi.data.arrays(image_file(Path(folder) / "images.npy", count, size))
         panel = prepared(truth, config)
-        made = np.concatenate(
+        reconstructions = np.concatenate(
             [as_uint8(synthetic_reconstructions(truth, rows)) for rows in blocks(count, panel.batch_size)]
         )
         with ImageStore(size) as store:
             result = panel.run("synthetic", lambda rows: synthetic_reconstructions(truth, rows), store)
             runs = {
-                "torchmetrics": lambda: directly(truth, made, panel.batch_size),
+                "torchmetrics": lambda: directly(truth, reconstructions, panel.batch_size),
                 "ours": lambda: panel.score(result, views=[]),
             }
             seconds = in_turns(runs, config.rounds)
@@ -104,7 +104,7 @@ def speed(size: int, count: int, config: Config) -> None:
     print(f"| all of scoring, {size} px | {count / (time.process_time() - started):.0f} images per CPU second |")
 
 
-def directly(truth: "fi.data.ImageSet", made: "np.ndarray", batch_size: int) -> None:
+def directly(truth: "fi.data.ImageSet", reconstructions: "np.ndarray", batch_size: int) -> None:
     """The same four numbers of every image, by torchmetrics' functions as they are."""
     import torch
     from torchmetrics.functional.image import peak_signal_noise_ratio as psnr
@@ -112,9 +112,9 @@ def directly(truth: "fi.data.ImageSet", made: "np.ndarray", batch_size: int) -> 
     from torchmetrics.functional.regression import mean_squared_error as mse
 
     kept: list[Any] = []
-    for rows in blocks(len(made), batch_size):
+    for rows in blocks(len(reconstructions), batch_size):
         originals = truth.batch(rows)
-        images = torch.from_numpy(made[rows]).permute(0, 3, 1, 2).float().div(255)
+        images = torch.from_numpy(reconstructions[rows]).permute(0, 3, 1, 2).float().div(255)
         pool = torch.nn.functional.adaptive_avg_pool2d
         small = (pool(images, 8), pool(originals, 8))
         kept.append(mse(images.flatten(1).T, originals.flatten(1).T, num_outputs=len(rows)))
@@ -126,9 +126,9 @@ def memory(size: int, count: int, config: Config) -> float:
     """Return the most anonymous memory (MB) while `count` reconstructions are scored."""
     with tempfile.TemporaryDirectory() as folder:
         truth = fi.data.arrays(image_file(Path(folder) / "images.npy", count, size))
-        with anonymous_memory() as seen:
+        with anonymous_memory() as memory:
             score(truth, config)
-    return float(seen.peak)
+    return float(memory.peak)
 
 
 def score(truth: "fi.data.ImageSet", config: Config) -> None:

@@ -39,7 +39,7 @@ def main(config: Config) -> None:
     attacks = {case: attacks_on(case, victims[case.layer].feature_shape, config, scale) for case in cases}
     if fi.processes.is_main() and not run.finished:
         trained = sum(
-            isinstance(one, fi.attacks.DecoderAttack) for several in attacks.values() for one in several.values()
+            isinstance(attack, fi.attacks.DecoderAttack) for several in attacks.values() for attack in several.values()
         )
         print(f"{trained} decoders, {scale.images} training images each. {scale.time}", flush=True)
     # Images too small for a size are said before anything is trained, too.
@@ -93,7 +93,7 @@ def board_of(
     fitted = {name: fit(attack, pairs, path / fi.files.folder_name(name)) for name, attack in attacks.items()}
     if not fi.processes.is_main():
         return None
-    seconds = {name: one.seconds for name, one in fitted.items() if isinstance(one, fi.attacks.DecoderAttack)}
+    seconds = {name: attack.seconds for name, attack in fitted.items() if isinstance(attack, fi.attacks.DecoderAttack)}
     board = fi.compare(
         fitted, release, judges, galleries=(), seed=config.seed, public=public, overlap=overlap, fit_seconds=seconds
     )

@@ -9,12 +9,12 @@ CONTEXT = (
 )
 
 
-def page(found: Mapping[str, Mapping[str, Any]], *, enlarged: bool = False) -> str:
+def page(figures: Mapping[str, Mapping[str, Any]], *, enlarged: bool = False) -> str:
     """Return the page of the figures that are there; `enlarged` says that small images were, as asked."""
     parts = {"1": _first, "2": _second, "3": _third, "4": _models, "5": _models}
-    done = [figure for figure in parts if figure in found and not (figure == "5" and "4" in found)]
+    done = [figure for figure in parts if figure in figures and not (figure == "5" and "4" in figures)]
     note = ["", "Images smaller than the target size were enlarged, as asked."] if enlarged else []
-    return "\n".join(["# Numbers under the figures", *note, *(parts[figure](found[figure]) for figure in done), ""])
+    return "\n".join(["# Numbers under the figures", *note, *(parts[figure](figures[figure]) for figure in done), ""])
 
 
 def _first(numbers: Mapping[str, Any]) -> str:
@@ -28,11 +28,11 @@ def _first(numbers: Mapping[str, Any]) -> str:
         "| optimiser | epoch | BCE | excess | PSNR dB | SSIM |",
         "|---|---|---|---|---|---|",
     ]
-    for optimiser, one in numbers["optimisers"].items():
-        for row in one["rows"]:
+    for optimiser, entry in numbers["optimisers"].items():
+        for row in entry["rows"]:
             level = f"{row['psnr']:.2f} | {row['ssim']:.3f}"
             lines.append(f"| {optimiser} | {row['epoch']:,} | {row['bce']:.4f} | {row['excess']:.4f} | {level} |")
-    took = ", ".join(f"{name} {one['seconds']:.0f} s" for name, one in numbers["optimisers"].items())
+    took = ", ".join(f"{name} {entry['seconds']:.0f} s" for name, entry in numbers["optimisers"].items())
     return "\n".join([*lines, "", f"Training took: {took}. {CONTEXT}"])
 
 
@@ -64,10 +64,11 @@ def _third(numbers: Mapping[str, Any]) -> str:
         "| vector | negative numbers | PSNR to the nearer image, dB | share of it between the two | what it is |",
         "|---|---|---|---|---|",
     ]
-    for name, one in numbers["vectors"].items():
-        levels = ", ".join(f"{level:.1f}" for level in one["psnr_to_nearer"])
+    for name, entry in numbers["vectors"].items():
+        levels = ", ".join(f"{level:.1f}" for level in entry["psnr_to_nearer"])
         lines.append(
-            f"| {name} | {one['negative']:.0%} | {levels} | {one['share_of_variance_between']:.0%} | {one['words']} |"
+            f"| {name} | {entry['negative']:.0%} | {levels} | "
+            f"{entry['share_of_variance_between']:.0%} | {entry['words']} |"
         )
     return "\n".join(lines)
 

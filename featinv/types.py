@@ -138,3 +138,15 @@ class Attack(Protocol):
     def fit(self, pairs: Any, /) -> Any: ...
 
     def reconstruct(self, features: Any, /) -> Any: ...
+
+
+@runtime_checkable
+class SamplesLike(Protocol):
+    """features (B, *F) -> samples (B, k, 3, S, S) in [0, 1]: an attack that draws from p(image | vector).
+
+    Row r of the features is row `first_row` + r of the release, and its samples are a function of its vector, of `seed`
+    and of that number only: blocks of any size give the same samples. Samples of a vector are independent of each
+    other given the vector.
+    """
+
+    def sample(self, features: Any, k: int, seed: int, *, first_row: int = 0) -> Any: ...

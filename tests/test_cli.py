@@ -40,7 +40,7 @@ def test_every_export_is_listed_with_a_line(
     assert command(monkeypatch, "list", group) == 0
     lines = capsys.readouterr().out.splitlines()
     functions = {
-        "attacks": {"load_attack", "save_attack"},
+        "attacks": {"load_attack", "medoid", "sample_blocks", "save_attack"},
         "defences": {"fingerprint", "fit", "known_release", "least_batch", "load", "log_likelihood", "parts", "save"}
         | {"whole_release"},
     }

@@ -15,6 +15,8 @@ from .recoloured_neighbour import RecolouredNeighbour as RecolouredNeighbour
 from .refined import Refined as Refined
 from .retouched import Retouched as Retouched
 from .ridge import Ridge as Ridge
+from .sampling import medoid as medoid
+from .sampling import sample_blocks as sample_blocks
 
 __all__ = [
     "Aligned",
@@ -33,5 +35,7 @@ __all__ = [
     "Retouched",
     "Ridge",
     "load_attack",
+    "medoid",
+    "sample_blocks",
     "save_attack",
 ]

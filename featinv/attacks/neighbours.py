@@ -9,11 +9,12 @@ from einops import rearrange
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from featinv.attacks.checks import Layout
+from featinv.attacks.checks import Layout, check_features
 from featinv.attacks.passes import feature_blocks, feature_moments
+from featinv.attacks.sampling import check_sampling, row_generator
 from featinv.attacks.tensor_attack import TensorAttack
 from featinv.errors import BadInput
-from featinv.types import Images, PairsLike
+from featinv.types import Features, Images, PairsLike
 
 BANK_ROWS = 8192
 SPARE = 16
@@ -114,14 +115,18 @@ class NeighbourAttack(TensorAttack):
         return {"mean": moments.mean, "scale": moments.scale, "bank": bank}
 
     def _decode(self, features: Float[Tensor, "B D"]) -> Images:
-        t = self.tensors
-        rows = nearest((features - t["mean"]) / t["scale"], t["bank"], self.neighbours)
         total = torch.zeros(len(features), self.image_size, self.image_size, 3)
-        for column in rows.T:
-            total += (
-                t["pixels"][column] if self._images is None else torch.from_numpy(self._images.uint8(column.numpy()))
-            )
+        for column in self._nearest(features).T:
+            total += self._pixels(column)
         return rearrange(total.div_(255 * self.neighbours), "b h w c -> b c h w")
+
+    def _nearest(self, features: Float[Tensor, "B D"]) -> Int64[Tensor, "B K"]:
+        t = self.tensors
+        return nearest((features - t["mean"]) / t["scale"], t["bank"], self.neighbours)
+
+    def _pixels(self, rows: Int64[Tensor, " B"]) -> Tensor:
+        """The public images at these rows, (B, S, S, 3) uint8."""
+        return self.tensors["pixels"][rows] if self._images is None else torch.from_numpy(self._images.uint8(rows))
 
     def _layout(self, width: int, size: int) -> Layout:
         vector = (torch.float32, (width,))
@@ -149,7 +154,8 @@ class NearestNeighbour(NeighbourAttack):
 class NeighbourAverage(NeighbourAttack):
     """features -> the mean of the `k` public images with the nearest vectors (as for NearestNeighbour).
 
-    Raises BadInput for k below 1, and in `fit` for more neighbours than public pairs.
+    `sample` draws among these k: a posterior for free, which any trained sampler should be more calibrated than. Raises
+    BadInput for k below 1, and in `fit` for more neighbours than public pairs.
     """
 
     def __init__(self, k: int = 16) -> None:
@@ -161,3 +167,22 @@ class NeighbourAverage(NeighbourAttack):
     @property
     def neighbours(self) -> int:
         return self.k
+
+    @torch.no_grad()
+    def sample(self, features: Features, k: int, seed: int, *, first_row: int = 0) -> Float[Tensor, "B k 3 S S"]:
+        """Draw k of the nearest public images of each vector, with replacement and equal probability.
+
+        Raises BadInput as `reconstruct` does, with a single neighbour, and for more samples than memory holds.
+        """
+        self._demand_fitted()
+        vectors = check_features(features, self.feature_shape).flatten(1)
+        check_sampling(len(vectors), k, seed, self.image_size)
+        if self.k < 2:
+            raise BadInput("NeighbourAverage: expected at least 2 neighbours to draw from, got 1; raise its k")
+        rows = self._nearest(vectors)
+        places = [
+            torch.randint(self.k, (k,), generator=row_generator(seed, first_row + row)) for row in range(len(rows))
+        ]
+        drawn = torch.stack([near[place] for near, place in zip(rows, places, strict=True)]) if places else rows
+        images = self._pixels(drawn.reshape(-1)).float().div_(255)
+        return rearrange(images, "(b k) h w c -> b k c h w", k=k).contiguous().to(features.device)

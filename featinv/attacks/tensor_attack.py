@@ -60,8 +60,7 @@ class TensorAttack(ABC):
 
         Raises BadInput before `fit`, for vectors of another shape, and for NaN or infinity (naming the row).
         """
-        if not self.tensors:
-            raise BadInput(f"{type(self).__name__}: expected a fitted attack, got one before fit(pairs); fit it first")
+        self._demand_fitted()
         rows = check_features(features, self.feature_shape).flatten(1)
         images = torch.empty(len(rows), 3, self.image_size, self.image_size)
         step = rows_that_fit(rows.shape[1] + images[:1].numel() if len(images) else 1)
@@ -93,6 +92,10 @@ class TensorAttack(ABC):
         check_tensors(tensors, attack._layout(torch.Size(attack.feature_shape).numel(), attack.image_size))
         attack.tensors = dict(tensors)
         return attack
+
+    def _demand_fitted(self) -> None:
+        if not self.tensors:
+            raise BadInput(f"{type(self).__name__}: expected a fitted attack, got one before fit(pairs); fit it first")
 
     @abstractmethod
     def _learn(self, pairs: PairsLike) -> dict[str, Tensor]:

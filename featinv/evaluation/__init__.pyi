@@ -1,4 +1,9 @@
 from .attack_score import AttackScore as AttackScore
+from .calibration import Calibration as Calibration
+from .calibration import calibrate as calibrate
+from .calibration_tests import coverage as coverage
+from .calibration_tests import rank_histograms as rank_histograms
+from .calibration_tests import two_sample as two_sample
 from .catalogue import METRICS as METRICS
 from .catalogue import Catalogue as Catalogue
 from .ceiling import Ceiling as Ceiling
@@ -26,6 +31,8 @@ from .judging import feature_cosines as feature_cosines
 from .leak_level import Evidence as Evidence
 from .leak_level import LeakLevel as LeakLevel
 from .leak_level import Thresholds as Thresholds
+from .mean_square_law import MeanSquareLaw as MeanSquareLaw
+from .mean_square_law import mean_square_law as mean_square_law
 from .mutual_information import choose_temperature as choose_temperature
 from .mutual_information import identified_bits as identified_bits
 from .pairing import Pairing as Pairing
@@ -54,6 +61,7 @@ from .versus import Versus as Versus
 __all__ = [
     "METRICS",
     "AttackScore",
+    "Calibration",
     "Catalogue",
     "Ceiling",
     "Check",
@@ -63,6 +71,7 @@ __all__ = [
     "JudgeOutputs",
     "LeakLevel",
     "Linkage",
+    "MeanSquareLaw",
     "Pairing",
     "Scoreboard",
     "Thresholds",
@@ -72,6 +81,7 @@ __all__ = [
     "aligned_linkage",
     "alignment_curve",
     "bootstrap",
+    "calibrate",
     "check_attack_names",
     "check_judges",
     "check_metrics",
@@ -80,6 +90,7 @@ __all__ = [
     "choose_temperature",
     "compare",
     "contact_sheet",
+    "coverage",
     "cumulative_match",
     "decile_indices",
     "excess_risk",
@@ -92,14 +103,17 @@ __all__ = [
     "kernel_distance",
     "load_scoreboard",
     "mcnemar",
+    "mean_square_law",
     "nearest_linkage",
     "paired",
+    "rank_histograms",
     "ranks",
     "rate",
     "reidentification_ceiling",
     "sample",
     "samples",
     "true_accept_rate",
+    "two_sample",
     "utility",
     "utility_kept",
     "verification",

@@ -6,6 +6,7 @@ from .encoder_contracts import check_encoder as check_encoder
 from .judge_contracts import check_judge as check_judge
 from .loss_contracts import check_loss as check_loss
 from .metric_contracts import check_metric as check_metric
+from .sampling_contracts import check_sampler as check_sampler
 from .synthetic import synthetic_images as synthetic_images
 from .synthetic import synthetic_pairs as synthetic_pairs
 
@@ -18,6 +19,7 @@ __all__ = [
     "check_judge",
     "check_loss",
     "check_metric",
+    "check_sampler",
     "synthetic_images",
     "synthetic_pairs",
 ]

@@ -106,6 +106,8 @@ ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
     ],
     "Ridge": [attack(lambda _: fi.attacks.Ridge()), attack(lambda _: fi.attacks.Ridge(penalty=1), shape=SPATIAL)],
     "load_attack": Elsewhere("test_save_attack.py"),
+    "medoid": Elsewhere("test_sampling.py"),
+    "sample_blocks": Elsewhere("test_sampling.py"),
     "save_attack": Elsewhere("test_save_attack.py"),
 }
 

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from featinv.evaluation import Interval
 from featinv.metrics.metric import Metric
@@ -108,6 +109,33 @@ def draw_trade_off(axes: Axes, across: Metric, up: Metric, marks: Sequence[Mark]
         axes.annotate(mark.label, (x.mean, y.mean), (4, 4), textcoords="offset points", color=INK, fontsize=8)
     axes.set_xlabel(f"{across.heading} ({'to the right' if across.higher_is_better else 'to the left'}: better)")
     axes.set_ylabel(f"{up.heading} ({'up' if up.higher_is_better else 'down'}: better)")
+
+
+def draw_spans(axes: Axes, bars: Sequence[tuple[str, float, float | None, float]]) -> None:
+    """Draw bars of (label, floor, ceiling, chance), shares above 0 on a log axis; dotted up to 1 without a ceiling.
+
+    A dot marks the floor, a bar across the ceiling, and a short line chance.
+    """
+    least = min(min(chance, floor or chance) for _, floor, _, chance in bars)
+    axes.set_xscale("log")
+    axes.set_xlim(least / 1.5, 1.25)
+    for place, (_, floor, ceiling, chance) in enumerate(bars):
+        low, high = max(floor, least / 1.5), 1.0 if ceiling is None else ceiling
+        axes.plot([low, high], [place, place], color=ATTACK, linewidth=3, linestyle=":" if ceiling is None else "-")
+        axes.plot([low], [place], marker="o", color=ATTACK, markersize=5)
+        axes.plot([chance, chance], [place - 0.35, place + 0.35], color=INK, linewidth=1)
+        if ceiling is None:
+            axes.annotate("no ceiling known", (1.0, place), (-4, 5), textcoords="offset points", color=INK, ha="right")
+        else:
+            axes.plot([high], [place], marker="|", color=ATTACK, markersize=12, markeredgewidth=2)
+    axes.annotate("chance", (bars[0][3], -0.4), (0, 2), textcoords="offset points", color=INK, ha="center")
+    axes.set_yticks(range(len(bars)), [shortened(label) for label, *_ in bars])
+    axes.set_ylim(len(bars) - 0.4, -0.9)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
+    axes.set_xlabel("images found, %: from the floor that attacks show to the ceiling for any attack")
 
 
 def as_svg(figure: Figure) -> str:

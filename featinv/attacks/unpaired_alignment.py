@@ -1,5 +1,6 @@
 """Alignment without a single known pair: two clouds of vectors are laid over each other by their shapes."""
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -55,16 +56,19 @@ class _Start:
     fit: float
 
 
-def align_unpaired(released: Rows, own: Rows, *, runs: int = 2, seed: int = 0) -> Alignment:
+def align_unpaired(
+    released: Rows, own: Rows, *, runs: int = 2, enough: int | float = math.inf, seed: int = 0
+) -> Alignment:
     """Align the released vectors (N, D) with own vectors of other images (M, E), knowing no pair.
 
     k-means in both spaces, quadratic assignment of the centroids' inner products or cosines (FAQ, Vogelstein et al.
     2015, and 2-opt), Procrustes on the centroids, then rounds of nearest neighbours and Procrustes in growing principal
     subspaces (compare mini-vec2vec, arXiv:2510.02348). Each of `runs` draws starts from 8, 10, 14 and 20 clusters; the
-    starts of the best fit are refined and the best is kept. The fit is the nearest-neighbour distance of held-out own
-    vectors divided by that of the mapped ones: nothing is chosen by truth. Noise is taken off by the ratio of the two
-    spectra before. `identified` needs a fit of 0.9 that exceeds those of three refined random rotations by 0.03. Own
-    images must cover the classes of the private ones. Raises BadInput for NaN and fewer than 64 vectors a side.
+    starts of the best fit are refined, up to the first of fit `enough`, and the best is kept. The fit is the
+    nearest-neighbour distance of held-out own vectors divided by that of the mapped ones: nothing is chosen by truth.
+    Noise is taken off by the ratio of the two spectra before. `identified` needs a fit of 0.9 that exceeds those of
+    three refined random rotations by 0.03. Own images must cover the classes of the private ones. Raises BadInput for
+    NaN and fewer than 64 vectors a side.
     """
     check_spaces(released, own)
     for name, rows in (("released", released), ("own", own)):
@@ -81,12 +85,13 @@ def align_unpaired(released: Rows, own: Rows, *, runs: int = 2, seed: int = 0) -
     counts = _cluster_counts(clouds)
     starts = [start for run in range(runs) for count in counts for start in _starts(clouds, count, [seed, run, count])]
     starts.sort(key=lambda start: -start.fit)
-    refined = [(*_refine(clouds, start, [seed, number]), start) for number, start in enumerate(starts[:REFINED])]
+    refined: list[tuple[np.ndarray, float, _Start]] = []
+    for number, first in enumerate(starts[:REFINED]):
+        refined.append((*_refine(clouds, first, [seed, number]), first))
+        if refined[-1][1] >= enough:
+            break
     rotation, fit, start = max(refined, key=lambda refinement: refinement[1])
-    chance = max(
-        _refine(clouds, start_rotation, [seed, 9, number])[1]
-        for number, start_rotation in enumerate(_random(clouds, seed))
-    )
+    chance = max(_refine(clouds, turn, [seed, 9, number])[1] for number, turn in enumerate(_random(clouds, seed)))
     return Alignment(
         weight=clouds.forward @ rotation @ clouds.backward.T,
         source=clouds.source,
@@ -221,11 +226,16 @@ def _turn(
     mapped = (clouds.released[drawn] @ rotation.astype(np.float32))[:, :directions]
     distances = _distances(mapped, own)
     most = min(neighbours, min(distances.shape) - 1)
-    partner = own[np.argpartition(distances, most, axis=1)[:, :most]].mean(axis=1)
-    back = mapped[np.argpartition(distances, most, axis=0)[:most]].mean(axis=0)
+    partner = own[_nearest(distances, most)].mean(axis=1)
+    back = mapped[_nearest(np.ascontiguousarray(distances.T), most)].mean(axis=1)
     turn = np.eye(len(rotation))
     turn[:directions, :directions] = _orthogonal(mapped.T @ partner + back.T @ own)
     return rotation @ turn
+
+
+def _nearest(distances: np.ndarray, count: int) -> np.ndarray:
+    """Return the columns of the `count` least distances of every row, in any order."""
+    return distances.argmin(axis=1)[:, None] if count == 1 else np.argpartition(distances, count, axis=1)[:, :count]
 
 
 def _orthogonal(matrix: np.ndarray) -> np.ndarray:

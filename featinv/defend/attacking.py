@@ -30,7 +30,7 @@ MOST = 6
 """settings that the suite is trained for, at most, unless all are asked for"""
 LEAST_MINUTES = 1.0
 """minutes for each on average; with fewer, fewer settings are attacked"""
-FIRST = 3
+FIRST = 5
 """times the minutes of another setting that the undefended vectors have: their attack is where the others begin"""
 SHOWN = 10
 

@@ -12,7 +12,8 @@ from jaxtyping import Float, Int64
 from torch import nn
 
 import featinv as fi
-from featinv.attacks.aligned import align
+from featinv.attacks.aligned import LEAST_BESIDE, align
+from featinv.attacks.unpaired_alignment import align_unpaired
 from featinv.defences import RandomRotation, known_release, least_batch, parts, whole_release
 from featinv.defend.candidates import Candidate
 from featinv.defend.inputs import Inputs
@@ -29,6 +30,8 @@ from featinv.processes import seeded
 
 PAIRS = 32
 """images that the attacker on a secret map is taken to recognise, where the gallery has as many to spare"""
+UNPAIRED, ENOUGH = 2000, 0.97
+"""own vectors that an attacker without pairs aligns with, and the fit at which no other start is tried: seconds"""
 _TEMPERATURE_NUMBERS = 2**19
 """numbers of the public vectors on which the temperature of identified bits is chosen: 500 of up to 1,048"""
 LIKELIHOOD = "likelihood ranking"
@@ -192,13 +195,18 @@ def _linkage(
 def _aligned(
     released: np.ndarray, candidates: np.ndarray, inputs: Inputs, top: tuple[int, ...]
 ) -> dict[str, dict[int, Interval]]:
-    """Return what an attacker reaches who recognises some images and lacks the secret."""
+    """Return what attackers reach who lack the secret: one who recognises some images, and one who knows no pair."""
     pairs = min(PAIRS, len(released) // 4)
     pair_rows = np.sort(np.random.default_rng([inputs.seed, 54]).permutation(len(released))[:pairs])
     own = inputs.public[inputs.learn_rows]
     alignment = align(released, own, (released[pair_rows], candidates[pair_rows]), unpaired=False, seed=inputs.seed)
     linkage = aligned_linkage(released, candidates, own, known_rows=pair_rows, alignment=alignment, seed=inputs.seed)
-    return {f"aligned, {pairs} known pairs": {k: linkage.top(k) for k in top}}
+    attacks = {f"aligned, {pairs} known pairs": {k: linkage.top(k) for k in top}}
+    if min(len(released), len(own)) >= LEAST_BESIDE:
+        alignment = align_unpaired(released, own[:UNPAIRED], runs=1, enough=ENOUGH, seed=inputs.seed)
+        linkage = aligned_linkage(released, candidates, own, alignment=alignment, seed=inputs.seed)
+        attacks["aligned, no known pairs"] = {k: linkage.top(k) for k in top}
+    return attacks
 
 
 @torch.no_grad()

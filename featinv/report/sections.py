@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from featinv.report.ceiling_figure import ceiling_section
 from featinv.report.curve_figures import EXPLANATION, identification_figure, training_figures
 from featinv.report.document import Document, Facts, Notes, Part, Section
 from featinv.report.entries import Entry, catalogue_of, entries
@@ -41,6 +42,7 @@ def document(runs: Sequence[Run], *, show_images: bool = True) -> Document:
         attributes_section(runs, listed),
         other_metrics_section(listed),
         Section("Images", (), tuple(images)) if images else None,
+        ceiling_section(runs),
         _identification(listed),
         _trade_off(listed),
         _training(listed),

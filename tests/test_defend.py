@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from alignment_clouds import cloud
 from defend_vectors import CLASSES, PRIVATE, PUBLIC, clouds, write_sides
 from recipe_modules import recipe
 
@@ -345,6 +346,16 @@ def test_the_untouched_head_reads_defended_vectors(tmp_path: Path) -> None:
     assert run.sweep.measurements[1].utility["probe"].mean > 0.98
     assert run.verdicts[1].utility_met is False
     assert "head" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_secret_rotation_is_undone_without_a_known_pair() -> None:
+    """Public vectors are sorted, as files sorted by class are: the attacker must look at all of them."""
+    public, private = cloud(3600), cloud(1000, seed=1)
+    public = public[np.argsort(public[:, 0])]
+    decision, _ = fi.defend.recommend(private, public, defences=["RandomRotation:key=7"], keep="none")
+    attacks = decision.sweep.measurements[1].attacks
+    assert attacks["nearest vector"][10].mean < 0.2
+    assert attacks["aligned, no known pairs"][1].low > 0.9
 
 
 BAD_FLAGS = [

@@ -203,7 +203,8 @@ def _aligned(
     linkage = aligned_linkage(released, candidates, own, known_rows=pair_rows, alignment=alignment, seed=inputs.seed)
     attacks = {f"aligned, {pairs} known pairs": {k: linkage.top(k) for k in top}}
     if min(len(released), len(own)) >= LEAST_BESIDE:
-        alignment = align_unpaired(released, own[:UNPAIRED], runs=1, enough=ENOUGH, seed=inputs.seed)
+        some = np.random.default_rng([inputs.seed, 55]).permutation(len(own))[:UNPAIRED]  # rows may be sorted by class
+        alignment = align_unpaired(released, own[some], runs=1, enough=ENOUGH, seed=inputs.seed)
         linkage = aligned_linkage(released, candidates, own, alignment=alignment, seed=inputs.seed)
         attacks["aligned, no known pairs"] = {k: linkage.top(k) for k in top}
     return attacks

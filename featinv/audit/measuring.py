@@ -7,6 +7,7 @@ import featinv as fi
 from featinv.assembly import JudgeSettings, RunFolder, build_judges
 from featinv.audit import checklist, text
 from featinv.audit.fitting import SuiteFitter
+from featinv.audit.people import Persons
 from featinv.audit.record import Record
 from featinv.audit.settings import AuditSettings
 from featinv.audit.sources import Source
@@ -32,6 +33,7 @@ def measured(
     public: "ImageSet",
     overlap: "Overlap",
     release: "fi.Release",
+    persons: Persons | None,
 ) -> "fi.Scoreboard":
     """Train the suite, score it, and write scoreboard and reports into the run's folder."""
     judges = _judges(settings, run, public, victim_family=release.metadata.get("family"))
@@ -62,6 +64,7 @@ def measured(
         seed=settings.seed,
         public=public,
         overlap=overlap,
+        clusters=None if persons is None else persons.private,
         fit_seconds=record.seconds,
     )
     checks.append(checklist.check_attacks(plan, record, named, public=len(public)))

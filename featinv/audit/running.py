@@ -10,6 +10,7 @@ from featinv.audit.checklist import gate_checks
 from featinv.audit.early import check_early
 from featinv.audit.inputs import inputs_of
 from featinv.audit.measuring import measured
+from featinv.audit.people import persons_of
 from featinv.audit.record import Record
 from featinv.audit.settings import NOBODY, AuditSettings
 from featinv.audit.sources import open_private, open_public, open_source
@@ -63,13 +64,16 @@ def run_audit(settings: AuditSettings, *, suite: Sequence[SuiteEntry] | None = N
     assert settings.private is not None
     public, overlap, release = open_private(settings, source, public)
     assert release.truth is not None
+    persons = persons_of(settings, public, release.truth)
     inputs = {**inputs_of(settings, source, public, release.truth), "the attack suite": list(plan.names)}
+    if persons is not None:
+        inputs["the people on the images"] = persons.digest
     record.must_be_of(inputs)
     if run.finished:
         print(f"{run.path}: this audit has run already; remove the folder to run it again.\n")
         board = fi.load_scoreboard(run.path)
     else:
-        board = measured(settings, run, record, inputs, source, plan, named, public, overlap, release)
+        board = measured(settings, run, record, inputs, source, plan, named, public, overlap, release, persons)
     text.say_outcome(board, run.path)
     if settings.max_level is None:
         return Outcome(board, None)

@@ -11,6 +11,7 @@ from featinv.plain_numbers import check_positive, check_seed, make_plain
 Level = Literal["none", "L1", "L2", "L3", "L4"]
 LEVELS = get_args(Level)
 NOBODY = "none"
+FOLDERS = "folders"
 WHY_PUBLIC = "auditing requires public images: every attack trains on them"
 EXIT_CODES = (
     "Exit codes: 0 done, or within --max-level; 1 more leaks than --max-level allows, and nothing else; 2 bad input, "
@@ -34,6 +35,9 @@ class AuditSettings:
     table of encoded images (parquet, Arrow, `datasets`), .npz or .npy"""
     private: str | None = field(default=None, metadata=flag(IMAGES, "DIR"))
     """images whose vectors are published; only scoring reads them"""
+    clusters: str | None = field(default=None, metadata=flag(IMAGES, "FILE"))
+    """who is on which image, where there are several of a person: "folders" (the first folder of an image's path is the
+    person), or a .csv or .json file of ids and persons, both sides in one; nobody may be on both"""
     victim: Component | str | None = field(default=None, metadata=flag(WHAT))
     """the encoder: tiny, torchvision:resnet50, timm:NAME, open_clip:NAME,pretrained=TAG, transformers:NAME, onnx:FILE,
     ... (`featinv list encoders`), or the import path of a function of yours that returns one (my_package.encoder:FILE);
@@ -114,7 +118,18 @@ class AuditSettings:
 
     def _check_texts(self) -> None:
         """Raise BadInput for a path or a name that is empty or holds a NUL byte, which no system takes."""
-        fields = ("out", "public", "private", "victim", "features", "public_features", "layer", "defence", "named")
+        fields = (
+            "out",
+            "public",
+            "private",
+            "victim",
+            "features",
+            "public_features",
+            "layer",
+            "defence",
+            "named",
+            "clusters",
+        )
         texts: list[tuple[str, Any]] = [(name.replace("_", "-"), getattr(self, name)) for name in fields]
         for name, text in (*texts, *(("judge", judge) for judge in self.judges)):
             if isinstance(text, str) and (not text.strip() or "\0" in text):

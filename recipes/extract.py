@@ -7,7 +7,6 @@ Any number of processes writes the same files; called again after a kill it goes
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import featinv as fi
 from featinv.assembly import VictimSettings
@@ -43,14 +42,12 @@ class Config:
 def main(config: Config) -> None:
     fi.assembly.check_names(config)
     fi.processes.share_threads()
-    if config.data == "scenes":
-        images = fi.data.scenes(config.count, size=config.size, seed=config.seed)
-    elif Path(config.data).is_file():
-        images = fi.data.arrays(config.data, size=config.size)
-    else:
-        images = fi.data.folder(config.data, size=config.size)
     settings = VictimSettings(config.encoder, config.defence)
     victim = fi.assembly.build_victim(settings, {"weights": config.weights}).to(fi.processes.device())
+    if config.data == "scenes":
+        images = fi.data.scenes(config.count, size=config.size, seed=config.seed)
+    else:
+        images = fi.data.open_images(config.data, size=config.size, encoder=victim.encoder)
     pairs = fi.extract(
         victim, images, to=config.out, flips=config.flips, seed=config.seed, batch_size=config.batch_size
     )

@@ -69,8 +69,8 @@ def main(config: Config) -> None:
     folders = {"weights": config.weights, "judges": config.out}
     # Of a finished run the files themselves are compared, not what was cached of them.
     cache = None if run.finished else run.path / "images"
-    public, private, overlap = fi.assembly.load_images(images, cache=cache)
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
+    public, private, overlap = fi.assembly.load_images(images, cache=cache, encoder=victim.encoder)
     run.must_be_of(fi.assembly.inputs_of(public, private, victim))
     if run.finished:
         fi.assembly.show_again(run, config.judges, folders)

@@ -15,7 +15,7 @@ SIDE = 16
 
 def decode(path: Path, size: int = SIDE, **options: object) -> np.ndarray:
     settings_ = {"fit": "crop", "upscale": False, "limit_pixels": 10**6, **options}
-    return decode_image(path, size=size, **settings_)  # type: ignore[arg-type]
+    return decode_image(path, size=size, **settings_).pixels  # type: ignore[arg-type]
 
 
 def colours(mode: str = "RGB", seed: int = 0, side: int = SIDE) -> Image.Image:

@@ -64,6 +64,19 @@ def test_a_fixed_batch_takes_any_number_of_images(tmp_path: Path, batch: int, bu
     close(encoder(images[:1]), pooled(stated(images[:1])))
 
 
+@pytest.mark.parametrize("gradients", [True, False])
+def test_maps_of_a_graph_are_read_out(tmp_path: Path, gradients: bool) -> None:
+    file = graph(tmp_path / "a.onnx")
+    settings = {"output": "active", "mean": MEAN, "std": STD, "gradients": gradients}
+    maps = fi.encoders.onnx(file, **settings, readout="grid")
+    means = fi.encoders.onnx(file, **settings, readout="mean")
+    pixels = (IMAGES * 255).round() / 255
+    assert maps.feature_shape == (6, 7, 7)
+    close(means(pixels), pooled(stated(pixels)))
+    close(maps(pixels).mean((2, 3)), pooled(stated(pixels)))
+    assert maps.fingerprint != means.fingerprint
+
+
 # ------------------------------------------------------------------------------------------------------- black boxes
 
 

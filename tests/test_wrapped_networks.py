@@ -74,6 +74,13 @@ def test_a_half_precision_network_behind_a_function_is_named() -> None:
     assert wrapped(lambda x: inner(x.half())).feature_shape == (5,)
 
 
+def test_a_pool_with_its_channels_last_is_a_vector() -> None:
+    """As the average pools of graphs from TensorFlow are, (B, 1, 1, C)."""
+    expected = IMAGES.mean((2, 3))
+    torch.testing.assert_close(wrapped(lambda x: x.mean((2, 3))[:, None, None])(IMAGES), expected)
+    torch.testing.assert_close(wrapped(lambda x: x.mean((2, 3))[:, :, None, None])(IMAGES), expected)
+
+
 # ------------------------------------------------------------------------------------------------ scripted networks
 
 

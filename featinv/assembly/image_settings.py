@@ -9,6 +9,7 @@ from featinv.plain_numbers import check_seed, make_plain
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet, Overlap
+    from featinv.types import Encoder
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,18 @@ class ImageSettings:
         check_seed("images.seed", self.seed)
 
 
-def load_images(settings: ImageSettings, cache: Path | None = None) -> "tuple[ImageSet, ImageSet, Overlap]":
+def load_images(
+    settings: ImageSettings, cache: Path | None = None, encoder: "Encoder | None" = None
+) -> "tuple[ImageSet, ImageSet, Overlap]":
     """Return (public, private, overlap): disjoint sets of images, and which of them nearly coincide.
 
+    With `encoder`, files are also kept at the side and crop that it sees, where that is more than is drawn.
     Raises BadInput when there are fewer images than asked for, or when one image is in both sets.
     """
     if settings.source == "scenes":
         public, private = _scenes(settings)
     else:
-        public, private = _files(settings, cache)
+        public, private = _files(settings, cache, encoder)
     public, overlap = fi.data.disjoint(public, private, drop_near=settings.drop_near)
     return public, private, overlap
 
@@ -55,13 +59,13 @@ def _scenes(settings: ImageSettings) -> "tuple[ImageSet, ImageSet]":
     return every.take(range(public)), every.take(range(public, public + private))
 
 
-def _files(settings: ImageSettings, cache: Path | None) -> "tuple[ImageSet, ImageSet]":
+def _files(settings: ImageSettings, cache: Path | None, encoder: "Encoder | None") -> "tuple[ImageSet, ImageSet]":
     source = Path(settings.source)
     if (source / "train").is_dir() and (source / "test").is_dir():
-        public = _load(source / "train", settings, cache)
-        private = _load(source / "test", settings, cache)
+        public = _load(source / "train", settings, cache, encoder)
+        private = _load(source / "test", settings, cache, encoder)
     else:
-        every = _load(source, settings, cache)
+        every = _load(source, settings, cache, encoder)
         wanted = settings.private or max(1, len(every) // 10)
         if wanted >= len(every):
             raise fi.BadInput(f"{source}: {wanted} private images asked for, but it holds {len(every)} in all")
@@ -72,8 +76,8 @@ def _files(settings: ImageSettings, cache: Path | None) -> "tuple[ImageSet, Imag
     )
 
 
-def _load(path: Path, settings: ImageSettings, cache: Path | None) -> "ImageSet":
-    return fi.data.open_images(path, size=settings.size, cache=cache, smaller=settings.smaller)
+def _load(path: Path, settings: ImageSettings, cache: Path | None, encoder: "Encoder | None") -> "ImageSet":
+    return fi.data.open_images(path, size=settings.size, cache=cache, smaller=settings.smaller, encoder=encoder)
 
 
 def _some(images: "ImageSet", count: int | None, side: str, seed: int) -> "ImageSet":

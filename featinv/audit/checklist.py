@@ -1,15 +1,18 @@
 """What an audit confirmed before it may pass: the positive controls, put together from what was measured."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 import featinv as fi
+from featinv.audit.live_source import LiveSource
 from featinv.audit.record import Record
 from featinv.audit.sources import Source
 from featinv.audit.suite import SuitePlan
+from featinv.data.encoder_pixels import side_needed, what_it_saw
 from featinv.evaluation.judging import TREATMENTS
 from featinv.evaluation.pairing import ALPHA, Pairing
 from featinv.evaluation.positive_controls import BLIND, Check, check_power, check_vectors, read_checks
@@ -43,7 +46,35 @@ def check_inputs(source: Source, pairs: "fi.Pairs", release: "fi.Release", *, se
         # Vectors of another preprocessing are other vectors: an attack on them says nothing of those released.
         if assumed := getattr(encoder, "assumed", ""):
             checks.append(Check("preprocessing", False, assumed))
+        assert isinstance(source, LiveSource)
+        assert release.truth is not None
+        checks.append(check_resolution(source, {"public": pairs.images, "private": release.truth}))
     return [*checks, _pairing(source, pairs, release, seed), check_vectors(pairs, release.features)]
+
+
+def check_resolution(source: LiveSource, sides: Mapping[str, "ImageSet"]) -> Check:
+    """Check that the encoder saw the images at the side that it takes: vectors of shrunk images are other vectors.
+
+    Files are resized for it from their own size. Arrays hold no more than they hold: where they are smaller than what
+    the encoder takes, the caller has to say that the originals are so small (`--smaller upscale`).
+    """
+    encoder = source.victim.encoder
+    needed = side_needed(encoder)
+    wrong = [
+        f"the {name} images are {images.encoder_side} px"
+        for name, images in sides.items()
+        if what_it_saw(images, encoder)
+    ]
+    if not wrong:
+        return Check("resolution", True, f"{encoder.name} saw the images at the {needed} px that it resizes them to")
+    if source.enlarges:
+        return Check("resolution", True, f"{'; '.join(wrong)}, as the originals are by --smaller upscale")
+    return Check(
+        "resolution",
+        False,
+        f"{encoder.name} takes {needed} px, but {' and '.join(wrong)}: vectors of larger originals are others; "
+        "give the image files or larger arrays, or, where the originals are so small, --smaller upscale",
+    )
 
 
 def check_images(private: "ImageSet") -> Check:

@@ -25,6 +25,8 @@ class LiveSource:
     victim: "fi.Victim"
     size: int
     notes: tuple[str, ...]
+    enlarges: bool = False
+    """whether the caller said that smaller images are to be enlarged"""
     named: ClassVar[bool] = True
     """the vectors are made of the images, one by one"""
 
@@ -88,12 +90,7 @@ def open_victim(settings: AuditSettings) -> LiveSource:
     if reason := why_black_box(built):
         notes.append(f"No attack looked through the victim's layers, because {reason}")
     size = settings.size or _power_of_two(built.image_size)
-    if size < built.image_size:
-        notes.append(
-            f"The victim saw images of {size} px stretched to the {built.image_size} px that it takes: sharper "
-            "originals may leak more"
-        )
-    return LiveSource(victim, size, tuple(notes))
+    return LiveSource(victim, size, tuple(notes), settings.smaller == "upscale")
 
 
 def why_black_box(encoder: object) -> str:

@@ -57,10 +57,11 @@ class AuditSettings:
     defence: Component | str = field(default=Component("Identity"), metadata=flag(WHAT))
     """what is done to the vectors before release, e.g. GaussianNoise:std=0.1 (`featinv list defences`)"""
     size: int | None = field(default=None, metadata=flag(IMAGES, "PIXELS"))
-    """side of the images in pixels; when not given: what the encoder takes, rounded up to a power of two, 256 at most;
-    64 for vectors computed elsewhere"""
+    """side in pixels at which images are drawn and compared (the encoder sees files at its own size); when not given:
+    what the encoder takes, rounded up to a power of two, 256 at most; 64 for vectors computed elsewhere"""
     smaller: Literal["refuse", "skip", "upscale"] = field(default="refuse", metadata=flag(IMAGES))
-    """what to do with an image smaller than that"""
+    """what to do with an image smaller than that; "upscale" also says that arrays smaller than what the encoder takes
+    are the originals"""
     minutes: int | float = field(default=30, metadata=flag(HOW, "MINUTES"))
     """minutes of training, all attacks together; reading, encoding and scoring come on top"""
     images: int | None = field(default=None, metadata=flag(HOW, "N"))

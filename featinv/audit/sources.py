@@ -55,4 +55,5 @@ def identity_of(images: "ImageSet") -> dict[str, Any]:
 def _load(path: str, source: Source, settings: AuditSettings) -> "ImageSet":
     """Read the images of one side. Raises BadInput where there are none."""
     # Not cached: decoded private images have no business in the folder of the results.
-    return fi.data.open_images(path, size=source.size, smaller=settings.smaller)
+    encoder = source.victim.encoder if isinstance(source, LiveSource) else None
+    return fi.data.open_images(path, size=source.size, smaller=settings.smaller, encoder=encoder)

@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from featinv.data.encoder_pixels import EncoderPixels
+from featinv.data.image_stream import ON_DISK_ABOVE
 from featinv.data.imageset import ImageSet
+from featinv.data.pixel_sink import Memory, Sink, TemporaryFile
 from featinv.errors import BadInput
+from featinv.types import Encoder
 
 LIMIT_BYTES = 8 * 2**30
 """What an .npz may unpack to; a larger set belongs in an .npy, which is mapped and not loaded."""
@@ -27,13 +32,19 @@ _BROKEN_FILE = (
 
 
 def arrays(
-    path: Path | str, *, size: int | None = None, labels: Path | str | None = None, limit_bytes: int = LIMIT_BYTES
+    path: Path | str,
+    *,
+    size: int | None = None,
+    labels: Path | str | None = None,
+    limit_bytes: int = LIMIT_BYTES,
+    encoder: Encoder | None = None,
 ) -> ImageSet:
     """Read (N, S, S, 3) uint8 images from an .npy (mapped, never loaded whole) or from "images" of an .npz.
 
     Labels, (N,) whole numbers, come from "labels" of the .npz or from the .npy file `labels`. `size`, when given, is
-    only checked. Ids are "FILE:ROW". Raises BadInput for a missing, truncated, pickled or too large file, and for
-    arrays of another shape or type (nothing is guessed, transposed or rescaled).
+    only checked; with an `encoder`, larger images are shrunk to it (bicubic), and kept as they are for the encoder. Ids
+    are "FILE:ROW". Raises BadInput for a missing, truncated, pickled or too large file, and for arrays of another shape
+    or type (nothing is guessed, transposed or rescaled).
     """
     path = Path(path)
     if not path.is_file():
@@ -49,15 +60,28 @@ def arrays(
         if numbers is not None:
             raise BadInput(f"labels: expected one source of labels, got {labels} and those in {path}; leave one out")
         numbers = _read_npy(Path(labels))
-    _check_images(path, pixels, size)
+    shrunk = encoder is not None and size is not None and pixels.ndim == 4 and pixels.shape[1] > size
+    _check_images(path, pixels, None if shrunk else size)
     if numbers is not None:
         _check_labels(path if labels is None else Path(labels), numbers, len(pixels))
+    drawn = _shrunk(pixels, size) if shrunk and size is not None else pixels
     return ImageSet(
-        pixels,
+        drawn,
         ids=[f"{path.name}:{row}" for row in range(len(pixels))],
         labels=numbers,
-        provenance={"source": "arrays", "path": str(path), "size": int(pixels.shape[1])},
+        provenance={"source": "arrays", "path": str(path), "size": int(drawn.shape[1])},
+        encoder_pixels=EncoderPixels(pixels) if shrunk else None,
     )
+
+
+def _shrunk(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Return (N, size, size, 3) of larger images, as files are shrunk; above 1 GiB in a temporary file."""
+    on_disk = len(pixels) * size * size * 3 > ON_DISK_ABOVE
+    sink: Sink = TemporaryFile(size) if on_disk else Memory(len(pixels), size)
+    for image in pixels:
+        resized = Image.fromarray(np.ascontiguousarray(image)).resize((size, size), Image.Resampling.BICUBIC)
+        sink.add(np.asarray(resized))
+    return sink.pixels()
 
 
 def _read_npy(path: Path) -> np.ndarray:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, final
 
+from featinv.data.encoder_pixels import pixels_to_keep
 from featinv.data.image_decode import Fit
 from featinv.data.image_formats import HEAD, classify, is_image_name
 from featinv.data.image_listing import HIDDEN, RESOURCE_FORKS, is_resource_fork, left_out
@@ -32,6 +33,7 @@ from featinv.data.intake import Intake
 from featinv.data.tables import shards_in_order
 from featinv.errors import BadInput
 from featinv.files import unreadable
+from featinv.types import Encoder
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MEMBER_LIMIT = 2**28
@@ -121,6 +123,7 @@ def archive(
     fit: Fit = "crop",
     limit_pixels: int = LIMIT_PIXELS,
     on_disk_above: int = ON_DISK_ABOVE,
+    encoder: Encoder | None = None,
 ) -> ImageSet:
     """Read every image of a zip or tar archive, or of a folder of webdataset's shards, in the order of the archive.
 
@@ -137,7 +140,7 @@ def archive(
     files = shards_in_order(root, archive_shards(root)) if root.is_dir() else (root,)
     if not files or not all(map(_suffix, files)):
         raise BadInput(f"{root}: expected an archive ({', '.join(SUFFIXES)}) or a folder of such shards, got another")
-    reading = Reading(_source(root, files), size, fit, smaller, limit_pixels)
+    reading = Reading(_source(root, files), size, fit, smaller, limit_pixels, pixels_to_keep(encoder, size))
     return read_source(reading, None if cache is None else Path(cache), on_disk_above)
 
 

@@ -4,12 +4,13 @@ import io
 import struct
 import zlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from featinv.data.image_formats import formats_of, head_of, unread_start
+from featinv.resize_crop import ResizeCrop
 
 LEAST_SIDE = 8
 """Pixels: an image with a shorter side shows nothing worth reconstructing."""
@@ -57,21 +58,37 @@ class TooSmall(Exception):
         self.width, self.height = width, height
 
 
+class Decoded(NamedTuple):
+    """What is drawn of a file, (size, size, 3), and what an encoder sees of it, (E, E, 3) or None; both uint8."""
+
+    pixels: np.ndarray
+    encoder_pixels: np.ndarray | None
+
+
 def decode_image(
-    path: Path, *, size: int, fit: Fit, upscale: bool, limit_pixels: int, content: bytes | None = None
-) -> np.ndarray:
+    path: Path,
+    *,
+    size: int,
+    fit: Fit,
+    upscale: bool,
+    limit_pixels: int,
+    content: bytes | None = None,
+    encoder: ResizeCrop | None = None,
+) -> Decoded:
     """Decode one file, or the bytes that a file of this name had (`content`).
 
     That is its first frame, upright (EXIF), RGB on white, cropped to its central square or stretched, resized. Resizing
-    is bicubic and antialiased; an image that already has the size asked for is not resampled. Raises Unusable with the
-    reason, or TooSmall unless `upscale`.
+    is bicubic and antialiased; an image that already has the size asked for is not resampled. With `encoder`, the whole
+    upright image is also resized and cropped as that says. Raises Unusable with the reason, or TooSmall unless
+    `upscale`.
     """
     try:
         if (path.stat().st_size if content is None else len(content)) == 0:
             raise Unusable("zero bytes")
         file = path if content is None else io.BytesIO(content)
         with Image.open(file, formats=formats_of(path.suffix.lower())) as image:
-            return _decoded(image, size=size, fit=fit, upscale=upscale, limit_pixels=limit_pixels)
+            _check_sides(image, size=size, upscale=upscale, limit_pixels=limit_pixels)
+            return _decoded(image, size=size, fit=fit, encoder=encoder)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unusable(f"too large for Pillow's own limit of {Image.MAX_IMAGE_PIXELS} px") from error
     except UnidentifiedImageError as error:
@@ -87,7 +104,7 @@ def _why_unidentified(path: Path, content: bytes | None) -> str:
         return f"unreadable: {error.strerror}"
 
 
-def _decoded(image: Image.Image, *, size: int, fit: Fit, upscale: bool, limit_pixels: int) -> np.ndarray:
+def _check_sides(image: Image.Image, *, size: int, upscale: bool, limit_pixels: int) -> None:
     width, height = image.size
     if width * height > limit_pixels:
         raise Unusable(f"too large: {width} x {height} px, the limit is {limit_pixels} px")
@@ -97,17 +114,24 @@ def _decoded(image: Image.Image, *, size: int, fit: Fit, upscale: bool, limit_pi
         raise TooSmall(width, height)
     if isinstance(image, TiffImagePlugin.TiffImageFile) and int(image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)) & 1:
         raise Unusable("raw camera file: only its preview could be read, convert it to PNG or JPEG")
-    # A JPEG decodes several times faster at 1/2, 1/4 or 1/8 of its size; twice the target keeps detail.
-    image.draft(None, (2 * size, 2 * size))
+
+
+def _decoded(image: Image.Image, *, size: int, fit: Fit, encoder: ResizeCrop | None) -> Decoded:
+    if encoder is None:
+        # A JPEG decodes several times faster at 1/2, 1/4 or 1/8 of its size; twice the target keeps detail. Not for an
+        # encoder: the libraries that made the publisher's vectors decode it whole.
+        image.draft(None, (2 * size, 2 * size))
     image.load()
-    square = _upright(to_rgb(image), image)
+    whole = _upright(to_rgb(image), image)
+    square = whole
     if fit == "crop":
-        side = min(square.size)
-        left, top = (square.width - side) // 2, (square.height - side) // 2
-        square = square.crop((left, top, left + side, top + side))
+        side = min(whole.size)
+        left, top = (whole.width - side) // 2, (whole.height - side) // 2
+        square = whole.crop((left, top, left + side, top + side))
     if square.size != (size, size):
         square = square.resize((size, size), Image.Resampling.BICUBIC)
-    return np.array(square, dtype=np.uint8)
+    view = None if encoder is None else np.array(encoder.of_image(whole), dtype=np.uint8)
+    return Decoded(np.array(square, dtype=np.uint8), view)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from featinv.data.encoder_pixels import pixels_to_keep
 from featinv.data.image_decode import Fit
 from featinv.data.image_listing import Listing, list_images
 from featinv.data.image_stream import (
@@ -18,6 +19,7 @@ from featinv.data.image_stream import (
 from featinv.data.imageset import ImageSet
 from featinv.data.intake import Intake
 from featinv.errors import BadInput
+from featinv.types import Encoder
 
 
 def folder(
@@ -29,6 +31,7 @@ def folder(
     fit: Fit = "crop",
     limit_pixels: int = LIMIT_PIXELS,
     on_disk_above: int = ON_DISK_ABOVE,
+    encoder: Encoder | None = None,
 ) -> ImageSet:
     """Read every image under `path`, `size` pixels a side: a flat folder without labels, or one folder a class.
 
@@ -38,11 +41,13 @@ def folder(
     cropped to the central square (`fit="stretch"` squeezes instead) and resized. Image files that cannot be used
     (broken, over `limit_pixels`, under 8 px a side, hidden, of a format that Pillow does not read) are skipped and
     listed with the reason in `.skipped`; folders of thumbnails and caches are left out. `.intake` counts all of it.
-    An image smaller than `size` is refused, skipped or upscaled, as `smaller` says.
+    An image smaller than `size` is refused, skipped or upscaled, as `smaller` says. With `encoder`, what it sees of
+    each file is kept too, in the same pass (`ImageSet.encoder_pixels`): vectors are then made of the files at their own
+    size, and images are drawn and compared at `size`.
 
     The pixels are decoded once: into a mapped file under `cache` when given (found again while no file changed), else
-    into memory, else, above `on_disk_above` bytes, into a temporary mapped file. Raises BadInput for a folder without a
-    usable image, an image smaller than `size` under "refuse", and a disk that is full.
+    into memory, else, above `on_disk_above` bytes in all, into a temporary mapped file. Raises BadInput for a folder
+    without a usable image, an image smaller than `size` under "refuse", and a disk that is full.
     """
     check_settings(size, limit_pixels, fit, smaller)
     root = Path(path)
@@ -50,7 +55,7 @@ def folder(
     if not listing.paths:
         instead = _instead(listing)
         raise BadInput(f"{root}: expected images (.png, .jpg, .webp, ...), got none ({instead}); give another folder")
-    reading = Reading(_source(root, listing), size, fit, smaller, limit_pixels)
+    reading = Reading(_source(root, listing), size, fit, smaller, limit_pixels, pixels_to_keep(encoder, size))
     return read_source(reading, None if cache is None else Path(cache), on_disk_above)
 
 

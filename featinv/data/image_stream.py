@@ -1,12 +1,13 @@
 """Encoded images, one after the other, decoded once into an ImageSet: in memory, in a cache or in a temporary file."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,19 +18,21 @@ import PIL
 from PIL import Image
 
 from featinv import processes
-from featinv.data.image_decode import LEAST_SIDE, Fit, TooSmall, Unusable, decode_image
+from featinv.data.encoder_pixels import EncoderPixels
+from featinv.data.image_decode import LEAST_SIDE, Decoded, Fit, TooSmall, Unusable, decode_image
 from featinv.data.image_formats import formats_of
 from featinv.data.imageset import ImageSet
 from featinv.data.intake import Intake, intake_sentences
 from featinv.data.pixel_sink import Memory, RawFile, Sink, TemporaryFile, map_pixels
 from featinv.errors import BadInput
 from featinv.files import publish_folder, read_json, write_json
+from featinv.resize_crop import ResizeCrop
 
 _log = logging.getLogger(__name__)
 
 LIMIT_PIXELS = 64 * 10**6
 ON_DISK_ABOVE = 2**30
-_PIXELS, _MANIFEST = "pixels.u8", "images.json"
+_PIXELS, _ENCODER_PIXELS, _MANIFEST = "pixels.u8", "encoder_pixels.u8", "images.json"
 _MANIFEST_LIMIT = 2**30
 Smaller = Literal["refuse", "skip", "upscale"]
 
@@ -71,15 +74,21 @@ class Source:
 @final
 @dataclass(frozen=True)
 class Reading:
-    """How a source is read; `decoded` and `skipped` fill while it is."""
+    """How a source is read, for an encoder as well where one is named; `decoded` and `skipped` fill while it is."""
 
     source: Source
     size: int
     fit: Fit
     smaller: Smaller
     limit_pixels: int
+    encoder: ResizeCrop | None = None
     decoded: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Pixels a side of what is kept of each image: drawn, and seen by the encoder where that is other pixels."""
+        return (self.size,) if self.encoder is None else (self.size, self.encoder.size)
 
 
 def check_settings(size: int, limit_pixels: int, fit: str, smaller: str) -> None:
@@ -104,12 +113,11 @@ def read_source(reading: Reading, cache: Path | None, on_disk_above: int) -> Ima
     Raises BadInput where no image is usable, for one smaller than asked under "refuse", and for a disk that is full.
     """
     if cache is None:
-        total = reading.source.count * reading.size * reading.size * 3
-        sink: Sink = (
-            TemporaryFile(reading.size) if total > on_disk_above else Memory(reading.source.count, reading.size)
-        )
-        _decode_all(reading, sink)
-        pixels = sink.pixels()
+        count = reading.source.count
+        on_disk = sum(count * side * side * 3 for side in reading.sides) > on_disk_above
+        sinks: list[Sink] = [TemporaryFile(side) if on_disk else Memory(count, side) for side in reading.sides]
+        _decode_all(reading, sinks)
+        pixels = [sink.pixels() for sink in sinks]
     else:
         with processes.main_first():
             pixels = _through_cache(reading, cache)
@@ -120,7 +128,7 @@ def read_source(reading: Reading, cache: Path | None, on_disk_above: int) -> Ima
     return images
 
 
-def _through_cache(reading: Reading, cache: Path) -> np.ndarray:
+def _through_cache(reading: Reading, cache: Path) -> list[np.ndarray]:
     """Map the pixels of this source from the cache; decode them into it first if they are not there."""
     settings: tuple[str | int, ...] = (
         reading.size,
@@ -129,31 +137,41 @@ def _through_cache(reading: Reading, cache: Path) -> np.ndarray:
         reading.limit_pixels,
         f"Pillow {PIL.__version__}",
         2,
+        *([] if reading.encoder is None else [json.dumps(reading.encoder.record(), sort_keys=True)]),
     )
     # With the formats: a plugin that was registered since may read what was skipped.
     place = cache / f"images-{reading.source.sha256(*settings, *formats_of(''))[:32]}"
     if not _is_cached(place, reading):
         with publish_folder(place) as temporary:
-            with open(temporary / _PIXELS, "wb") as file:
-                sink = RawFile(file, reading.size)
-                _decode_all(reading, sink)
+            with contextlib.ExitStack() as stack:
+                files = [stack.enter_context(open(file, "wb")) for file in _files(temporary, reading)]
+                sinks = [RawFile(file, side) for file, side in zip(files, reading.sides, strict=True)]
+                _decode_all(reading, sinks)
             write_json(temporary / _MANIFEST, {"ids": reading.decoded, "skipped": reading.skipped})
-    return map_pixels(place / _PIXELS, len(reading.decoded), reading.size)
+    count = len(reading.decoded)
+    return [map_pixels(file, count, side) for file, side in zip(_files(place, reading), reading.sides, strict=True)]
+
+
+def _files(place: Path, reading: Reading) -> list[Path]:
+    """Return the files of a cache, one for each side."""
+    return [place / name for name in (_PIXELS, _ENCODER_PIXELS)][: len(reading.sides)]
 
 
 def _is_cached(place: Path, reading: Reading) -> bool:
     """Take over the names of a complete cache of this reading; False where there is none or it was cut short."""
-    if not (place / _MANIFEST).is_file() or not (place / _PIXELS).is_file():
+    files = _files(place, reading)
+    if not all(file.is_file() for file in (place / _MANIFEST, *files)):
         return False
     manifest = read_json(place / _MANIFEST, limit=_MANIFEST_LIMIT)
-    if (place / _PIXELS).stat().st_size != len(manifest["ids"]) * reading.size**2 * 3:
+    lengths = [len(manifest["ids"]) * side**2 * 3 for side in reading.sides]
+    if [file.stat().st_size for file in files] != lengths:
         return False
     reading.decoded.extend(manifest["ids"])
     reading.skipped.extend((path, reason) for path, reason in manifest["skipped"])
     return True
 
 
-def _decode_all(reading: Reading, sink: Sink) -> None:
+def _decode_all(reading: Reading, sinks: Sequence[Sink]) -> None:
     """Decode every image, in order, in threads (Pillow decodes outside the interpreter's lock)."""
     with warnings.catch_warnings():
         # Pillow grumbles about odd metadata; only its alarm about decompression bombs is a reason to skip a file.
@@ -161,8 +179,10 @@ def _decode_all(reading: Reading, sink: Sink) -> None:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with processes.progress_bar(reading.source.count, "decode images") as bar:
             for name, result in _results(reading):
-                if isinstance(result, np.ndarray):
-                    sink.add(result)
+                if isinstance(result, Decoded):
+                    for sink, kept in zip(sinks, result, strict=False):  # no second sink without an encoder
+                        if kept is not None:
+                            sink.add(kept)
                     reading.decoded.append(name)
                 else:
                     reading.skipped.append((name, result))
@@ -175,9 +195,9 @@ def _decode_all(reading: Reading, sink: Sink) -> None:
         )
 
 
-def _results(reading: Reading) -> Iterator[tuple[str, np.ndarray | str]]:
+def _results(reading: Reading) -> Iterator[tuple[str, Decoded | str]]:
     """Yield each id with its image or the reason why it is skipped, in order, a few ahead of the reader."""
-    waiting: deque[tuple[str, Future[np.ndarray | str]]] = deque()
+    waiting: deque[tuple[str, Future[Decoded | str]]] = deque()
     workers = _cores()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="featinv-decode")
     try:
@@ -192,7 +212,7 @@ def _results(reading: Reading) -> Iterator[tuple[str, np.ndarray | str]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _image_or_reason(reading: Reading, encoded: Encoded) -> np.ndarray | str:
+def _image_or_reason(reading: Reading, encoded: Encoded) -> Decoded | str:
     if encoded.reason:
         return encoded.reason
     try:
@@ -203,6 +223,7 @@ def _image_or_reason(reading: Reading, encoded: Encoded) -> np.ndarray | str:
             fit=reading.fit,
             upscale=reading.smaller == "upscale",
             limit_pixels=reading.limit_pixels,
+            encoder=reading.encoder,
         )
     except Unusable as error:
         return str(error)
@@ -220,7 +241,7 @@ def _cores() -> int:
     return max(1, cores // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
-def _as_imageset(reading: Reading, pixels: np.ndarray) -> ImageSet:
+def _as_imageset(reading: Reading, pixels: Sequence[np.ndarray]) -> ImageSet:
     source, place = reading.source, reading.source.intake
     labels = np.array([source.labels[name] for name in reading.decoded]) if source.labels else None
     skipped = (*place.skipped, *reading.skipped)
@@ -228,6 +249,16 @@ def _as_imageset(reading: Reading, pixels: np.ndarray) -> ImageSet:
     provenance: dict[str, Any] = {"source": source.kind, "path": str(source.root), "size": reading.size}
     provenance |= {"fit": reading.fit, "smaller": reading.smaller, **source.provenance}
     provenance |= {"files": source.count, "skipped": len(skipped), "ignored": place.ignored}
+    kept = None
+    if reading.encoder is not None:
+        kept = EncoderPixels(pixels[1], reading.encoder)
+        provenance["encoder_pixels"] = kept.record()
     return ImageSet(
-        pixels, ids=reading.decoded, labels=labels, classes=source.classes, provenance=provenance, intake=intake
+        pixels[0],
+        ids=reading.decoded,
+        labels=labels,
+        classes=source.classes,
+        provenance=provenance,
+        intake=intake,
+        encoder_pixels=kept,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from featinv.data.encoder_pixels import pixels_to_keep
 from featinv.data.image_decode import Fit
 from featinv.data.image_stream import (
     LIMIT_PIXELS,
@@ -21,6 +22,7 @@ from featinv.data.imageset import ImageSet
 from featinv.data.naming import best_of
 from featinv.data.tables import Table, open_table
 from featinv.errors import BadInput
+from featinv.types import Encoder
 
 ROWS_AT_ONCE = 64
 """Encoded images of a batch: a photograph has megabytes."""
@@ -48,6 +50,7 @@ def table(
     fit: Fit = "crop",
     limit_pixels: int = LIMIT_PIXELS,
     on_disk_above: int = ON_DISK_ABOVE,
+    encoder: Encoder | None = None,
 ) -> ImageSet:
     """Read the encoded images of a table, in the order of its rows: parquet, Arrow, Lance, `datasets` on disk, shards.
 
@@ -61,7 +64,9 @@ def table(
     root = Path(path)
     if not root.exists():
         raise BadInput(f"{root}: expected a table of images, found none; check the path")
-    reading = Reading(_source(open_table(root), column), size, fit, smaller, limit_pixels)
+    reading = Reading(
+        _source(open_table(root), column), size, fit, smaller, limit_pixels, pixels_to_keep(encoder, size)
+    )
     return read_source(reading, None if cache is None else Path(cache), on_disk_above)
 
 

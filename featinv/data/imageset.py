@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from einops import rearrange
 
+from featinv.data.encoder_pixels import EncoderPixels
 from featinv.data.intake import Intake
 from featinv.errors import BadInput
 from featinv.types import Images
@@ -25,8 +26,9 @@ class ImageSet:
     `pixels` is (N, S, S, 3) uint8 and is never copied as a whole: `take` and `split` only keep rows, `batch` and
     `uint8` gather only what is asked. `labels` is (N,) int64 or None, `factors` maps a name to (N,) int64 (ground
     truth beside the label), `provenance` is a JSON-able record of where the images came from, and `intake` says which
-    files of the folder were not read; `take` and `split` keep that of the whole. Raises BadInput where counts, types or
-    shapes disagree.
+    files of the folder were not read; `take` and `split` keep that of the whole. `encoder_pixels` are the same images
+    at the side and crop that an encoder sees, where these are others. Raises BadInput where counts, types or shapes
+    disagree.
     """
 
     def __init__(
@@ -39,14 +41,22 @@ class ImageSet:
         factors: Mapping[str, npt.ArrayLike] | None = None,
         provenance: Mapping[str, Any] | None = None,
         intake: Intake | None = None,
+        encoder_pixels: EncoderPixels | None = None,
     ) -> None:
         _check_pixels(pixels)
         count = len(pixels)
+        if encoder_pixels is not None:
+            _check_pixels(encoder_pixels.pixels)
+            if len(encoder_pixels.pixels) != count:
+                raise BadInput(
+                    f"encoder_pixels: expected one for each of the {count} images, got {len(encoder_pixels.pixels)}"
+                )
         if len(ids) != count:
             raise BadInput(f"ids: expected one for each of the {count} images, got {len(ids)}; give {count} ids")
         if len(set(ids)) != count:
             raise BadInput(f"ids: expected distinct names, got {_repeated(ids)!r} twice; rename one of the two")
         self._pixels = pixels
+        self.encoder_pixels = encoder_pixels
         self._rows: np.ndarray | None = None
         self.ids: tuple[str, ...] = tuple(ids)
         self.classes: tuple[str, ...] = tuple(classes)
@@ -82,15 +92,22 @@ class ImageSet:
 
     def uint8(self, indices: npt.ArrayLike) -> np.ndarray:
         """Copy the images at `indices` as (B, S, S, 3) uint8; BadInput if an index is not one of 0..N-1."""
-        rows = _indices(indices, len(self))
-        if self._rows is not None:
-            rows = self._rows[rows]
-        return np.asarray(np.take(self._pixels, rows, axis=0))
+        return np.asarray(np.take(self._pixels, self._stored(indices), axis=0))
 
     def batch(self, indices: npt.ArrayLike) -> Images:
         """Gather the images at `indices` as float32 in [0, 1], (B, 3, S, S), on the CPU."""
-        images = rearrange(torch.from_numpy(self.uint8(indices)), "b h w c -> b c h w")
-        return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+        return _floats(self.uint8(indices))
+
+    @property
+    def encoder_side(self) -> int:
+        """Pixels a side of `encoder_batch`."""
+        return self.size if self.encoder_pixels is None else self.encoder_pixels.side
+
+    def encoder_batch(self, indices: npt.ArrayLike) -> Images:
+        """Gather what an encoder sees at `indices`, as `batch`, (B, 3, E, E): the images where nothing else is kept."""
+        if self.encoder_pixels is None:
+            return self.batch(indices)
+        return _floats(np.asarray(np.take(self.encoder_pixels.pixels, self._stored(indices), axis=0)))
 
     def take(self, indices: npt.ArrayLike) -> "ImageSet":
         """Choose images by their distinct indices, in that order, without copying a pixel."""
@@ -121,10 +138,16 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over the size and then every pixel in order; reads the images block by block."""
+        """sha256 over the size and then every pixel in order, those that an encoder sees too; reads block by block."""
         digest = hashlib.sha256(f"{len(self)}x{self.size}".encode())
         for start, stop in self.blocks():
             digest.update(self.uint8(np.arange(start, stop)).tobytes())
+        if self.encoder_pixels is not None:
+            digest.update(json.dumps(self.encoder_pixels.record(), sort_keys=True).encode())
+            step = max(1, BLOCK_BYTES // (3 * self.encoder_side**2))
+            for start in range(0, len(self), step):
+                rows = self._stored(np.arange(start, min(start + step, len(self))))
+                digest.update(np.take(self.encoder_pixels.pixels, rows, axis=0).tobytes())
         return digest.hexdigest()
 
     def blocks(self, most_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:
@@ -133,6 +156,11 @@ class ImageSet:
         for start in range(0, len(self), step):
             yield start, min(start + step, len(self))
 
+    def _stored(self, indices: npt.ArrayLike) -> np.ndarray:
+        """Return the rows of the stored pixels at `indices`."""
+        rows = _indices(indices, len(self))
+        return rows if self._rows is None else self._rows[rows]
+
     def _chosen(self, rows: np.ndarray) -> "ImageSet":
         if len(rows) == 0:
             raise BadInput("indices: expected at least one image, got none; choose some")
@@ -140,6 +168,7 @@ class ImageSet:
             raise BadInput("indices: expected each image at most once, got repeats; use batch() to draw with repeats")
         chosen = ImageSet.__new__(ImageSet)
         chosen._pixels = self._pixels
+        chosen.encoder_pixels = self.encoder_pixels
         chosen._rows = rows if self._rows is None else self._rows[rows]
         chosen.ids = tuple(self.ids[row] for row in rows.tolist())
         chosen.classes = self.classes
@@ -148,6 +177,11 @@ class ImageSet:
         chosen.provenance = json.loads(json.dumps(self.provenance))
         chosen.intake = self.intake
         return chosen
+
+
+def _floats(pixels: np.ndarray) -> Images:
+    images = rearrange(torch.from_numpy(pixels), "b h w c -> b c h w")
+    return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def _check_pixels(pixels: np.ndarray) -> None:

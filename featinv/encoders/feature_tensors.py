@@ -15,8 +15,9 @@ _BEST_KEYS = ("pooler_output", "image_embeds", "embeddings", "features", "last_h
 def as_features(output: Any, *, name: str, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return a layer's output as features: (B, D) or (B, C, h, w), float32 unless another precision is asked for.
 
-    (B, C, 1, 1) is squeezed to (B, C), a token sequence (B, T, C) is flattened to (B, T * C) and (B,) becomes (B, 1).
-    Raises BadInput for anything but one floating-point tensor, naming the expression that gives one.
+    (B, C, 1, 1) and (B, 1, 1, C) are squeezed to (B, C), a sequence of tokens (B, T, C) is flattened to (B, T * C),
+    and (B,) becomes (B, 1). Raises BadInput for anything but one floating-point tensor, naming the expression that
+    gives one.
     """
     if not isinstance(output, Tensor) or not output.is_floating_point() or output.ndim not in (1, 2, 3, 4):
         raise BadInput(
@@ -25,7 +26,7 @@ def as_features(output: Any, *, name: str, dtype: torch.dtype = torch.float32) -
         )
     if output.ndim == 1:
         output = output[:, None]
-    if output.ndim == 3 or output.shape[2:] == (1, 1):
+    if output.ndim == 3 or (1, 1) in (output.shape[2:], output.shape[1:3]):
         output = output.flatten(1)
     return output.to(dtype)
 

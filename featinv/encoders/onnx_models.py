@@ -21,6 +21,7 @@ from .fingerprints import probe_images
 from .image_processors import Processing, read_processing
 from .named_models import LIBRARY_ERRORS, first_line
 from .onnx_graphs import Converted, Graph, Session, batches_freely, read_graph
+from .readouts import Kind, Readout
 
 ASSUMED = (
     "an ONNX graph does not say how pixels are normalised, and there is no preprocessor_config.json beside it: RGB in "
@@ -44,13 +45,15 @@ def onnx(
     bgr: bool = False,
     family: str = "unknown",
     trained_on: str = "",
+    readout: Kind | None = None,
     gradients: bool = True,
 ) -> Encoder | BlackBox:
     """Return an ONNX graph as an encoder that ends at `output`, any tensor of it (its first output when None).
 
     With `gradients` an `Encoder` through onnx2torch, held against onnxruntime where that is installed; a `BlackBox`
     through onnxruntime where the graph does not convert (its `gradient_stop` names the operator) or takes uint8. A
-    graph made for a fixed batch is given exactly that many images. The graph is fed
+    graph made for a fixed batch is given exactly that many images. `readout` chooses among tokens, or turns maps with
+    their channels last ("grid"). The graph is fed
     (scale * pixels - mean) / std, RGB pixels in [0, 1] (BGR with `bgr`; mean and std in the order of RGB). What is not
     given of resizing and normalisation is read from a preprocessor_config.json beside the file or a folder above; else
     it is assumed, and said in `assumed`. Raises BadInput for a file, tensor or input that cannot be used, and where
@@ -60,8 +63,9 @@ def onnx(
     beside = _processing_beside(Path(file))
     resize_crop = _resize_crop(graph, beside, input_size, resize, fit, interpolation)
     means, stds, assumed = _normalisation(graph, beside, mean, std, scale)
+    read = None if readout is None else Readout(readout)
     name = f"onnx/{Path(file).name}{'' if output is None else f'/{output}'}"
-    fingerprint = _fingerprint(graph, resize_crop, means, stds, bgr=bgr)
+    fingerprint = _fingerprint(graph, resize_crop, means, stds, bgr=bgr, readout=readout)
     why = "uint8 pixels go in, and gradients do not pass through whole numbers" if graph.takes_bytes else ""
     why = why or ("gradients=false was asked for" if not gradients else "")
     if not why:
@@ -76,6 +80,7 @@ def onnx(
                 mean=means,
                 std=stds,
                 fingerprint=fingerprint,
+                readout=read,
                 assumed=assumed,
             )
     try:
@@ -83,7 +88,7 @@ def onnx(
     except BadInput as error:
         raise BadInput(f"{error} (needed because {why})") from error
     return BlackBox(
-        _Fed(session, graph, means, stds),
+        _Fed(session, graph, means, stds, read),
         name=name,
         family=family,
         trained_on=trained_on,
@@ -98,12 +103,20 @@ def onnx(
 class _Fed:
     """uint8 images (B, 3, S, S) -> what a session answers to them, normalised unless the graph takes bytes."""
 
-    def __init__(self, session: Session, graph: Graph, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        self.session, self.bytes = session, graph.takes_bytes
+    def __init__(
+        self,
+        session: Session,
+        graph: Graph,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        readout: Readout | None,
+    ) -> None:
+        self.session, self.bytes, self.readout = session, graph.takes_bytes, readout
         self.mean, self.std = (torch.tensor(x).reshape(1, 3, 1, 1) for x in (mean, std))
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        return self.session(pixels if self.bytes else (pixels.float() / 255 - self.mean) / self.std).float()
+        answer = self.session(pixels if self.bytes else (pixels.float() / 255 - self.mean) / self.std).float()
+        return answer if self.readout is None else self.readout(answer, name="onnx")
 
 
 def _converted(graph: Graph, side: int, bgr: bool) -> tuple[Converted | None, str]:
@@ -211,10 +224,16 @@ def _normalisation(
 
 
 def _fingerprint(
-    graph: Graph, resize_crop: ResizeCrop, mean: Sequence[float], std: Sequence[float], *, bgr: bool
+    graph: Graph,
+    resize_crop: ResizeCrop,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    bgr: bool,
+    readout: Kind | None,
 ) -> str:
     """Return a sha256 over the nodes and weights that lead to the output, and over what they are fed."""
-    setting = [graph.output, resize_crop.record(), list(mean), list(std), bgr]
+    setting = [graph.output, resize_crop.record(), list(mean), list(std), bgr, readout]
     digest = hashlib.sha256(json.dumps(setting, sort_keys=True).encode())
     digest.update(graph.model.SerializeToString(deterministic=True))
     return digest.hexdigest()

@@ -1,12 +1,13 @@
 """victim x images -> pairs: in memory, in a store on disk, or anew for every batch."""
 
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 
 from featinv.data import ImageSet
+from featinv.data.encoder_pixels import what_it_saw
 from featinv.encoders import check_function
 from featinv.errors import BadInput
 from featinv.features.manifest import MANIFEST, layout_of, make_manifest
@@ -45,10 +46,10 @@ def extract(
         raise BadInput(f"block: expected at least 1 image, got {block}; 4096 is the default")
     if to is None or not (Path(to) / MANIFEST).exists():  # a finished store is opened without encoding
         _check_encoder(victim, images)
-    views = 2 if flips else 1
+    views, metadata = 2 if flips else 1, _metadata(victim, images)
     if to is None:
-        return Pairs(_in_memory(victim, images, views, seed, batch_size, block), images, metadata=victim.metadata)
-    manifest = make_manifest(victim.metadata, images, views=views, block=block, seed=seed)
+        return Pairs(_in_memory(victim, images, views, seed, batch_size, block), images, metadata=metadata)
+    manifest = make_manifest(metadata, images, views=views, block=block, seed=seed)
     fill(Path(to), manifest, victim, images, batch_size)
     return Pairs(ShardRows(Path(to), layout_of(manifest)), images, metadata=manifest["victim"])
 
@@ -99,11 +100,8 @@ class LiveRows:
         features = np.empty((len(indices), *self.feature_shape), dtype=np.float32)
         for start in range(0, len(indices), BATCH):
             part = slice(start, start + BATCH)
-            images = self.images.batch(indices[part])
-            if flip is not None:
-                chosen = torch.from_numpy(flip[part])
-                images[chosen] = images[chosen].flip(-1)
-            features[part] = self.victim(images.to(self.victim.device)).cpu().numpy()
+            mirrored = None if flip is None else torch.from_numpy(flip[part])
+            features[part] = self.victim.of_images(self.images, indices[part], flip=mirrored).cpu().numpy()
         return features
 
 
@@ -113,4 +111,8 @@ def live(victim: Publisher, images: ImageSet) -> Pairs:
     Noise of the defence comes from torch's global generator and differs at every visit. Nothing is checked for
     finiteness on the way; training stops on a loss that is not finite.
     """
-    return Pairs(LiveRows(victim, images), images, metadata=victim.metadata)
+    return Pairs(LiveRows(victim, images), images, metadata=_metadata(victim, images))
+
+
+def _metadata(victim: Publisher, images: ImageSet) -> dict[str, Any]:
+    return {**victim.metadata, **what_it_saw(images, getattr(victim, "encoder", None))}

@@ -33,11 +33,11 @@ def robust_copy(
 ) -> tuple[Encoder, list[dict[str, float]]]:
     """Fine-tune a copy of the victim's encoder so that changed and moved images keep the vectors of unchanged ones.
 
-    For an attacker who holds the encoder. The copy starts where it explains the vectors (D,) completely, and so needs
-    few epochs; the encoder itself, which finds a vector's texture in any image, is left as it is. Returns the copy as a
-    surrogate, cut at its standardised vectors (`norm`), and its history as `train_surrogate` does. The images have
-    the encoder's own side, whatever `settings.input_size` says. With `start`, an earlier copy of the same encoder, it
-    goes on from that one: a large ball is learned best after a small one.
+    For an attacker who holds the encoder. The copy starts where it explains the vectors (D,) completely, and so
+    needs few epochs; the encoder itself, which finds a vector's texture in any image, is left as it is. Returns the
+    copy as a surrogate, cut at its standardised vectors (`norm`), and its history as `train_surrogate` does. The
+    images have the side that the encoder resizes them to, whatever `settings.input_size` says. With `start`, an
+    earlier copy of the same encoder, it goes on from that one: a large ball is learned best after a small one.
 
     Raises BadInput for an encoder of a judge's family, for one that is not the pairs' victim's, for one that gives
     vectors of another shape than the pairs', for one without weights, and for a start that is no copy of it. Source:
@@ -48,7 +48,7 @@ def robust_copy(
         isinstance(start.network, _Copy) and _shapes(start.network.network) == _shapes(encoder.cut)
     ):
         raise BadInput(f"start: expected an earlier copy of {encoder.name}, got {start.name}; leave it out")
-    settings = replace(settings or COPYING, input_size=encoder.image_size)
+    settings = replace(settings or COPYING, input_size=encoder.resize_crop.before_crop)
     vectors = pairs.features(np.arange(min(len(pairs), PAIRS_TO_MEASURE))).reshape(-1, math.prod(encoder.feature_shape))
     statistics = torch.from_numpy(vectors.mean(0)), torch.from_numpy(vectors.std(0))
 
@@ -71,7 +71,7 @@ class _Copy(nn.Module):
     def __init__(self, encoder: Encoder, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
         self.family = encoder.family
-        self.layer, self.side = encoder.layer, encoder.image_size
+        self.layer, self.resize_crop, self.readout = encoder.layer, encoder.resize_crop, encoder.readout
         self.network = copy.deepcopy(encoder.cut).float().requires_grad_(True)
         # The encoder's own normalisation of what the surrogate's normalisation left.
         std = encoder.std.cpu()
@@ -81,8 +81,13 @@ class _Copy(nn.Module):
         self.norm.set_statistics(mean, deviation)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.resize_crop.before_crop > self.resize_crop.size:
+            # They have the side from which the encoder crops, so that nothing is resized here.
+            x = self.resize_crop.of_tensors(x)
         output = self.network(self.gain * x + self.offset)
-        return self.norm((output if self.layer is None else output[self.layer]).flatten(1))
+        output = output if self.layer is None else output[self.layer]
+        output = output if self.readout is None else self.readout(output, name=self.family)
+        return self.norm(output.flatten(1))
 
 
 def _shapes(network: nn.Module) -> dict[str, torch.Size]:

@@ -7,6 +7,7 @@ from typing import Any, SupportsIndex, final
 import numpy as np
 
 from featinv.data import ImageSet
+from featinv.data.encoder_pixels import SAW, what_it_saw
 from featinv.defences import whole_release
 from featinv.errors import BadInput
 from featinv.plain_numbers import check_seed
@@ -69,6 +70,7 @@ def release(victim: Victim, private: ImageSet, *, seed: SupportsIndex = 0, batch
     block = len(private) if whole_release(victim.defence) else BLOCK
     features = victim.publish_all(private, seed=seed, block=block, view=VIEW, batch_size=batch_size)
     metadata = {**victim.metadata, "seed": seed, "count": len(private), "private_fingerprint": private.fingerprint}
+    metadata |= what_it_saw(private, victim.encoder)
     return Release(features, metadata, private, victim)
 
 
@@ -76,7 +78,8 @@ def features_must_match(expected: Mapping[str, Any], given: Mapping[str, Any], *
     """Raise BadInput unless the features that `given` describes are of the kind that `expected` describes.
 
     Shapes must always agree. Fingerprints must agree where both are known (bare vectors have none): those of the
-    victims, or with `same_defence=False`, for an attacker who does not know the defence, only encoder and layer.
+    victims, or with `same_defence=False`, for an attacker who does not know the defence, only encoder and layer. Then
+    the side at which the encoder saw the images must agree too: vectors of shrunk images are other vectors.
     """
     shapes = [tuple(metadata.get("feature_shape") or ()) for metadata in (expected, given)]
     if shapes[0] != shapes[1]:
@@ -93,6 +96,12 @@ def features_must_match(expected: Mapping[str, Any], given: Mapping[str, Any], *
                 f"features: expected {_WORDS[key]} of {_title(expected)} ({str(ours)[:12]}), got {_title(given)} "
                 f"({str(theirs)[:12]}); fit the attack on features of this victim"
             )
+    sides = [metadata.get(SAW, "the encoder's own") for metadata in (expected, given)]
+    if sides[0] != sides[1] and all(metadata.get("encoder_fingerprint") for metadata in (expected, given)):
+        raise BadInput(
+            f"features: expected images that {_title(expected)} saw at the same side, got {sides[0]} and {sides[1]} "
+            "px; read the images of both sides with encoder= it (featinv.data.open_images), at their own size"
+        )
 
 
 _WORDS = {"encoder_fingerprint": "the encoder", "layer": "the layer", "fingerprint": "encoder, input size and defence"}

@@ -151,11 +151,27 @@ class Victim(nn.Module):
             )
         return features
 
-    def _encode(self, images: Tensor) -> Tensor:
+    def of_images(self, images: ImageSet, rows: npt.ArrayLike, *, flip: Tensor | None = None) -> Features:
+        """Return the defended features of the images at `rows`, made of what the encoder sees of them; see `forward`.
+
+        `flip` (B,) bool mirrors some of them first. Raises BadInput for images that were read for another encoder.
+        """
+        batch = images.encoder_batch(rows)
+        if flip is not None:
+            batch[flip] = batch[flip].flip(-1)
+        features = self._encode(batch.to(self.device), self._function_of(images))
+        with torch.autocast(features.device.type, enabled=False):
+            return self.defence(features)
+
+    def _function_of(self, images: ImageSet) -> Callable[[Tensor], Tensor]:
+        kept = images.encoder_pixels
+        return self.encoder if kept is None else kept.features(self.encoder)
+
+    def _encode(self, images: Tensor, function: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         # A pass with gradients keeps all activations anyway.
         size = len(images) if torch.is_grad_enabled() else rows_at_once(self.encoder, images, most=len(images))
         with torch.autocast(images.device.type, enabled=False):
-            features = in_blocks(self.encoder, images, size=size).float()
+            features = in_blocks(function or self.encoder, images, size=size).float()
         expected = (len(images), *self.encoder.feature_shape)
         if tuple(features.shape) != expected:
             raise BadInput(
@@ -174,19 +190,21 @@ class Victim(nn.Module):
         batch_size: int = 256,
         progress: Callable[[int], object] | None = None,
     ) -> Tensor:
-        """Encode the images at the indices `rows` without any defence, as float32 (n, *encoder.feature_shape)."""
+        """Encode the images at the indices `rows` without any defence, as float32 (n, *encoder.feature_shape).
+
+        They are encoded at the side and crop that the encoder sees, where the images keep these.
+        """
         if batch_size < 1:
             raise BadInput(f"batch_size: expected at least 1, got {batch_size}")
         device, cuda = self.device, self.device.type == "cuda"
-        batch_size = rows_at_once(
-            self.encoder, torch.empty((0, 3, images.size, images.size), device=device), most=batch_size
-        )
+        function, side = self._function_of(images), images.encoder_side
+        batch_size = rows_at_once(self.encoder, torch.empty((0, 3, side, side), device=device), most=batch_size)
         # Pinned memory lets the GPU encode one batch while the CPU gathers the next one.
         encoded = torch.empty((len(rows), *self.encoder.feature_shape), pin_memory=cuda)
         for start in range(0, len(rows), batch_size):
             part = rows[start : start + batch_size]
-            batch = images.batch(part).to(device, non_blocking=True)
-            features = self._encode(batch.flip(-1) if flip else batch)
+            batch = images.encoder_batch(part).to(device, non_blocking=True)
+            features = self._encode(batch.flip(-1) if flip else batch, function)
             encoded[start : start + len(part)].copy_(features, non_blocking=cuda)
             if progress is not None:
                 progress(len(part))

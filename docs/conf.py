@@ -1,0 +1,61 @@
+"""The documentation site: `make docs` writes it to docs/_build/html, with warnings as errors.
+
+Hand-written pages are the Markdown files of this folder. Pages of the API, of the command line and of the gallery are
+generated into docs/generated/ before the build (`_site/`), as reStructuredText, which the test suite does not collect.
+"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from _site import api_pages, cli_pages, gallery_pages  # noqa: E402  # the folder is on the path from here on
+
+import featinv  # noqa: E402
+
+project = "featinv"
+author = "the featinv authors"
+release = version = featinv.__version__
+copyright = "the featinv authors; Apache-2.0"
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx_copybutton",
+]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build", "_site"]
+
+# Headings down to the third level are link targets by GitHub's rule, so that links work there and on the site.
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+default_role = "literal"
+nitpicky = True
+# Two packages export a class and its protocol under one name (`encoders.Encoder`, `types.Encoder`).
+suppress_warnings = ["ref.python"]
+# Shapes in annotations ("B K") and classes of other libraries are no targets of this site.
+nitpick_ignore_regex = [(r"py:.*", r".*")]
+
+html_theme = "furo"
+html_title = "featinv"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+pygments_style = "friendly"
+pygments_dark_style = "native"
+
+
+def setup(app):
+    """Write the generated pages before Sphinx looks for sources."""
+    generated = HERE / "generated"
+    api_pages.write(generated / "api")
+    cli_pages.write(generated / "cli")
+    gallery_pages.write(HERE / "results", generated / "gallery")
+    app.connect("autodoc-process-docstring", api_pages.escape_docstring)

@@ -52,10 +52,19 @@ pygments_style = "friendly"
 pygments_dark_style = "native"
 
 
+def list_new_pages(app, docname, source):
+    """Append to the index what its toctrees do not name, so that a new page is in the navigation at once."""
+    if docname == "index":
+        listed = {line.strip() for line in source[0].splitlines()} | {"index"}
+        new = [name for name in sorted(app.env.found_docs) if name not in listed and not name.startswith("generated/")]
+        source[0] += "\n```{toctree}\n:hidden:\n:caption: More\n\n" + "\n".join(new) + "\n```\n" if new else ""
+
+
 def setup(app):
     """Write the generated pages before Sphinx looks for sources."""
     generated = HERE / "generated"
     api_pages.write(generated / "api")
     cli_pages.write(generated / "cli")
     gallery_pages.write(HERE / "results", generated / "gallery")
+    app.connect("source-read", list_new_pages)
     app.connect("autodoc-process-docstring", api_pages.escape_docstring)

@@ -60,6 +60,19 @@ def test_its_objective_is_pixels_and_two_drawn_members(pairs: fi.Pairs, bank: tu
     assert f"{len(pairs)} public" in said
 
 
+def test_with_the_encoder_two_copies_of_it_stand_in_the_bank(
+    pairs: fi.Pairs, bank: tuple[fi.encoders.Encoder, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featinv.presets.retouching.STAGES", ((QUICK, Ball(steps=1)), (QUICK, Ball(steps=1))))
+    encoder = fi.encoders.tiny()
+    attack = presets.identify(pairs, bank=bank[:1], encoder=encoder)
+    assert repr(attack.objective).count("Identification(") == 3
+    assert len(attack.excluded_judges) == 3
+    assert encoder.weights_fingerprint not in attack.excluded_judges
+    with pytest.raises(fi.BadInput, match=r"give victim\.encoder"):
+        presets.identify(pairs, bank=bank, encoder=fi.encoders.tiny(layer="stages.2"))
+
+
 def test_classes_are_labels_or_clusters_of_vectors(pairs: fi.Pairs) -> None:
     labels = class_targets(pairs)
     assert pairs.labels is not None

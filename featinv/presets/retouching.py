@@ -38,15 +38,16 @@ def retouch(
         check_bank(surrogates, pairs)
         chosen = tuple(surrogates)
     elif encoder is not None:
-        chosen = _copies(encoder, pairs, distillation, seed)
+        chosen = two_copies(encoder, pairs, distillation, seed)
     else:
         chosen = distil_bank(pairs, distillation)
     return Retouched(RecolouredNeighbour(), chosen, steps=steps, drawn=1, seed=seed)
 
 
-def _copies(
-    encoder: Encoder, pairs: Any, distillation: ClassifierTraining | None, seed: int
+def two_copies(
+    encoder: Encoder, pairs: Any, distillation: ClassifierTraining | None = None, seed: int = 0
 ) -> tuple[Encoder, Encoder]:
+    """Return two robust copies of a victim's encoder, the second from the first; raises as `robust_copy` does."""
     (first, small), (second, large) = STAGES
     if distillation is not None:
         first = second = distillation

@@ -24,6 +24,7 @@ from featinv.training.bank import ROBUST
 from featinv.types import PairsLike
 
 from .first_weights import drawn
+from .retouching import two_copies
 
 
 def two_surrogates(
@@ -66,6 +67,7 @@ def identify(
     distillation: ClassifierTraining | None = None,
     ball: Ball | None = ROBUST,
     bank: Sequence[Encoder] | None = None,
+    encoder: Encoder | None = None,
     drawn: int = 2,
     tau: int | float = 0.1,
     weight: int | float = 0.3,
@@ -75,12 +77,14 @@ def identify(
     The bank (`distil_bank`, unless given) is distilled at once: four families, images moved inside `ball`. Each step
     looks through `drawn` of them. The objective is 3 * MSE plus the mean over these of
     0.5 * RandomViews(Perceptual) + `weight` * RandomViews(Identification), the latter at the temperature `tau` among
-    all public images. Beside `two_surrogates` it trades pixels for identification; docs/results/identify.md has what
-    was measured, and what was not. `pairs` are a `Pairs`; no labels and no weights of the victim are needed.
+    all public images. With the victim's `encoder` two robust copies of it (`retouch`) stand in the bank as well, which
+    are made first. Beside `two_surrogates` it trades pixels for identification; docs/results/identify.md has what
+    was measured, and what was not. `pairs` are a `Pairs`; neither labels nor the encoder are needed.
 
     Raises BadInput for a tau or ball that is not above 0, for less than 2 pairs, for vectors above 8,192-d, for a given
-    bank that is empty, of a judge's family, or distilled from another victim. Ours, from parts: adversarial
-    distillation arXiv:1906.00945, the contrastive loss arXiv:1807.03748, random views arXiv:1906.03973.
+    bank that is empty, of a judge's family, or distilled from another victim, and as `robust_copy` does. Ours, from
+    parts: adversarial distillation arXiv:1906.00945, the contrastive loss arXiv:1807.03748, random views
+    arXiv:1906.03973.
     """
     training = training or _for_surrogates(pairs)
     # Before the minutes of distilling: what cannot work is refused at once.
@@ -90,7 +94,8 @@ def identify(
         raise BadInput(f"identify: expected drawn to be at least 1 surrogate a step, got {drawn}")
     if bank is not None:
         check_bank(bank, pairs)
-    members = tuple(distil_bank(pairs, distillation, ball=ball) if bank is None else bank)
+    copies = () if encoder is None else two_copies(encoder, pairs, seed=training.seed)
+    members = (*copies, *(distil_bank(pairs, distillation, ball=ball) if bank is None else bank))
     losses_of_bank = [_seen_through(surrogate, pairs, tau, weight) for surrogate in members]
     return DecoderAttack(decoder, 3.0 * MSE() + Drawn(losses_of_bank, min(drawn, len(losses_of_bank))), training)
 

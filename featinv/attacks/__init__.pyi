@@ -5,6 +5,7 @@ from .controls import RandomVector as RandomVector
 from .decoder_attack import DecoderAttack as DecoderAttack
 from .denoised import Denoised as Denoised
 from .ensemble import Ensemble as Ensemble
+from .flow_attack import FlowAttack as FlowAttack
 from .neighbours import NearestNeighbour as NearestNeighbour
 from .neighbours import NeighbourAverage as NeighbourAverage
 from .optimisation import OptimisationAttack as OptimisationAttack
@@ -23,6 +24,7 @@ __all__ = [
     "DecoderAttack",
     "Denoised",
     "Ensemble",
+    "FlowAttack",
     "MeanImage",
     "NearestNeighbour",
     "NeighbourAverage",

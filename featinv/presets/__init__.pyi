@@ -1,4 +1,5 @@
 from .neighbours import retrieval as retrieval
+from .posterior import flow as flow
 from .published import dcgan as dcgan
 from .published import deepsim as deepsim
 from .published import listik as listik
@@ -15,6 +16,7 @@ __all__ = [
     "dcgan",
     "deepsim",
     "distil_two",
+    "flow",
     "identify",
     "listik",
     "perceptual",

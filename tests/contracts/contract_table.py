@@ -89,6 +89,14 @@ ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
         attack(lambda _: fi.attacks.Ensemble([fi.attacks.Ridge(), fi.attacks.NeighbourAverage(k=3)])),
         attack(lambda _: fi.attacks.Ensemble([fi.attacks.MeanImage(), fi.attacks.Ridge(penalty=1)]), shape=SPATIAL),
     ],
+    "FlowAttack": [
+        attack(
+            lambda _: fi.attacks.FlowAttack(
+                (8, 16), blocks=1, steps=2, draws=3, training=fi.Training(images=48, batch_size=16, holdout=8)
+            ),
+            size=8,
+        )
+    ],
     "MeanImage": [attack(lambda _: fi.attacks.MeanImage())],
     "NearestNeighbour": [attack(lambda _: fi.attacks.NearestNeighbour())],
     "NeighbourAverage": [attack(lambda _: fi.attacks.NeighbourAverage(k=3))],

@@ -7,6 +7,7 @@ from scipy import stats
 from torch import nn
 
 from featinv import defences
+from featinv.defences.noise import AdditiveNoise
 
 DRAW = np.random.default_rng(0)
 PUBLIC = torch.from_numpy((DRAW.normal(size=(300, 6)) @ DRAW.normal(size=(6, 6))).astype(np.float32))
@@ -107,3 +108,20 @@ def test_noise_of_no_strength_and_declared_maps_keep_the_likelihood() -> None:
     assert known.noise is chain[2]
     assert densities(nn.Sequential(defences.GaussianNoise(0)), CLEAN).argmax(axis=1).tolist() == list(range(20))
     assert densities(nn.Sequential(), CLEAN).argmax(axis=1).tolist() == list(range(20))
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [defences.GaussianNoise(0.7), defences.Laplace(0.4), defences.ShapedNoise(0.5, exponent=0.5)],
+    ids=lambda noise: type(noise).__name__,
+)
+def test_scores_are_log_likelihoods_up_to_a_number_a_row(noise: defences.Defence) -> None:
+    """Ceilings rank by scores: they must differ from the density by the same amount for every candidate."""
+    drawn = np.random.default_rng(4)
+    clean = torch.from_numpy((5 + drawn.standard_normal((30, 6)) * [3, 1, 1, 1, 0.5, 0.1]).astype(np.float32))
+    if isinstance(noise, defences.ShapedNoise):
+        noise.fit(clean)
+    released = clean[:12] + torch.randn(12, 6, generator=torch.Generator().manual_seed(0))
+    assert isinstance(noise, AdditiveNoise)
+    difference = noise.scorer(clean)(released) - noise.log_likelihood(released, clean)
+    assert float((difference - difference[:, :1]).abs().max()) < 1e-9

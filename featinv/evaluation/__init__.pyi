@@ -39,6 +39,11 @@ from .pairing import Pairing as Pairing
 from .pairing import check_pairing as check_pairing
 from .people import check_persons as check_persons
 from .positive_controls import Check as Check
+from .recovered import RecoveredSpectrum as RecoveredSpectrum
+from .recovered import greyed as greyed
+from .recovered import known_map as known_map
+from .recovered import recovered_cells as recovered_cells
+from .recovered import recovered_spectrum as recovered_spectrum
 from .reidentification import ranks as ranks
 from .scoreboard import Scoreboard as Scoreboard
 from .scoreboard import load_scoreboard as load_scoreboard
@@ -73,6 +78,7 @@ __all__ = [
     "Linkage",
     "MeanSquareLaw",
     "Pairing",
+    "RecoveredSpectrum",
     "Scoreboard",
     "Thresholds",
     "Utility",
@@ -96,11 +102,13 @@ __all__ = [
     "excess_risk",
     "feature_cosines",
     "frechet_distance",
+    "greyed",
     "grid",
     "hierarchical",
     "holm",
     "identified_bits",
     "kernel_distance",
+    "known_map",
     "load_scoreboard",
     "mcnemar",
     "mean_square_law",
@@ -109,6 +117,8 @@ __all__ = [
     "rank_histograms",
     "ranks",
     "rate",
+    "recovered_cells",
+    "recovered_spectrum",
     "reidentification_ceiling",
     "sample",
     "samples",

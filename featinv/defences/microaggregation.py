@@ -91,7 +91,7 @@ def mdav_groups(rows: np.ndarray, k: int) -> Int64[np.ndarray, " N"]:
 def _points(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # float32: half the memory to read, and distances take all the time.
     points = np.asarray(rows - rows.mean(axis=0, dtype=np.float64), dtype=np.float32)
-    if points.shape[1] > _WIDTH:
+    if points.shape[1] > _WIDTH and points.any():  # equal rows have no directions
         some = points[:: -(-len(points) // _TO_REDUCE)]
         components = PrincipalComponents(min(_WIDTH, len(some)), svd_solver="randomized", random_state=0).fit(some)
         points = points @ components.components_.T

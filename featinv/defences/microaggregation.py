@@ -91,8 +91,8 @@ def mdav_groups(rows: np.ndarray, k: int) -> Int64[np.ndarray, " N"]:
 def _points(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # float32: half the memory to read, and distances take all the time.
     points = np.asarray(rows - rows.mean(axis=0, dtype=np.float64), dtype=np.float32)
-    if points.shape[1] > _WIDTH and points.any():  # equal rows have no directions
-        some = points[:: -(-len(points) // _TO_REDUCE)]
+    some = points[:: -(-len(points) // _TO_REDUCE)]
+    if points.shape[1] > _WIDTH and np.ptp(some, axis=0).any():  # equal rows have no directions
         components = PrincipalComponents(min(_WIDTH, len(some)), svd_solver="randomized", random_state=0).fit(some)
         points = points @ components.components_.T
     points = np.ascontiguousarray(points)

@@ -175,7 +175,7 @@ def _gradients(encoder: Any) -> Finding:
     stop = getattr(encoder, "gradient_stop", "it is a callable of another kind")
     if stop:
         return Finding("gradients", "absent", f"none pass: {stop}", f"left out: {LEFT_OUT}")
-    if stages := getattr(encoder, "stages", []):
+    if stages := getattr(encoder, "perceptual_layers", []):
         return Finding("gradients", "ok", f"pass; attacks look through {', '.join(stages)}")
     return Finding("gradients", "ok", "pass; no layer gives maps, so that attacks look through the features alone")
 

@@ -106,6 +106,22 @@ def test_timm_takes_a_file_with_or_without_its_classifier(tmp_path: Path) -> Non
         assert encoder.trained_on == f"unknown ({name}.safetensors)"
 
 
+def test_losses_look_at_the_tokens_of_a_transformer_one_by_one() -> None:
+    encoder = fi.encoders.timm("test_vit", weights=None)
+    assert encoder.perceptual_layers == ["patch_embed.proj", "blocks.0", "blocks.2", "blocks.3", "blocks.5"]
+    one, other = torch.rand(2, 2, 3, 160, 160, generator=torch.Generator().manual_seed(8))
+
+    def tokens(images: Tensor) -> Tensor:
+        network: Any = encoder.network
+        hidden = network._pos_embed(network.patch_embed((images - encoder.mean) / encoder.std))
+        hidden = network.blocks[2](network.blocks[1](network.blocks[0](network.norm_pre(hidden))))
+        return torch.nn.functional.normalize(hidden, dim=-1)
+
+    images = [encoder.resize_crop.of_tensors(side) for side in (one, other)]
+    expected = (tokens(images[0]) - tokens(images[1])).square().sum(-1).mean(1)
+    torch.testing.assert_close(fi.losses.Perceptual(encoder, ["blocks.2"])(one, other), expected, atol=1e-4, rtol=0)
+
+
 # -------------------------------------------------------------------------------------------------------- open_clip
 
 

@@ -101,7 +101,7 @@ def why_black_box(encoder: object) -> str:
         return f"it is a {type(encoder).__name__}, which shows none"
     if encoder.gradient_stop:
         return f"no gradient passes through it: {encoder.gradient_stop}"
-    return "" if encoder.stages else "none of them gives maps of the image"
+    return "" if encoder.perceptual_layers else "none of them gives maps of the image"
 
 
 def _power_of_two(side: int) -> int:

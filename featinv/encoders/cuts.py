@@ -140,10 +140,47 @@ def last_at_each_size(network: nn.Module, image: Tensor, last: str | None) -> li
     finally:
         for handle in handles:
             handle.remove()
-    finished = list(sizes)
-    if last is not None:
-        # A layer may be an operation inside a module: then that module ends the list.
-        around = [name for name in finished if last == name or last.startswith(f"{name}.")]
-        finished = finished[: finished.index(max(around, key=len)) + 1] if around else finished
-    chosen = {sizes[name]: name for name in finished if name not in repeated and sizes[name] > 1}
+    chosen = {sizes[name]: name for name in _until(list(sizes), last) if name not in repeated and sizes[name] > 1}
     return list(chosen.values())
+
+
+def token_blocks(network: nn.Module, image: Tensor, last: str | None, *, most: int = 4) -> list[str]:
+    """Return evenly spaced blocks that give tokens, the last one among them, until the layer `last` is done.
+
+    Tokens are (1, T, C), or (1, h, w, C) on a square grid. Blocks are the outermost members of lists and sequences of
+    modules, as transformers have them.
+    """
+    modules = dict(network.named_modules())
+    members = [n for n in modules if n and isinstance(modules[n.rpartition(".")[0]], nn.ModuleList | nn.Sequential)]
+    finished: dict[str, bool] = {}  # name: whether it gave tokens, in the order in which modules finish
+
+    def note(name: str, output: Any) -> None:
+        finished[name] = name in members and is_tokens(output) and output.shape[0] == 1 and output.shape[1] > 1
+
+    handles = [
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: note(name, output))
+        for name, module in modules.items()
+        if name
+    ]
+    try:
+        network(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    givers = [name for name in _until(list(finished), last) if finished[name]]
+    blocks = [name for name in givers if not any(name.startswith(f"{other}.") for other in givers)]
+    count = min(most, len(blocks))
+    return [blocks[(place + 1) * len(blocks) // count - 1] for place in range(count)]
+
+
+def is_tokens(output: Any) -> bool:
+    """Say whether an output is tokens (B, T, C), or (B, h, w, C) of a square image, whose channels come last."""
+    if not isinstance(output, Tensor) or output.ndim not in (3, 4):
+        return False
+    return output.ndim == 3 or output.shape[1] == output.shape[2] != output.shape[3]
+
+
+def _until(finished: list[str], last: str | None) -> list[str]:
+    """Return the modules that finish no later than the layer `last`, or the module that it is an operation of."""
+    around = [] if last is None else [name for name in finished if last == name or last.startswith(f"{name}.")]
+    return finished[: finished.index(max(around, key=len)) + 1] if around else finished

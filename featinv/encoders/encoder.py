@@ -12,7 +12,7 @@ from featinv.resize_crop import ResizeCrop
 from featinv.types import Features, Images
 
 from .checks import why_no_gradient
-from .cuts import compiled, cut, last_at_each_size, layer_names
+from .cuts import compiled, cut, is_tokens, last_at_each_size, layer_names, token_blocks
 from .feature_tensors import as_features, check_channels_first, what_failed
 from .fingerprints import network_fingerprint, output_fingerprint, probe_images
 from .frozen import FrozenNetwork, check_images
@@ -153,6 +153,15 @@ class Encoder(FrozenNetwork):
             image = self._fed(probe_images(self.image_size)[:1].to(self.mean.device))
             return last_at_each_size(self.network, image, self.layer)
 
+    @property
+    def perceptual_layers(self) -> list[str]:
+        """What a loss looks at when nobody names layers: `stages`, and four blocks of a transformer's tokens."""
+        if compiled(self.network):
+            return []
+        with seeded(0), torch.no_grad(), self._exact(self.mean.device):
+            image = self._fed(probe_images(self.image_size)[:1].to(self.mean.device))
+            return [*self.stages, *token_blocks(self.network, image, self.layer)]
+
     def taps(
         self,
         images: Images,
@@ -160,11 +169,13 @@ class Encoder(FrozenNetwork):
         *,
         size: tuple[int, int] | None = None,
         checked: bool = True,
+        positions: bool = False,
     ) -> dict[str, Tensor]:
         """Return the outputs of several layers, as features, in one pass; differentiable; raises BadInput as above.
 
         `size` (height, width) is what images are stretched to instead of `image_size`, for layers that take any.
-        `checked=False` does not look at the values, as `unchecked`.
+        `checked=False` does not look at the values, as `unchecked`. With `positions` tokens (B, T, C) are maps
+        (B, C, T, 1) of as many positions, and not flattened; those on a grid (B, h, w, C) are maps (B, C, h, w).
         """
         wanted = tuple(layers)
         if wanted not in self.extracted:
@@ -174,10 +185,18 @@ class Encoder(FrozenNetwork):
             check_images(images, name=self.name)
         with self._exact(images.device):
             outputs = self.extractors[self.extracted[wanted]](self._fed(images, size))
+            if positions:
+                outputs = {layer: _as_positions(output) for layer, output in outputs.items()}
             return {
                 layer: as_features(outputs[layer], name=f"{self.name}/{layer}", dtype=self._precision)
                 for layer in wanted
             }
+
+
+def _as_positions(output: Any) -> Any:
+    if not is_tokens(output):
+        return output
+    return output.transpose(1, 2).unsqueeze(-1) if output.ndim == 3 else output.permute(0, 3, 1, 2)
 
 
 def wrap(

@@ -25,7 +25,7 @@ _FLOOR = 1e-8
 class FeatureMaps(ThroughEncoder, ABC):
     """The weighted sum over an encoder's layers of a distance between their maps: abstract; a subclass says which.
 
-    A layer that gives vectors (B, D), or tokens, which are flattened to that, counts as a map of one position. Raises
+    A layer that gives vectors (B, D) counts as a map of one position, one that gives tokens as one of that many. Raises
     BadInput for a layer that does not exist, with those that do, and for weights that are negative, NaN or of another
     number than the layers.
     """
@@ -66,7 +66,7 @@ class FeatureMaps(ThroughEncoder, ABC):
         return f"{super().extra_repr()}, {shares}"
 
     def _maps(self, images: Images) -> Mapping[str, Tensor]:
-        taps = self.encoder.taps(images, self.layers, size=self.stretched_to(images), checked=False)
+        taps = self.encoder.taps(images, self.layers, size=self.stretched_to(images), checked=False, positions=True)
         return {layer: tap[:, :, None, None] if tap.ndim == 2 else tap for layer, tap in taps.items()}
 
 
@@ -90,7 +90,7 @@ def checked_weights(loss: str, weights: Sequence[int | float] | None, count: int
 
 
 def _known_layers(loss: str, encoder: Encoder, layers: Sequence[str] | None) -> tuple[str, ...]:
-    chosen = tuple(encoder.stages if layers is None else layers)
+    chosen = tuple(encoder.perceptual_layers if layers is None else layers)
     if layers is None and not chosen:
         raise BadInput(
             f"{loss}: expected an encoder with maps to compare, got {encoder.name} without; name layers of it, or wrap "
@@ -102,7 +102,7 @@ def _known_layers(loss: str, encoder: Encoder, layers: Sequence[str] | None) -> 
         with seeded(0), torch.no_grad():
             encoder.taps(torch.full((1, 3, encoder.image_size, encoder.image_size), 0.5).to(encoder.mean), chosen)
     except BadInput as error:
-        raise BadInput(f"{loss}: {error}; by resolution: {', '.join(encoder.stages)}") from error
+        raise BadInput(f"{loss}: {error}; by resolution: {', '.join(encoder.perceptual_layers)}") from error
     return chosen
 
 
@@ -112,7 +112,8 @@ class Perceptual(FeatureMaps):
 
     Between 0 and 4 where weights sum to 1. `encoder` is any of featinv's: the victim's own is the attacker's to use and
     needs no download, but then neither it nor a sibling of it may judge. `layers` are by default the last at each
-    resolution, up to the encoder's own cut (`Encoder.stages`), `weights` one each, 1 / number of layers by default.
+    resolution, and of a transformer four of its blocks, up to the encoder's own cut (`Encoder.perceptual_layers`);
+    `weights` are one each, 1 / number of layers by default.
 
     Raises BadInput for a layer that does not exist, for weights that are no weights, for what is no encoder, and for
     pixels outside [0, 1]. Source: arXiv:1801.03924, equation 1, with equal channel weights instead of learned ones; the

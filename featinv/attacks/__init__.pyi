@@ -11,6 +11,7 @@ from .neighbours import NeighbourAverage as NeighbourAverage
 from .optimisation import OptimisationAttack as OptimisationAttack
 from .persistence import load_attack as load_attack
 from .persistence import save_attack as save_attack
+from .prior_attack import PriorAttack as PriorAttack
 from .random_fourier import RandomFourier as RandomFourier
 from .recoloured_neighbour import RecolouredNeighbour as RecolouredNeighbour
 from .refined import Refined as Refined
@@ -30,6 +31,7 @@ __all__ = [
     "NeighbourAverage",
     "OptimisationAttack",
     "PredictedClassMean",
+    "PriorAttack",
     "RandomFourier",
     "RandomVector",
     "RecolouredNeighbour",

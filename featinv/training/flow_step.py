@@ -80,4 +80,4 @@ def _noised(batch: Batch, accumulation: int) -> list[NoisedBatch]:
     time, noise = draw_times(len(batch.images), batch.images.device), torch.randn_like(batch.images)
     count = min(accumulation, batch.total // processes.world_size())
     cut = [torch.tensor_split(whole, count) for whole in (batch.features, batch.images, noise, time)]
-    return [NoisedBatch(*parts, batch.total) for parts in zip(*cut, strict=True)]
+    return [NoisedBatch(rows, images, eps, t, batch.total) for rows, images, eps, t in zip(*cut, strict=True)]

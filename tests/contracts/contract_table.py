@@ -102,6 +102,8 @@ ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
     "NeighbourAverage": [attack(lambda _: fi.attacks.NeighbourAverage(k=3))],
     "OptimisationAttack": [attack_on_scenes(lambda encoder: fi.attacks.OptimisationAttack(encoder, steps=3))],
     "PredictedClassMean": [attack(lambda _: fi.attacks.PredictedClassMean())],
+    # It holds a generator of the user's, and cannot be saved.
+    "PriorAttack": Elsewhere("test_prior_attack.py"),
     "RandomFourier": [attack(lambda _: fi.attacks.RandomFourier(count=40))],
     "RandomVector": [
         attack(lambda pairs: fi.attacks.RandomVector(fi.attacks.Ridge().fit(pairs))),

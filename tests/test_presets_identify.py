@@ -69,6 +69,10 @@ def test_with_the_encoder_two_copies_of_it_stand_in_the_bank(
     assert repr(attack.objective).count("Identification(") == 3
     assert len(attack.excluded_judges) == 3
     assert encoder.weights_fingerprint not in attack.excluded_judges
+    alone = presets.identify(pairs, encoder=encoder, pixels=10, likeness=0, weight=0.5, drawn=1)
+    assert repr(alone.objective).startswith("10*MSE + 1*Drawn(1 of ")
+    assert repr(alone.objective).count("0.5*RandomViews(Identification(") == 2
+    assert "Perceptual" not in repr(alone.objective)
     with pytest.raises(fi.BadInput, match=r"give victim\.encoder"):
         presets.identify(pairs, bank=bank, encoder=fi.encoders.tiny(layer="stages.2"))
 

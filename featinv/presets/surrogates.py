@@ -71,15 +71,19 @@ def identify(
     drawn: int = 2,
     tau: int | float = 0.1,
     weight: int | float = 0.3,
+    likeness: int | float = 0.5,
+    pixels: int | float = 3,
 ) -> DecoderAttack:
     """Return a decoder whose reconstructions must single out their originals, seen through a bank of surrogates.
 
     The bank (`distil_bank`, unless given) is distilled at once: four families, images moved inside `ball`. Each step
-    looks through `drawn` of them. The objective is 3 * MSE plus the mean over these of
-    0.5 * RandomViews(Perceptual) + `weight` * RandomViews(Identification), the latter at the temperature `tau` among
-    all public images. With the victim's `encoder` two robust copies of it (`retouch`) stand in the bank as well, which
-    are made first. Beside `two_surrogates` it trades pixels for identification; docs/results/identify.md has what
-    was measured, and what was not. `pairs` are a `Pairs`; neither labels nor the encoder are needed.
+    looks through `drawn` of them. The objective is `pixels` * MSE plus the mean over these of
+    `likeness` * RandomViews(Perceptual) + `weight` * RandomViews(Identification), the latter at the temperature `tau`
+    among all public images. With the victim's `encoder` the bank is two robust copies of it (`retouch`), or a given
+    bank and these; `pixels=10, likeness=0, weight=0.5, drawn=1` is what was measured with them.
+
+    Beside `two_surrogates` it trades pixels for identification; docs/results/identify.md has what was measured, and
+    what was not. `pairs` are a `Pairs`; neither labels nor the encoder are needed.
 
     Raises BadInput for a tau or ball that is not above 0, for less than 2 pairs, for vectors above 8,192-d, for a given
     bank that is empty, of a judge's family, or distilled from another victim, and as `robust_copy` does. Ours, from
@@ -95,17 +99,23 @@ def identify(
     if bank is not None:
         check_bank(bank, pairs)
     copies = () if encoder is None else two_copies(encoder, pairs, seed=training.seed)
-    members = (*copies, *(distil_bank(pairs, distillation, ball=ball) if bank is None else bank))
-    losses_of_bank = [_seen_through(surrogate, pairs, tau, weight) for surrogate in members]
-    return DecoderAttack(decoder, 3.0 * MSE() + Drawn(losses_of_bank, min(drawn, len(losses_of_bank))), training)
+    if bank is None:
+        bank = () if copies else distil_bank(pairs, distillation, ball=ball)
+    members = (*copies, *bank)
+    losses_of_bank = [_seen_through(surrogate, pairs, tau, weight, likeness) for surrogate in members]
+    return DecoderAttack(decoder, pixels * MSE() + Drawn(losses_of_bank, min(drawn, len(losses_of_bank))), training)
 
 
-def _seen_through(surrogate: Encoder, pairs: PairsLike, tau: int | float, weight: int | float) -> Loss:
+def _seen_through(
+    surrogate: Encoder, pairs: PairsLike, tau: int | float, weight: int | float, likeness: int | float
+) -> Loss:
+    singled_out = RandomViews(Identification(surrogate, public_features(surrogate, pairs.images), tau=tau), both=False)
+    if not likeness:
+        return weight * singled_out
     maps = surrogate.stages[1:]  # the first is as fine as the image, and costs most
     shares = [0.5 / len(maps) for _ in maps]  # a transformer has none
-    likeness = Perceptual(surrogate, [*maps, "norm"], [*shares, 1])
-    singled_out = Identification(surrogate, public_features(surrogate, pairs.images), tau=tau)
-    return 0.5 * RandomViews(likeness) + weight * RandomViews(singled_out, both=False)
+    alike = Perceptual(surrogate, [*maps, "norm"], [*shares, 1])
+    return likeness * RandomViews(alike) + weight * singled_out
 
 
 def two_distilled(pairs: PairsLike, distillation: ClassifierTraining | None = None) -> tuple[Encoder, Encoder]:

@@ -59,7 +59,8 @@ def test_columns_share_their_resamples_and_equal_the_single_ones() -> None:
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(size=50)
     whole = bootstrap(values, resamples=300, seed=1)
-    monkeypatch.setattr("featinv.evaluation.intervals._CELLS", 50 * 7)
+    monkeypatch.setattr("featinv.evaluation.resampling._CELLS", 50 * 7)
+    monkeypatch.setattr("featinv.evaluation.resampling._KEPT_CELLS", 0)  # else the counts drawn before serve again
     small = bootstrap(values, resamples=300, seed=1)
     assert (small.low, small.high) == pytest.approx((whole.low, whole.high))
 

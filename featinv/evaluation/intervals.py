@@ -1,8 +1,7 @@
 """How sure a number is: bootstrap intervals for means, Wilson intervals for rates, and what follows from them."""
 
-import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -11,16 +10,13 @@ import scipy.special
 from jaxtyping import Bool, Float, Float64, Int, Num
 
 from featinv.errors import BadInput
+from featinv.evaluation.resampling import cluster_sums, resampled_means
 from featinv.evaluation.significance import cluster_members, effective_count
 
 Clusters = Int[np.ndarray, " ids"]
 RESAMPLES = 10_000
 LEAST_RESAMPLES = 100
 LEVEL = 0.95
-_CELLS = 2**21
-"""Entries of one block of resampling counts (16 MiB), so that memory does not grow with the number of resamples."""
-_KEPT_CELLS = 10_000 * 2_000
-"""Entries of all resampling counts up to which they are kept (40 MB): the usual resamples of 2,000 images."""
 
 
 @dataclass(frozen=True)
@@ -202,51 +198,6 @@ def cluster_ids(clusters: Sequence[object], count: int) -> Int[np.ndarray, " ids
     """Number the clusters from 0. Raises BadInput for another number of ids than images, and for a single cluster."""
     order = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
     return cluster_members(np.array([order[name] for name in clusters], dtype=np.int64), count)
-
-
-def cluster_sums(
-    table: Float[np.ndarray, "N M"], clusters: Clusters | None
-) -> tuple[Float[np.ndarray, "C M"], Float[np.ndarray, " C"]]:
-    """Return the sums of every column over each cluster, and the clusters' sizes; alone, an image is its cluster."""
-    if clusters is None:
-        return table, np.ones(len(table))
-    member = cluster_members(clusters, len(table))
-    sums = np.zeros((int(member.max()) + 1, table.shape[1]))
-    np.add.at(sums, member, table)
-    return sums, np.bincount(member).astype(np.float64)
-
-
-def resampled_means(
-    sums: Float[np.ndarray, "C M"], sizes: Float[np.ndarray, " C"], resamples: int, seed: int
-) -> Float[np.ndarray, "R M"]:
-    """Return the means of resamples of C clusters, drawn with replacement."""
-    means, start = np.empty((resamples, sums.shape[1])), 0
-    kept = resamples * len(sums) <= _KEPT_CELLS
-    for block in _kept_counts(len(sums), resamples, seed) if kept else _drawn_counts(len(sums), resamples, seed):
-        weights = block.astype(np.float64)
-        means[start : start + len(block)] = weights @ sums / (weights @ sizes)[:, None]
-        start += len(block)
-    return means
-
-
-def _drawn_counts(count: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each of `count` clusters is in each resample, block by block (rows, count)."""
-    generator = np.random.default_rng(seed)
-    block = max(1, min(resamples, _CELLS // count))
-    for start in range(0, resamples, block):
-        rows = min(block, resamples - start)
-        drawn = generator.integers(0, count, size=(rows, count))
-        drawn += (np.arange(rows) * count)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-
-
-@functools.lru_cache(maxsize=2)
-def _kept_counts(count: int, resamples: int, seed: int) -> tuple[np.ndarray, ...]:
-    """The same, kept: a table has many intervals over the same images, and drawing takes most of the time of each."""
-    blocks = tuple(block.astype(np.uint16) for block in _drawn_counts(count, resamples, seed))
-    for block in blocks:
-        block.flags.writeable = False
-    return blocks
 
 
 def _bca(

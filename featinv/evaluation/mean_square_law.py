@@ -7,7 +7,8 @@ import scipy.stats
 from jaxtyping import Float, Float64
 
 from featinv.evaluation.calibration_inputs import check_samples
-from featinv.evaluation.intervals import LEVEL, Interval, resampled_means
+from featinv.evaluation.intervals import LEVEL, Interval
+from featinv.evaluation.resampling import resampled_means
 
 RESAMPLES = 2000
 

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from featinv.errors import BadInput
 from featinv.evaluation.calibration_inputs import check_k, check_spread
 from featinv.evaluation.frequency_bands import COLOURS, band_names, band_squares
-from featinv.evaluation.intervals import LEVEL, Interval, resampled_means
+from featinv.evaluation.intervals import LEVEL, Interval
+from featinv.evaluation.resampling import resampled_means
 from featinv.types import Images
 
 CELLS = 8

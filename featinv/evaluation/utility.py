@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Num
 
 from featinv.errors import BadInput
-from featinv.evaluation.intervals import LEVEL, RESAMPLES, Interval, bootstrap_all, rate, resampled_means
+from featinv.evaluation.intervals import LEVEL, RESAMPLES, Interval, bootstrap_all, rate
 from featinv.evaluation.probes import label_free, linear_probe
+from featinv.evaluation.resampling import resampled_means
 
 NEIGHBOURS = 20
 DEPTH = 50

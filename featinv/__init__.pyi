@@ -13,6 +13,7 @@ from . import encoders as encoders
 from . import evaluation as evaluation
 from . import features as features
 from . import files as files
+from . import interop as interop
 from . import losses as losses
 from . import metrics as metrics
 from . import precision as precision
@@ -75,6 +76,7 @@ __all__ = [
     "extract",
     "features",
     "files",
+    "interop",
     "live",
     "load_attack",
     "load_features",

@@ -17,6 +17,9 @@ from featinv.defend.settings import EXIT_CODES as DEFEND_EXIT_CODES
 from featinv.defend.settings import GROUPS as DEFEND_GROUPS
 from featinv.defend.settings import DefendSettings
 from featinv.doctor import examine, examine_victim, healthy
+from featinv.interop.settings import EXIT_CODES as SCORE_EXIT_CODES
+from featinv.interop.settings import GROUPS as SCORE_GROUPS
+from featinv.interop.settings import ScoreSettings
 from featinv.inventory import GROUPS, descriptions
 from featinv.leaving import DONE, REFUSED, keep_output, leave_with, show_log
 
@@ -72,6 +75,14 @@ def defend(flags: argparse.Namespace) -> int:
     return fi.defend.run_defend(settings, attack=fi.audit.attack_vectors).exit_code
 
 
+def score(flags: argparse.Namespace) -> int:
+    """Score reconstructions that other code made: folders of originals and of reconstructions with the same names."""
+    fi.interop.run_score(
+        fi.interop.ScoreSettings(**{item.name: getattr(flags, item.name) for item in fields(ScoreSettings)})
+    )
+    return DONE
+
+
 def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     """Return the parser of the command, and those of its commands by name."""
     parser = _Parser(prog="featinv", description="Measure what image feature vectors leak: see also the recipes.")
@@ -113,6 +124,10 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     add_flags(command, DefendSettings, DEFEND_GROUPS)
     command.set_defaults(call=defend)
 
+    command = commands.add_parser("score", help=score.__doc__, description=f"{score.__doc__} {SCORE_EXIT_CODES}")
+    add_flags(command, ScoreSettings, SCORE_GROUPS)
+    command.set_defaults(call=score)
+
     command = commands.add_parser("doctor", help=doctor.__doc__, description=doctor.__doc__)
     command.add_argument(
         "--victim",
@@ -123,7 +138,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     return parser, commands.choices
 
 
-SETTINGS: dict[str, type] = {"audit": AuditSettings, "defend": DefendSettings}
+SETTINGS: dict[str, type] = {"audit": AuditSettings, "defend": DefendSettings, "score": ScoreSettings}
 """the commands whose flags are the fields of a dataclass"""
 
 

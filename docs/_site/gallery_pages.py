@@ -163,6 +163,7 @@ def _index(results: Sequence[Result]) -> str:
             "",
             "**Add a row.** Score your attack with ``recipes/compare.py`` on the same configuration. Commit its",
             "``scoreboard.json`` to ``docs/results/``, add an entry to ``docs/results/gallery.yaml``, build the site.",
+            "Reconstructions that other code made are scored with ``featinv score`` (:doc:`/score`).",
             "",
             *(_leaderboard(group) for group in groups.values()),
             f".. toctree::\n   :maxdepth: 1\n   :caption: Results\n\n{toctree}\n",

@@ -1,0 +1,5 @@
+"""Scoring what other projects made: featinv's metrics on a folder of reconstructions."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -19,6 +19,7 @@ from featinv.evaluation.columns import Columns
 from featinv.evaluation.intervals import Interval
 from featinv.evaluation.leak_level import LeakLevel, Thresholds, read_level
 from featinv.evaluation.levels import assess
+from featinv.evaluation.notebook import as_frame, as_html
 from featinv.evaluation.table import render
 from featinv.evaluation.versus import Versus, decide, difference
 
@@ -75,6 +76,16 @@ class Scoreboard:
     def __str__(self) -> str:
         table = render(self.victim, self.protocol, self.attacks)
         return table if self.leak_level is None else f"{table}\n\n{self.leak_level}"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.protocol, self.attacks, "" if self.leak_level is None else self.leak_level.sentence)
+
+    def to_frame(self) -> Any:
+        """Return every number as a row of a pandas frame (row, kind, role, view, metric, mean, low, high, n, chance).
+
+        Raises BadInput where pandas is not installed.
+        """
+        return as_frame(self.attacks)
 
     def __getitem__(self, name: str) -> AttackScore:
         """Return the row called `name`; BadInput lists the names that exist."""

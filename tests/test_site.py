@@ -51,6 +51,16 @@ def test_leaderboard_orders_by_top_ten_and_names_the_best_control() -> None:
     assert gallery_pages.floor([result]).endswith(f"({best['name']})")
 
 
+def test_no_cell_is_markup_and_a_loaded_attack_has_no_time() -> None:
+    """A hyphen alone would be a list. The page docs/results/cifar10.md says which attacks were loaded in that run."""
+    [result] = [item for item in gallery_pages.read(DOCS / "results") if item.name == "cifar10_scoreboard"]
+    text = gallery_pages._rows(result)
+    assert not re.search(r"^ +[*-]? *- [-*+]?$", text, flags=re.MULTILINE)
+    times = {row.name: gallery_pages._seconds(row) for row in result.board.attacks}
+    assert times["upsampling"] == gallery_pages.NOTHING
+    assert times["listik (paper)"] == "225"
+
+
 def test_results_with_another_gallery_stand_in_tables_of_their_own() -> None:
     results = {item.name: item for item in gallery_pages.read(DOCS / "results")}
     assert results["cifar10_goal_scoreboard"].comparable == results["cifar10_gan_scoreboard"].comparable

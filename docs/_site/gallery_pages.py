@@ -15,6 +15,12 @@ ENTRIES = "gallery.yaml"
 COLUMNS = {"top-1 %": "reid_top1", "top-10 %": "reid_top10", "PSNR dB": "psnr", "judge cosine": "judge_cosine"}
 RATES = ("reid_top1", "reid_top10", "attack_strength", "headroom")
 CEILING_K = (1, 10)
+TIMES = (
+    "``seconds`` is the time to fit and to reconstruct. A dash means less than a second, or an attack that was loaded "
+    "and not trained in this run."
+)
+NOTHING = "–"
+"""A cell without a number; a hyphen would begin a list."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +63,12 @@ def read(folder: Path) -> list[Result]:
 
 
 def _cell(row: fi.evaluation.AttackScore, key: str) -> str:
-    return number(row.metrics.get(key), 100 if key in RATES else 1)
+    return number(row.metrics[key], 100 if key in RATES else 1) if key in row.metrics else NOTHING
 
 
 def _seconds(row: fi.evaluation.AttackScore) -> str:
-    """Return the time of a row whose fit was measured; an attack that was loaded has the time of scoring only."""
-    return f"{row.seconds:,.0f}" if row.seconds_by.get("fit") else "-"
+    """Return the time of a row whose fit took a second or more; an attack that was loaded has the time of loading."""
+    return f"{row.seconds:,.0f}" if row.seconds_by.get("fit", 0.0) >= 1 else NOTHING
 
 
 def _setting(result: Result) -> str:
@@ -97,7 +103,7 @@ def _page(result: Result) -> str:
     if result.command is not None:
         parts += ["::", "", f"   {result.command}", ""]
     parts += [
-        "``seconds`` is the time to fit and to reconstruct; a dash means that the fit was not timed in this run.",
+        TIMES,
         "",
         _rows(result),
     ]
@@ -160,6 +166,7 @@ def _index(results: Sequence[Result]) -> str:
             "an attacker has without training. The ceiling is what no attack can exceed; without a defence every",
             "vector is unique, and feature linkage shows it. Headroom is the share of what the judge could identify",
             "from the vectors; a dash means that the scoreboard was made without it.",
+            TIMES,
             "",
             "**Add a row.** Score your attack with ``recipes/compare.py`` on the same configuration. Commit its",
             "``scoreboard.json`` to ``docs/results/``, add an entry to ``docs/results/gallery.yaml``, build the site.",

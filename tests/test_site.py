@@ -56,6 +56,7 @@ def test_no_cell_is_markup_and_a_loaded_attack_has_no_time() -> None:
     [result] = [item for item in gallery_pages.read(DOCS / "results") if item.name == "cifar10_scoreboard"]
     text = gallery_pages._rows(result)
     assert not re.search(r"^ +[*-]? *- [-*+]?$", text, flags=re.MULTILINE)
+    assert "   * - \\+ gan\n" in pages.table(["row"], [["+ gan"]])
     times = {row.name: gallery_pages._seconds(row) for row in result.board.attacks}
     assert times["upsampling"] == gallery_pages.NOTHING
     assert times["listik (paper)"] == "225"

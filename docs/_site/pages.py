@@ -25,5 +25,10 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """Return a list-table; cells are inline reStructuredText."""
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in [header, *rows]:
-        lines += [f"   {'*' if index == 0 else ' '} - {cell}" for index, cell in enumerate(row)]
+        lines += [f"   {'*' if index == 0 else ' '} - {_cell(cell)}" for index, cell in enumerate(row)]
     return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Return a cell whose beginning is no list: a row may be called "+ gan"."""
+    return f"\\{text}" if text[:1] in "+-*" else text

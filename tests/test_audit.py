@@ -198,14 +198,14 @@ def test_an_audit_that_was_killed_goes_on_with_the_same_surrogates(
 @pytest.mark.slow
 @pytest.mark.parametrize("together", [True, False])
 def test_vectors_computed_elsewhere(
-    together: bool, batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    together: bool, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One file that names all images, shuffled, or two in the order of their images: the vectors are the same."""
     encoder = fi.encoders.tiny()
-    sides = {side: fi.data.folder(batch / side, size=32) for side in ("public", "private")}
-    vectors = {side: encoder(images.batch(range(len(images)))).numpy() for side, images in sides.items()}
+    sides = {side: fi.data.folder(images / side, size=32) for side in ("public", "private")}
+    vectors = {side: encoder(kept.batch(range(len(kept)))).numpy() for side, kept in sides.items()}
     if together:
-        names = [f"{side}/{name}" for side, images in sides.items() for name in images.ids]
+        names = [f"{side}/{name}" for side, kept in sides.items() for name in kept.ids]
         order = np.random.default_rng(0).permutation(len(names))
         every = np.concatenate([vectors["public"], vectors["private"]])
         np.savez(tmp_path / "v.npz", features=every[order], ids=np.array(names)[order])
@@ -215,7 +215,7 @@ def test_vectors_computed_elsewhere(
             np.save(tmp_path / f"{side}.npy", array)
         given = ["--features", str(tmp_path / "private.npy"), "--public-features", str(tmp_path / "public.npy")]
     out = tmp_path / "run"
-    assert command(monkeypatch, *flags(batch, out, *given, "--size", "32", "--no-show-images")) == 0
+    assert command(monkeypatch, *flags(images, out, *given, "--size", "32", "--no-show-images")) == 0
     assert "Left out: through the victim" in capsys.readouterr().out
     board = fi.load_scoreboard(out)
     assert "through the victim" not in [row.name for row in board.attacks]

@@ -1,19 +1,14 @@
 """Images from zip and tar archives, webdataset's shards among them, read in a stream without unpacking."""
 
 import contextlib
-import io
 import re
-import struct
-import tarfile
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, final
+from typing import final
 
+from featinv.data.archive_members import MEMBER_LIMIT, SUFFIXES, TOO_LARGE, Member, members, refused, suffix
 from featinv.data.encoder_pixels import pixels_to_keep
 from featinv.data.image_decode import Fit
 from featinv.data.image_formats import HEAD, classify, is_image_name
@@ -32,60 +27,9 @@ from featinv.data.imageset import ImageSet
 from featinv.data.intake import Intake
 from featinv.data.tables import shards_in_order
 from featinv.errors import BadInput
-from featinv.files import unreadable
 from featinv.types import Encoder
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-MEMBER_LIMIT = 2**28
-"""Bytes of one file in an archive that are read; an image of 64 megapixels without compression has 192 MiB."""
-_TOO_LARGE = f"too large: more than {MEMBER_LIMIT} bytes"
-_ZEROS = bytes(512)
 _LABEL_BYTES = 20
-
-BROKEN = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    RuntimeError,
-    NotImplementedError,
-    OverflowError,
-)
-"""What the readers of archives raise for a damaged one (found by damaging archives at random)."""
-
-_DAMAGED_FILE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError)
-"""What a single damaged file of a zip archive raises; the others can still be read."""
-
-Open = Callable[[], IO[bytes] | io.BufferedIOBase]
-
-
-@final
-@dataclass(frozen=True)
-class _Member:
-    """A file in an archive: its name as a plain path, its bytes, why it cannot be read, and how it is opened.
-
-    Files of a zip archive are compressed one by one: damage to one says nothing of the others.
-    """
-
-    name: str
-    size: int
-    refused: str
-    open: Open
-    alone: bool = False
-
-    def read(self, most: int) -> bytes | str:
-        """Return the first `most` bytes, or why they cannot be read."""
-        try:
-            with self.open() as file:
-                return file.read(most)
-        except _DAMAGED_FILE as error:
-            if not self.alone:
-                raise
-            return f"damaged in the archive: {' '.join(str(error).split()) or type(error).__name__}"
 
 
 @final
@@ -103,15 +47,15 @@ class _Listing:
 
 def is_archive(path: Path) -> bool:
     """Say whether the path is that of an archive, or of a folder that holds archives of one kind and nothing else."""
-    return path.is_file() and _suffix(path) != "" if not path.is_dir() else bool(archive_shards(path))
+    return path.is_file() and suffix(path) != "" if not path.is_dir() else bool(archive_shards(path))
 
 
 def archive_shards(folder: Path) -> tuple[Path, ...]:
     """Return the archives of a folder that holds nothing else to read (webdataset's shards), else nothing."""
     files = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "_"))]
-    kept = [file for file in files if _suffix(file) or file.suffix not in (".json", ".txt", ".parquet", ".csv")]
-    alike = len({_suffix(file) for file in kept}) == 1
-    return tuple(kept) if alike and all(_suffix(file) and file.is_file() for file in kept) else ()
+    kept = [file for file in files if suffix(file) or file.suffix not in (".json", ".txt", ".parquet", ".csv")]
+    alike = len({suffix(file) for file in kept}) == 1
+    return tuple(kept) if alike and all(suffix(file) and file.is_file() for file in kept) else ()
 
 
 def archive(
@@ -138,7 +82,7 @@ def archive(
     if not root.exists():
         raise BadInput(f"{root}: expected an archive of images, found none; check the path")
     files = shards_in_order(root, archive_shards(root)) if root.is_dir() else (root,)
-    if not files or not all(map(_suffix, files)):
+    if not files or not all(map(suffix, files)):
         raise BadInput(f"{root}: expected an archive ({', '.join(SUFFIXES)}) or a folder of such shards, got another")
     reading = Reading(_source(root, files), size, fit, smaller, limit_pixels, pixels_to_keep(encoder, size))
     return read_source(reading, None if cache is None else Path(cache), on_disk_above)
@@ -147,8 +91,8 @@ def archive(
 def _source(root: Path, files: Sequence[Path]) -> Source:
     listing = _Listing()
     for number, file in enumerate(files):
-        with _refused(file), contextlib.closing(_members(file)) as members:
-            for member in members:
+        with refused(file), contextlib.closing(members(file)) as entries:
+            for member in entries:
                 _sort(number, member, listing)
     if not listing.images:
         raise BadInput(
@@ -160,8 +104,8 @@ def _source(root: Path, files: Sequence[Path]) -> Source:
 
     def stream() -> Iterator[Encoded]:
         for number, file in enumerate(files):
-            with _refused(file), contextlib.closing(_members(file)) as members:
-                for member in members:
+            with refused(file), contextlib.closing(members(file)) as entries:
+                for member in entries:
                     if (name := ids.get((number, member.name))) is not None:
                         yield _encoded(name, member)
 
@@ -171,7 +115,7 @@ def _source(root: Path, files: Sequence[Path]) -> Source:
     return Source(root, "archive", len(ids), stream, stamps, classes, labels, intake, {"archives": len(files)})
 
 
-def _sort(number: int, member: _Member, listing: _Listing) -> None:
+def _sort(number: int, member: Member, listing: _Listing) -> None:
     """Put a member where it belongs, by the rules of a folder."""
     path = PurePosixPath(member.name)
     folder = next((name for part in path.parts[:-1] if (name := left_out(part)) is not None), None)
@@ -243,63 +187,8 @@ def _classes(ids: dict[tuple[int, str], str], listing: _Listing) -> tuple[tuple[
     return classes, {name: number[name.split("/", 1)[0]] for name in ids.values()}
 
 
-def _encoded(name: str, member: _Member) -> Encoded:
+def _encoded(name: str, member: Member) -> Encoded:
     content = member.read(MEMBER_LIMIT + 1)
     if isinstance(content, str):
         return Encoded(name, reason=content)
-    return Encoded(name, content) if len(content) <= MEMBER_LIMIT else Encoded(name, reason=_TOO_LARGE)
-
-
-def _members(file: Path) -> Generator[_Member]:
-    return _of_zip(file) if _suffix(file) == ".zip" else _of_tar(file)
-
-
-def _of_zip(file: Path) -> Generator[_Member]:
-    with zipfile.ZipFile(file) as opened:
-        for info in opened.infolist():
-            if info.is_dir():
-                continue
-            refused = "encrypted in the archive" if info.flag_bits & 1 else ""
-            yield _Member(_plain(info.filename), info.file_size, refused, partial(opened.open, info), alone=True)
-
-
-def _of_tar(file: Path) -> Generator[_Member]:
-    with tarfile.open(file, "r:*") as opened:
-        for info in opened:
-            if info.isdir():
-                continue
-            refused = "" if info.isfile() else "not a regular file in the archive"
-            if info.isfile() and info.size > MEMBER_LIMIT:
-                refused = _TOO_LARGE
-            yield _Member(_plain(info.name), info.size, refused, partial(_extracted, opened, info))
-        # The reader takes any header that it cannot read for the end.
-        assert opened.fileobj is not None
-        opened.fileobj.seek(opened.offset)
-        if opened.fileobj.read(len(_ZEROS)) != _ZEROS:
-            raise tarfile.ReadError("it has no end after its last readable file")
-
-
-def _extracted(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes] | io.BufferedIOBase:
-    file = opened.extractfile(info)
-    assert file is not None
-    return file
-
-
-def _plain(name: str) -> str:
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-    return "/".join(parts) or name
-
-
-def _suffix(path: Path) -> str:
-    name = path.name.lower()
-    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
-
-
-@contextlib.contextmanager
-def _refused(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except BadInput:
-        raise
-    except BROKEN as error:
-        raise unreadable(file, f"a {_suffix(file)[1:]} archive", error) from error
+    return Encoded(name, content) if len(content) <= MEMBER_LIMIT else Encoded(name, reason=TOO_LARGE)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from featinv.data.archive_members import SUFFIXES as ARCHIVES
 from featinv.data.array_file import arrays
-from featinv.data.image_archive import SUFFIXES as ARCHIVES
 from featinv.data.image_archive import archive, is_archive
 from featinv.data.image_folder import folder
 from featinv.data.image_stream import Smaller

@@ -1,7 +1,7 @@
 """Cutting a network at named layers, by torch.fx where it can be traced and by forward hooks where it cannot."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -94,18 +94,24 @@ class _Hooked(nn.Module):
     def forward(self, x: Any) -> dict[str, Tensor]:
         kept: dict[str, Tensor] = {}
         modules = dict(self.network.named_modules())
-        handles = [
-            modules[layer].register_forward_hook(
-                lambda _module, _inputs, output, key=layer: kept.update({key: _copy(output)})
-            )
-            for layer in self.layers
-        ]
-        try:
-            self.network(x)
-        finally:
-            for handle in handles:
-                handle.remove()
+        chosen = {layer: modules[layer] for layer in self.layers}
+        _run_noting(self.network, x, chosen, lambda layer, output: kept.update({layer: _copy(output)}))
         return kept
+
+
+def _run_noting(
+    network: nn.Module, x: Any, modules: Mapping[str, nn.Module], note: Callable[[str, Any], object]
+) -> None:
+    """Run the network, and call `note` with the name and the output of each of these modules as it is done."""
+    handles = [
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: note(name, output))
+        for name, module in modules.items()
+    ]
+    try:
+        network(x)
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _copy(output: Any) -> Any:
@@ -130,16 +136,7 @@ def last_at_each_size(network: nn.Module, image: Tensor, last: str | None) -> li
         is_map = isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3]
         sizes[name] = output.shape[2] if is_map else 0
 
-    handles = [
-        module.register_forward_hook(lambda _module, _inputs, output, name=name: note(name, output))
-        for name, module in network.named_modules()
-        if name
-    ]
-    try:
-        network(image)
-    finally:
-        for handle in handles:
-            handle.remove()
+    _run_noting(network, image, {name: module for name, module in network.named_modules() if name}, note)
     chosen = {sizes[name]: name for name in _until(list(sizes), last) if name not in repeated and sizes[name] > 1}
     return list(chosen.values())
 
@@ -157,16 +154,7 @@ def token_blocks(network: nn.Module, image: Tensor, last: str | None, *, most: i
     def note(name: str, output: Any) -> None:
         finished[name] = name in members and is_tokens(output) and output.shape[0] == 1 and output.shape[1] > 1
 
-    handles = [
-        module.register_forward_hook(lambda _module, _inputs, output, name=name: note(name, output))
-        for name, module in modules.items()
-        if name
-    ]
-    try:
-        network(image)
-    finally:
-        for handle in handles:
-            handle.remove()
+    _run_noting(network, image, {name: module for name, module in modules.items() if name}, note)
     givers = [name for name in _until(list(finished), last) if finished[name]]
     blocks = [name for name in givers if not any(name.startswith(f"{other}.") for other in givers)]
     count = min(most, len(blocks))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -68,36 +68,17 @@ def onnx(
     fingerprint = _fingerprint(graph, resize_crop, means, stds, bgr=bgr, readout=readout)
     why = "uint8 pixels go in, and gradients do not pass through whole numbers" if graph.takes_bytes else ""
     why = why or ("gradients=false was asked for" if not gradients else "")
+    stated: dict[str, Any] = {"name": name, "family": family, "trained_on": trained_on, "input_size": resize_crop}
+    stated |= {"fingerprint": fingerprint, "assumed": assumed}
     if not why:
         converted, why = _converted(graph, resize_crop.size, bgr)
         if converted is not None:
-            return Encoder(
-                converted,
-                name=name,
-                family=family,
-                trained_on=trained_on,
-                input_size=resize_crop,
-                mean=means,
-                std=stds,
-                fingerprint=fingerprint,
-                readout=read,
-                assumed=assumed,
-            )
+            return Encoder(converted, mean=means, std=stds, readout=read, **stated)
     try:
         session = _session(graph, resize_crop.size, bgr)
     except BadInput as error:
         raise BadInput(f"{error} (needed because {why})") from error
-    return BlackBox(
-        _Fed(session, graph, means, stds, read),
-        name=name,
-        family=family,
-        trained_on=trained_on,
-        input_size=resize_crop,
-        takes="tensor",
-        fingerprint=fingerprint,
-        why=why,
-        assumed=assumed,
-    )
+    return BlackBox(_Fed(session, graph, means, stds, read), takes="tensor", why=why, **stated)
 
 
 class _Fed:

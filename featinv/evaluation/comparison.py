@@ -110,10 +110,7 @@ def compare(
         panel, release, siblings, resamples=resamples, public=public, overlap=overlap, clusters=ids
     )
     protocol |= extra.metadata(attacks.values())
-    protocol["ceiling"] = ceiling.as_json()
-    precisions = {name: getattr(attacks[name], "precision", None) for name in _controls_first(attacks)}
-    protocol["precision"] = {name: precision for name, precision in precisions.items() if precision}
-    protocol["best_control"] = best_control({row.name: row.arrays for row in measured if row.counts_as_control}, "rank")
+    protocol |= _of_the_rows(attacks, measured, ceiling)
     per_image = {f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()}
     per_image |= ceiling_arrays(ceiling, len(truth))
     per_image = per_image if ids is None else {**per_image, CLUSTERS: ids}
@@ -124,6 +121,16 @@ def compare(
         per_image=per_image,
         leak_level=assess(protocol, rows, per_image, named=named, thresholds=thresholds),
     )
+
+
+def _of_the_rows(attacks: Mapping[str, Attack], measured: Sequence[Measured], ceiling: Ceiling) -> dict[str, Any]:
+    """Return what the protocol says of the rows: the ceiling, precisions, and the strongest control."""
+    precisions = {name: getattr(attacks[name], "precision", None) for name in _controls_first(attacks)}
+    return {
+        "ceiling": ceiling.as_json(),
+        "precision": {name: precision for name, precision in precisions.items() if precision},
+        "best_control": best_control({row.name: row.arrays for row in measured if row.counts_as_control}, "rank"),
+    }
 
 
 def _checked(

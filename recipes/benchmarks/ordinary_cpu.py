@@ -129,14 +129,11 @@ def _training(case: str) -> Callable[[int], object]:
     def step(count: int) -> None:
         decoder = fi.decoders.Upsampling(pairs.feature_shape, 32, width=256, channels=8)
         objective = fi.losses.MSE() + 0.1 * fi.losses.Perceptual(fi.encoders.tiny())
-        fi.attacks.DecoderAttack(decoder, objective, fi.Training(images_of(count), batch_size=64, holdout=0)).fit(pairs)
+        fi.attacks.DecoderAttack(
+            decoder, objective, fi.Training(max(64, count // 64 * 64), batch_size=64, holdout=0)
+        ).fit(pairs)
 
     return distil if case == "distil" else step
-
-
-def images_of(count: int) -> int:
-    """Return a budget of whole batches."""
-    return max(64, count // 64 * 64)
 
 
 def _fresh(case: str, config: Config, allocator: str) -> tuple[dict[str, float], float]:

@@ -208,6 +208,17 @@ def test_a_strong_defence_is_confirmed_on_what_it_hides(base: Path, tmp_path: Pa
     assert "behind the defence the test finds nothing" in pairing.text
 
 
+def test_images_of_two_people_pass_nothing(base: Path, tmp_path: Path) -> None:
+    """Whoever lumps all images into two people has wide intervals, under which no leak shows."""
+    sides = {side: fi.data.folder(base / side, size=32).ids for side in ("public", "private")}
+    persons = {name: f"{side} {row % 2}" for side, ids in sides.items() for row, name in enumerate(ids)}
+    (tmp_path / "persons.json").write_text(json.dumps(persons))
+    asked = settings(base, tmp_path / "run", clusters=str(tmp_path / "persons.json"), max_level="L1")
+    with pytest.raises(fi.BadInput, match="nothing can pass.*power: too few private images"):
+        fi.audit.run_audit(asked)
+    assert exit_code(settings(base, tmp_path / "other", max_level="L1")) == 1, "with every image a person it leaks"
+
+
 def test_a_board_that_no_audit_made_passes_nothing(base: Path, tmp_path: Path) -> None:
     fi.audit.run_audit(settings(base, tmp_path / "run"))
     board = fi.load_scoreboard(tmp_path / "run")

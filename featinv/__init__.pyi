@@ -13,6 +13,7 @@ from . import encoders as encoders
 from . import evaluation as evaluation
 from . import features as features
 from . import files as files
+from . import hub as hub
 from . import interop as interop
 from . import losses as losses
 from . import metrics as metrics
@@ -76,6 +77,7 @@ __all__ = [
     "extract",
     "features",
     "files",
+    "hub",
     "interop",
     "live",
     "load_attack",

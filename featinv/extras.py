@@ -9,18 +9,20 @@ EXTRAS = {
     "timm": ("timm", "encoders timm:NAME"),
     "open_clip": ("open_clip_torch", "encoders open_clip:NAME,pretrained=TAG"),
     "transformers": ("transformers", "encoders transformers:NAME"),
+    "huggingface_hub": ("huggingface_hub", "sharing attacks with fi.hub"),
     "onnx": ("onnx", "encoders onnx:FILE"),
     "onnx2torch": ("onnx2torch", "gradients through encoders onnx:FILE"),
     "onnxruntime": ("onnxruntime", "encoders onnx:FILE whose graph does not convert"),
 }
-"""module -> (its distribution, what needs it), for the encoders by name"""
+"""module -> (its distribution, what needs it)"""
 
-_EXTRA_OF = {"onnx2torch": "onnx", "onnxruntime": "onnx"}
+_EXTRA_OF = {"huggingface_hub": "hub", "onnx2torch": "onnx", "onnxruntime": "onnx"}
 
 
 def library(module: str, purpose: str) -> ModuleType:
     """Import a library of an optional extra. Raises BadInput with the pip line, or with what broke its import."""
-    extra = _EXTRA_OF.get(module, module)
+    package = module.partition(".")[0]
+    extra = _EXTRA_OF.get(package, package)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -99,11 +99,11 @@ def _environment(*, autoescape: bool) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["plain"] = _plain
+    environment.filters["plain"] = plain_markdown
     environment.filters["slug"] = lambda title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     return environment
 
 
-def _plain(text: str) -> str:
+def plain_markdown(text: str) -> str:
     """Escape what Markdown, or HTML inside it, would not show as text; a line break would end a table's row."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

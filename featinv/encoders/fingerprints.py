@@ -45,13 +45,16 @@ def _bytes(tensor: Tensor) -> bytes:
 def output_fingerprint(outputs: Tensor, setting: dict[str, Any]) -> str:
     """Return a sha256 for a callable without weights, from its outputs (B, ...) on a fixed probe.
 
-    Only a few rounded numbers count (16 spread entries, mean and deviation, to three digits of the largest), so that
-    another thread count or machine, which moves outputs by about 1e-7, hardly ever gives another fingerprint.
+    Only a few rounded numbers count (16 spread entries, mean and deviation, to three digits of the largest, and three
+    digits of that one), so that another thread count or machine, which moves outputs by about 1e-7, hardly ever gives
+    another fingerprint.
     """
     flat = outputs.detach().double().cpu().reshape(-1)
     entries = flat[torch.linspace(0, flat.numel() - 1, 16).round().long()]
-    numbers = torch.cat([entries, flat.mean()[None], flat.std(correction=0)[None]]) / flat.abs().max().clamp(min=1e-12)
-    summary = {"shape": list(outputs.shape), "outputs": [round(1000 * x) for x in numbers.tolist()]}
+    largest = flat.abs().max().clamp(min=1e-12)
+    numbers = torch.cat([entries, flat.mean()[None], flat.std(correction=0)[None]]) / largest
+    summary: dict[str, object] = {"shape": list(outputs.shape), "outputs": [round(1000 * x) for x in numbers.tolist()]}
+    summary["largest"] = f"{float(largest):.2e}"
     return hashlib.sha256(json.dumps([setting, summary], sort_keys=True).encode()).hexdigest()
 
 

@@ -5,8 +5,10 @@ import pickle
 import urllib.error
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import featinv as fi
@@ -127,6 +129,26 @@ def test_published_weights_come_from_the_cache_and_equal_the_hand_made_pipeline(
     # torchvision's own preset: at 64 px it neither resizes nor crops, and normalises.
     expected = reference(entry.transforms(crop_size=64, resize_size=64)(images))
     torch.testing.assert_close(encoder(images), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [SMALLEST, "efficientnet_b0"])
+def test_published_weights_see_a_photograph_as_their_own_transforms_do(name: str, monkeypatch) -> None:
+    """256 and 224 px, bilinear and bicubic; of a file that is no square."""
+    from torchvision import models
+
+    random = models.get_model(name, weights=None).state_dict()
+    monkeypatch.setattr("featinv.encoders.torchvision_models._published", lambda entry: random)
+    entry = models.get_model_weights(name)["IMAGENET1K_V1"]
+    encoder = fi.encoders.torchvision(name, weights=entry.name, layer="features.0")
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 41, 3), np.uint8)
+    photograph = Image.fromarray(pixels).resize((410, 299), Image.Resampling.BICUBIC)
+    seen = torch.from_numpy(np.array(encoder.resize_crop.of_image(photograph))).permute(2, 0, 1)[None] / 255
+    network = models.get_model(name, weights=None).eval()
+    network.load_state_dict(random)
+    expected = network.features[0](entry.transforms()(photograph)[None])
+    torch.testing.assert_close(encoder.of_cropped(seen), expected, rtol=1e-4, atol=1e-5)
+    stretched = fi.encoders.torchvision(name, weights=entry.name, layer="features.0", input_size=64)
+    assert stretched.resize_crop == fi.ResizeCrop(64)
 
 
 def test_weights_that_cannot_be_had_are_an_error_that_says_all_three_ways(tmp_path, monkeypatch) -> None:

@@ -11,6 +11,7 @@ from torchvision import models
 
 from featinv.errors import BadInput
 from featinv.processes import main_first, seeded
+from featinv.resize_crop import ResizeCrop
 
 from .encoder import Encoder
 from .weight_files import load_weights, read_weights
@@ -26,21 +27,23 @@ def torchvision(
     *,
     layer: str = "avgpool",
     weights: str | os.PathLike[str] | None = None,
-    input_size: int = 224,
+    input_size: int | None = None,
     trained_on: str = "",
     seed: int = 0,
 ) -> Encoder:
     """Return a torchvision classifier, cut at a layer, as an Encoder.
 
     `weights` is None (random, by `seed`), an entry of the model's weights enum such as "IMAGENET1K_V1" (from torch's
-    cache, else downloaded) or a .safetensors, .pt or .pth file. Pixels are normalised as the weights' own transforms
-    say (ImageNet's mean and deviation for a file). `trained_on` says what a file was trained on. Raises BadInput for an
-    unknown model, layer or weights, with what exists, and when weights cannot be had.
+    cache, else downloaded) or a .safetensors, .pt or .pth file. Pixels are resized, cropped and normalised as the
+    weights' own transforms say. With an `input_size`, and for a file or random weights (then 224), images are stretched
+    to it; a file has ImageNet's mean and deviation. `trained_on` says what a file was trained on. Raises BadInput for
+    an unknown model, layer or weights, with what exists, and when weights cannot be had.
     """
     available = models.list_models(module=models)
     if name not in available:
         raise BadInput(f"encoder: expected a torchvision classifier, got {name!r}; there are: {', '.join(available)}")
     mean, std = _IMAGENET
+    resize_crop: int | ResizeCrop = 224 if input_size is None else input_size
     if weights is None:
         with seeded(seed):
             network = _build(name, random=True)
@@ -49,7 +52,9 @@ def torchvision(
         entry = entries[os.fspath(weights)]
         network = _build(name)
         load_weights(network, _published(entry), source=f"{name} {entry.name}")
-        mean, std = tuple(entry.transforms().mean), tuple(entry.transforms().std)
+        transforms = entry.transforms()
+        mean, std = tuple(transforms.mean), tuple(transforms.std)
+        resize_crop = _resize_crop(transforms) if input_size is None else input_size
         trained_on = "ImageNet-1k" if entry.name.startswith("IMAGENET1K") else entry.name
     elif Path(weights).suffix or Path(weights).exists():
         network = _from_file(name, weights)
@@ -66,10 +71,16 @@ def torchvision(
         family=_FAMILIES.get(module, module),
         trained_on=trained_on,
         layer=layer,
-        input_size=input_size,
+        input_size=resize_crop,
         mean=mean,
         std=std,
     )
+
+
+def _resize_crop(transforms: Any) -> ResizeCrop:
+    """Return what the transforms of published weights do: the short side resized, then the central square."""
+    (size,), (resize,) = transforms.crop_size, transforms.resize_size
+    return ResizeCrop(size, resize, "crop", transforms.interpolation.value)
 
 
 def _build(name: str, *, classes: int = 1000, random: bool = False) -> nn.Module:

@@ -8,12 +8,15 @@ import featinv as fi
 from featinv.audit.settings import AuditSettings
 from featinv.configuration import Component
 from featinv.errors import BadInput
+from featinv.features.layout import Layout
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet
     from featinv.encoders import Encoder
 
 TRAINED = "IMAGENET1K_V1"
+BLOCK, SHORT_BLOCK = 4096, 512
+"""images a file of the store, with a defence and without"""
 LARGEST = 256
 """side of the largest images that decoders draw"""
 
@@ -44,8 +47,21 @@ class LiveSource:
     def fingerprint(self) -> str:
         return self.victim.fingerprint
 
+    @property
+    def block(self) -> int:
+        """How many images are encoded between two files of the store: what an interruption loses at most.
+
+        A defence sees a whole block, and larger ones are more like a release; without one no vector depends on it.
+        """
+        return SHORT_BLOCK if isinstance(self.victim.defence, fi.defences.Identity) else BLOCK
+
+    def images_to_encode(self, public: "ImageSet", store: Path) -> int:
+        """Return how many public images, mirrored ones too, the store lacks vectors of."""
+        layout = Layout(len(public), self.block, 2, self.feature_shape)
+        return sum(shard.stop - shard.start for shard in layout.shards() if not layout.intact(store, shard))
+
     def pairs(self, public: "ImageSet", store: Path) -> "fi.Pairs":
-        return fi.extract(self.victim, public, to=store, flips=True)
+        return fi.extract(self.victim, public, to=store, flips=True, block=self.block)
 
     def release(self, private: "ImageSet", seed: int) -> "fi.Release":
         return fi.release(self.victim, private, seed=seed)

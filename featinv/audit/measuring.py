@@ -38,7 +38,8 @@ def measured(
     """Train the suite, score it, and write scoreboard and reports into the run's folder."""
     judges = _judges(settings, run, public, victim_family=release.metadata.get("family"))
     fi.evaluation.check_judges(judges, {}, release, allow_sibling=False)
-    pairs = source.pairs(public, run.path / "features")
+    with record.timing("encoding the public images"):
+        pairs = source.pairs(public, run.path / "features")
     assert release.truth is not None
     checks = [
         *checklist.check_inputs(source, pairs, release, seed=settings.seed),
@@ -153,7 +154,9 @@ def _with_notes(
     untried = [f"{name}: {why}" for name, why in (plan.left_out | record.failed).items()]
     untried.append("attacks with an adversary (recipes/compare.py has them)")
     spent = sum(record.seconds.values()) / 60
+    before = sum(record.before_training.values()) / 60
     budget = f"{level.budget}; {spent:.1f} minutes of training, of {settings.minutes:g} allowed"
+    budget = f"{budget}, after {before:.1f} minutes of reading and encoding"
     level = replace(level, not_tried=(*untried, *level.not_tried), budget=budget)
     notes = [*text.about_judges(settings), *source.notes]
     protocol: dict[str, Any] = dict(board.protocol)

@@ -1,9 +1,12 @@
 """What an audit writes down before it scores: the plan, who was named, the inputs, and the time that was spent."""
 
-from collections.abc import Sequence
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from featinv.audit.encoding import EncodingPlan
 from featinv.audit.suite import SuitePlan
 from featinv.errors import BadInput
 from featinv.files import read_json, write_json
@@ -17,6 +20,9 @@ class Record:
     def __init__(self, folder: Path) -> None:
         self.file = folder / FILE_NAME
         self.content: dict[str, Any] = read_json(self.file) if self.file.is_file() else {}
+        self._before: dict[str, float] = {}
+        self.encoding: EncodingPlan | None = None
+        """what is still to be encoded, as the plan said it"""
 
     def must_be_of(self, inputs: dict[str, Any]) -> None:
         """Raise BadInput where the folder holds an audit of other inputs, or does not say of which."""
@@ -33,7 +39,24 @@ class Record:
         if not self.content:
             self.content = {"inputs": inputs, "plan": plan.as_json(), "named": named}
             self.content |= {"minutes": {}, "images": {}, "seen": {}, "seconds": {}, "failed": {}}
-            self.write()
+            self.content |= {"before_training": {}}
+            self.content |= {} if self.encoding is None else {"encoding": self.encoding.as_json()}
+        for what, seconds in self._before.items():
+            self.before_training[what] = self.before_training.get(what, 0.0) + seconds
+        self._before = {}
+        self.write()
+
+    @contextlib.contextmanager
+    def timing(self, what: str) -> Iterator[None]:
+        """Note how long the body takes: work that is done before training, and is no part of the minutes."""
+        started = time.monotonic()
+        yield
+        self._before[what] = self._before.get(what, 0.0) + time.monotonic() - started
+
+    @property
+    def before_training(self) -> dict[str, float]:
+        """Seconds of reading and encoding, those of an audit that was killed while it trained included."""
+        return self.content.setdefault("before_training", {})
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -8,6 +8,7 @@ from featinv.assembly import RunFolder
 from featinv.audit import text
 from featinv.audit.checklist import gate_checks
 from featinv.audit.early import check_early
+from featinv.audit.encoding import plan_encoding
 from featinv.audit.inputs import inputs_of
 from featinv.audit.measuring import measured
 from featinv.audit.people import persons_of
@@ -16,6 +17,8 @@ from featinv.audit.settings import NOBODY, AuditSettings
 from featinv.audit.sources import open_private, open_public, open_source
 from featinv.audit.suite import Situation, SuiteEntry, SuitePlan, own_entry, plan_suite
 from featinv.errors import BadInput
+
+READING, PRIVATE = "reading the public images", "reading and encoding the private images"
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ def run_audit(settings: AuditSettings, *, suite: Sequence[SuiteEntry] | None = N
     fi.processes.share_threads()
     extra = own_entries(settings)
     source = open_source(settings)
-    public = open_public(settings, source)
+    with record.timing(READING):
+        public = open_public(settings, source)
     situation = Situation(
         public=len(public),
         feature_shape=source.feature_shape,
@@ -60,9 +64,13 @@ def run_audit(settings: AuditSettings, *, suite: Sequence[SuiteEntry] | None = N
     plan = plan_suite(settings.minutes, situation, extra, suite=suite)
     named = _named(settings, plan)
     text.say_plan(settings, plan, named, len(public), source.size)
+    if not run.finished and (encoding := plan_encoding(source, public, run.path / "features")):
+        record.encoding = encoding
+        text.say_encoding(settings, encoding)
 
     assert settings.private is not None
-    public, overlap, release = open_private(settings, source, public)
+    with record.timing(PRIVATE):
+        public, overlap, release = open_private(settings, source, public)
     assert release.truth is not None
     persons = persons_of(settings, public, release.truth)
     inputs = {**inputs_of(settings, source, public, release.truth), "the attack suite": list(plan.names)}

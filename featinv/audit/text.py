@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from featinv.audit.settings import AuditSettings
 
 if TYPE_CHECKING:
+    from featinv.audit.encoding import EncodingPlan
     from featinv.audit.suite import SuitePlan
     from featinv.evaluation import Check, Scoreboard
 
@@ -27,6 +28,17 @@ def say_plan(settings: AuditSettings, plan: "SuitePlan", named: str | None, publ
         print(f"Left out: {name}, because {why}.")
     rests = f"rests on {named!r}, named now" if named else "is corrected for all attacks; none is named"
     print(f"The level {rests}, before the private images are opened.", flush=True)
+
+
+def say_encoding(settings: AuditSettings, plan: "EncodingPlan") -> None:
+    """Print how long the public images will be encoded, measured on some of them, and what that leaves in all."""
+    private = duration(1000 / plan.rate / 60)
+    whole = "" if settings.images is not None else f" With the training {duration(plan.minutes + settings.minutes)}."
+    _say(
+        f"Encoding: {plan.images:,} images (public ones, mirrored ones too), about {duration(plan.minutes)} at "
+        f"{plan.rate:.3g} images/s, measured here on {plan.measured_on}; 1,000 private ones {private}.{whole} "
+        "Interrupted, it goes on where it stopped."
+    )
 
 
 def say_notes(notes: "Sequence[str]") -> None:

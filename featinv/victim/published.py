@@ -11,6 +11,7 @@ from featinv.data.encoder_pixels import SAW, what_it_saw
 from featinv.defences import whole_release
 from featinv.errors import BadInput
 from featinv.plain_numbers import check_seed
+from featinv.processes import progress_bar
 from featinv.victim.victim import Victim
 
 BLOCK = 4096
@@ -68,7 +69,10 @@ def release(victim: Victim, private: ImageSet, *, seed: SupportsIndex = 0, batch
     """
     seed = check_seed("release: seed", seed)
     block = len(private) if whole_release(victim.defence) else BLOCK
-    features = victim.publish_all(private, seed=seed, block=block, view=VIEW, batch_size=batch_size)
+    with progress_bar(len(private), f"vectors of {victim.name}") as bar:
+        features = victim.publish_all(
+            private, seed=seed, block=block, view=VIEW, batch_size=batch_size, progress=bar.update
+        )
     metadata = {**victim.metadata, "seed": seed, "count": len(private), "private_fingerprint": private.fingerprint}
     metadata |= what_it_saw(private, victim.encoder)
     return Release(features, metadata, private, victim)

@@ -35,6 +35,8 @@ class Config:
     """store the features of the mirrored images as well"""
     batch_size: int = 256
     """images a batch"""
+    block: int = 4096
+    """images a shard: what an interruption loses at most; a defence sees a whole block"""
     seed: int = 0
     """draws the defence's noise"""
 
@@ -49,7 +51,13 @@ def main(config: Config) -> None:
     else:
         images = fi.data.open_images(config.data, size=config.size, encoder=victim.encoder)
     pairs = fi.extract(
-        victim, images, to=config.out, flips=config.flips, seed=config.seed, batch_size=config.batch_size
+        victim,
+        images,
+        to=config.out,
+        flips=config.flips,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        block=config.block,
     )
     if fi.processes.is_main():
         print(f"{config.out}: {len(pairs)} vectors of shape {pairs.feature_shape} by {victim.name}")

@@ -28,6 +28,8 @@ class Config:
     """folder of images (or .npz/.npy); stands in for images.source"""
     weights: str | None = None
     """folder of weights, `{weights}` in the components below"""
+    store: str | None = None
+    """folder in which the vectors are kept, so that a second surrogate needs no encoding; null: not kept"""
     images: ImageSettings = field(default_factory=ImageSettings)
     """which images are public; the private ones are not looked at"""
     victim: VictimSettings = field(default_factory=VictimSettings)
@@ -52,9 +54,9 @@ def main(config: Config) -> None:
         raise fi.BadInput(f"--out: expected a new file ending in .safetensors, got {out}; remove or rename it")
     fi.processes.share_threads()
     images = config.images if config.data is None else replace(config.images, source=config.data)
-    public, _, _ = fi.assembly.load_images(images)
     victim = fi.assembly.build_victim(config.victim, {"weights": config.weights}).to(fi.processes.device())
-    pairs = fi.extract(victim, public, flips=True)
+    public, _, _ = fi.assembly.load_images(images, encoder=victim.encoder)
+    pairs = fi.extract(victim, public, to=config.store, flips=True)
     surrogate, history = distil(pairs, config)
     if fi.processes.is_main():
         out.parent.mkdir(parents=True, exist_ok=True)

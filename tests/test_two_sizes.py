@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from recipe_modules import recipe
 from torch import Tensor, nn
 
 import featinv as fi
 from featinv.audit.checklist import check_resolution
 from featinv.audit.live_source import LiveSource
+from featinv.command_line import parse
 from featinv.data import image_stream
 from featinv.victim import features_must_match
 
@@ -194,3 +196,25 @@ def test_losses_enlarge_what_is_drawn_differentiably(encoder: fi.encoders.Encode
     assert isinstance(drawn.grad, Tensor)
     # The outermost pixels lie outside the crop of 160 of 168 px, but within reach of the filter that enlarges.
     assert bool((drawn.grad.abs().sum((0, 1)) > 0)[2:-2, 2:-2].all())
+
+
+def test_surrogates_and_comparisons_of_one_configuration_see_the_same_vectors(
+    photographs: Path, encoder: fi.encoders.Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look at photographs at the encoder's own size, and a second surrogate finds the vectors of the first."""
+    monkeypatch.setattr("featinv.assembly.build_victim", lambda *_: fi.Victim(encoder))
+    program, distilled = recipe("train_surrogate"), []
+    monkeypatch.setattr(program, "distil", lambda pairs, config: distilled.append(pairs) or ("surrogate", [{}]))
+    monkeypatch.setattr("featinv.encoders.save_encoder", lambda encoder, out: None)
+    sizes = ["--images.size", "16", "--images.private", "1", "--images.smaller", "upscale"]
+    flags = ["--data", str(photographs), *sizes, "--store", str(tmp_path / "store"), "--out"]
+    for name in ("first", "second"):
+        program.main(parse(program.Config, arguments=[*flags, str(tmp_path / f"{name}.safetensors")]))
+    settings = fi.assembly.ImageSettings(str(photographs), size=16, private=1, smaller="upscale")
+    public, _, _ = fi.assembly.load_images(settings, encoder=encoder)
+    compared = fi.extract(fi.Victim(encoder), public)
+    rows = np.arange(len(public))
+    for pairs in distilled:
+        assert pairs.images.ids == public.ids
+        np.testing.assert_array_equal(pairs.features(rows), compared.features(rows))
+    assert (tmp_path / "store" / "manifest.json").is_file()

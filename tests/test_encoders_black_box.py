@@ -134,6 +134,8 @@ def test_a_command_line_names_it_and_the_doctor_describes_it(tmp_path: Path, mon
 
 def test_the_fingerprint_of_a_callable_knows_its_scale() -> None:
     """Vectors of twice the length are other vectors, and a store of the one is not one of the other."""
-    boxes = [fi.encoders.black_box(lambda x, gain=gain: gain * x.mean((1, 2)), input_size=8) for gain in (1.0, 2.0, 1.0)]
+    boxes = [
+        fi.encoders.black_box(lambda x, gain=gain: gain * x.mean((1, 2)), input_size=8) for gain in (1.0, 2.0, 1.0)
+    ]
     first, twice, again = (box.fingerprint for box in boxes)
     assert first == again != twice

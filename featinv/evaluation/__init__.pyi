@@ -1,6 +1,9 @@
 from .attack_score import AttackScore as AttackScore
 from .calibration import Calibration as Calibration
 from .calibration import calibrate as calibrate
+from .calibration_record import CalibrationRecord as CalibrationRecord
+from .calibration_record import read_calibration as read_calibration
+from .calibration_record import with_calibration as with_calibration
 from .calibration_tests import coverage as coverage
 from .calibration_tests import rank_histograms as rank_histograms
 from .calibration_tests import two_sample as two_sample
@@ -44,7 +47,13 @@ from .recovered import greyed as greyed
 from .recovered import known_map as known_map
 from .recovered import recovered_cells as recovered_cells
 from .recovered import recovered_spectrum as recovered_spectrum
+from .recovered_record import Recovered as Recovered
+from .recovered_record import public_cell_variance as public_cell_variance
+from .recovered_record import read_recovered as read_recovered
 from .reidentification import ranks as ranks
+from .sample_sheets import DrawnSamples as DrawnSamples
+from .sample_sheets import draw_samples as draw_samples
+from .sample_sheets import sample_sheet as sample_sheet
 from .scoreboard import Scoreboard as Scoreboard
 from .scoreboard import load_scoreboard as load_scoreboard
 from .significance import holm as holm
@@ -67,10 +76,12 @@ __all__ = [
     "METRICS",
     "AttackScore",
     "Calibration",
+    "CalibrationRecord",
     "Catalogue",
     "Ceiling",
     "Check",
     "CurvePoint",
+    "DrawnSamples",
     "Evidence",
     "Interval",
     "JudgeOutputs",
@@ -78,6 +89,7 @@ __all__ = [
     "Linkage",
     "MeanSquareLaw",
     "Pairing",
+    "Recovered",
     "RecoveredSpectrum",
     "Scoreboard",
     "Thresholds",
@@ -99,6 +111,7 @@ __all__ = [
     "coverage",
     "cumulative_match",
     "decile_indices",
+    "draw_samples",
     "excess_risk",
     "feature_cosines",
     "frechet_distance",
@@ -114,13 +127,17 @@ __all__ = [
     "mean_square_law",
     "nearest_linkage",
     "paired",
+    "public_cell_variance",
     "rank_histograms",
     "ranks",
     "rate",
+    "read_calibration",
+    "read_recovered",
     "recovered_cells",
     "recovered_spectrum",
     "reidentification_ceiling",
     "sample",
+    "sample_sheet",
     "samples",
     "true_accept_rate",
     "two_sample",
@@ -128,4 +145,5 @@ __all__ = [
     "utility_kept",
     "verification",
     "wilson",
+    "with_calibration",
 ]

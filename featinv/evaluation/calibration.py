@@ -1,6 +1,6 @@
 """The calibration of a sampler of p(image | vector), scale by scale: which of its details may be believed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from featinv.evaluation.calibration_tests import (
     two_sample,
 )
 from featinv.evaluation.frequency_bands import band_names, band_squares
+from featinv.evaluation.intervals import cluster_ids
 from featinv.evaluation.mean_square_law import MeanSquareLaw, law_of, mean_square_law
 from featinv.evaluation.significance import holm
 from featinv.types import Images, SamplesLike
@@ -30,7 +31,7 @@ from featinv.victim import Release
 ALPHA = 0.05
 NEAR = (0.8, 1.25)
 """bounds of the mean-square ratio's interval within which samples that no test refutes count as calibrated"""
-_REFERENCES = 12
+_REFERENCES, _PERSONS = 12, 14
 
 
 @dataclass(frozen=True)
@@ -105,17 +106,22 @@ def calibrate(
     k: int = 64,
     seed: int = 0,
     surrogate: Callable[[Tensor], Tensor] | None = None,
+    clusters: Sequence[object] | None = None,
 ) -> Calibration:
     """Draw k samples of every vector of a release with a `SamplesLike` attack, and test them against the images.
 
     `public` gives principal components and reference points; `surrogate` maps images to features and adds their space.
     Samples are drawn and projected in blocks: memory holds a few hundred numbers of each. Every test takes the images
-    for independent draws: leave one of each person or event in the release.
+    for independent draws. `clusters` names, for every image, the person or event that it is one of several of: one
+    image of each, drawn by the seed, is then tested, so that all intervals and p-values count persons.
 
-    Raises BadInput for fewer than 16 samples or 50 images, a release without images or of another size than the public
-    ones, an attack that cannot sample or whose `guidance` is not 1 (guided samples are narrower than the posterior),
-    samples with NaN or out of [0, 1] (naming the image), and samples that are all alike.
+    Raises BadInput for fewer than 16 samples or 50 images (or persons), another number of clusters than images, a
+    release without images or of another size than the public ones, an attack that cannot sample or whose `guidance` is
+    not 1 (guided samples are narrower than the posterior), samples with NaN or out of [0, 1] (naming the image), and
+    samples that are all alike.
     """
+    if clusters is not None:
+        release = one_of_each(release, clusters, seed)
     truth = _check(attack, release, public, k)
     drawn = public_images(public, seed)
     made = spaces(drawn, surrogate, seed)
@@ -136,6 +142,18 @@ def calibrate(
         name: law_of(spread[:, band], error[:, band], k, seed=seed) for band, name in enumerate(band_names(truth.size))
     }
     return Calibration(tests, bands, len(truth), k, seed)
+
+
+def one_of_each(release: Release, clusters: Sequence[object], seed: int) -> Release:
+    """Return a release with one image of each cluster, drawn by the seed, in the order of the release.
+
+    Raises BadInput for another number of clusters than images.
+    """
+    member = cluster_ids(clusters, len(release))
+    order = np.random.default_rng([seed, _PERSONS]).permutation(len(member))
+    rows = np.sort(order[np.unique(member[order], return_index=True)[1]])
+    truth = None if release.truth is None else release.truth.take(rows)
+    return Release(release.features[rows], release.metadata, truth)
 
 
 def _check(attack: Any, release: Release, public: ImageSet, k: int) -> ImageSet:

@@ -22,6 +22,7 @@ from featinv.evaluation.measuring import Measured, measure, predicted_rows, row_
 from featinv.evaluation.panel import Panel
 from featinv.evaluation.people import check_persons
 from featinv.evaluation.protocol import protocol_metadata
+from featinv.evaluation.recovered_record import KEY as RECOVERED
 from featinv.evaluation.scoreboard import Scoreboard
 from featinv.evaluation.summary import best_control, probe
 from featinv.metrics.value_range import SLACK
@@ -111,6 +112,9 @@ def compare(
     )
     protocol |= extra.metadata(attacks.values())
     protocol |= _of_the_rows(attacks, measured, ceiling)
+    if extra.recovered is not None:
+        by_attack = {row.name: row.recovered for row in measured if row.recovered is not None}
+        protocol[RECOVERED] = extra.recovered.metadata(by_attack)
     per_image = {f"{row.name}/{key}": values for row in measured for key, values in row.arrays.items()}
     per_image |= ceiling_arrays(ceiling, len(truth))
     per_image = per_image if ids is None else {**per_image, CLUSTERS: ids}

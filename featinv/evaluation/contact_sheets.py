@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Int64, Num
+from jaxtyping import Int64, Num, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from featinv.data import ImageSet
@@ -53,9 +53,18 @@ def contact_sheet(
             raise BadInput(f"{name}: expected images of shape {expected}, got {tuple(images.shape)}")
         # What is no number is shown black, as it is scored.
         rows[name] = as_uint8(torch.nan_to_num(images, nan=0.0))
-    zoom = max(1, math.ceil(LEAST / truth.size))
-    side, font = truth.size * zoom, ImageFont.load_default(_FONT)
-    width = max(_GAP + len(indices) * (side + _GAP), *(int(font.getlength(name)) + 2 * _GAP for name in rows))
+    return paint_rows(rows)
+
+
+def paint_rows(rows: Mapping[str, UInt8[np.ndarray, "B S S 3"]]) -> Image.Image:
+    """Return a sheet of rows of as many and as large 8-bit images, each row under its name.
+
+    Images under 96 px are enlarged by a whole number without smoothing.
+    """
+    count, size = next(iter(rows.values())).shape[:2]
+    zoom = max(1, math.ceil(LEAST / size))
+    side, font = size * zoom, ImageFont.load_default(_FONT)
+    width = max(_GAP + count * (side + _GAP), *(int(font.getlength(name)) + 2 * _GAP for name in rows))
     sheet = Image.new("RGB", (width, len(rows) * (side + _LABEL + _GAP) + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for row, (name, batch) in enumerate(rows.items()):

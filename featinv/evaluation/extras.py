@@ -21,6 +21,7 @@ from featinv.evaluation.mutual_information import MOST_PUBLIC, identified_bits, 
 from featinv.evaluation.panel import MAIN, Panel, Pass, PerImage
 from featinv.evaluation.persons import PersonMeasures
 from featinv.evaluation.probes import attributes_of, label_free, memorisation, probe_hits
+from featinv.evaluation.recovered_record import Recovered, RecoveredMeasure
 from featinv.metrics import inception_features
 from featinv.metrics.inception import inception_network
 from featinv.metrics.perceptual import NETWORKS, network
@@ -40,7 +41,8 @@ class ExtraMeasures:
 
     `public` holds the first judge's features of the public images, `inception` those of Inception of the originals;
     None where nothing asks for them. `headroom` is what public pairs say about the judges, where they are given.
-    `temperature` is that of identified bits, `persons` what can be said of people, where clusters are given.
+    `temperature` is that of identified bits, `persons` what can be said of people, where clusters are given, and
+    `recovered` measures which of the images' variance is recovered, where there are public images.
     """
 
     chosen: Chosen
@@ -52,6 +54,7 @@ class ExtraMeasures:
     headroom: Headroom | None = None
     temperature: float | None = None
     persons: PersonMeasures | None = None
+    recovered: RecoveredMeasure | None = None
 
     @classmethod
     def prepare(
@@ -78,7 +81,10 @@ class ExtraMeasures:
             else None
         )
         persons = None if clusters is None else PersonMeasures.prepare(panel, clusters)
-        return cls(chosen, panel, release, clusters, public_features, originals, headroom, temperature, persons)
+        recovered = RecoveredMeasure.prepare(panel, public, clusters)
+        return cls(
+            chosen, panel, release, clusters, public_features, originals, headroom, temperature, persons, recovered
+        )
 
     def skipped(self, attack: Attack) -> dict[str, str]:
         """Name the metrics whose network the attack was trained with, and say so: they judge it no more."""
@@ -132,6 +138,10 @@ class ExtraMeasures:
             elif reason is not None:
                 notes.append(f"{metric.name} not measured: {reason}")
         return by_view, notes
+
+    def recovered_by(self, result: Pass) -> Recovered | None:
+        """Return which share of the images' variance one attack recovers; None without public images."""
+        return None if self.recovered is None else self.recovered.of(result)
 
     def priors(self) -> dict[str, float]:
         """Return what each measured attribute, and a public nearest image, would be without any knowledge."""

@@ -20,6 +20,7 @@ from featinv.evaluation.headroom import WHITENED, Headroom, with_headroom
 from featinv.evaluation.intervals import Clusters, Interval
 from featinv.evaluation.judging import ImageStore
 from featinv.evaluation.panel import MAIN, Panel, PerImage, gallery_view, keyed
+from featinv.evaluation.recovered_record import Recovered
 from featinv.evaluation.summary import STRENGTH, Metrics, best_control, fill_failed, strength, summarise
 from featinv.types import Attack
 from featinv.victim import Release
@@ -27,7 +28,10 @@ from featinv.victim import Release
 
 @dataclass(frozen=True)
 class Measured:
-    """One row: what it is, what it cost, its numbers per image, and by view the metrics that these do not give."""
+    """One row: what it is, what it cost, its numbers per image, and by view the metrics that these do not give.
+
+    `recovered` is what of the images it recovers, where there are public images to compare with.
+    """
 
     name: str
     kind: str
@@ -37,6 +41,7 @@ class Measured:
     arrays: PerImage
     metrics: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    recovered: Recovered | None = None
 
     @property
     def counts_as_control(self) -> bool:
@@ -66,7 +71,17 @@ def measure(
         by_view, notes = extra.of_all(result)
         notes = [*skipped.values(), *notes]
         rows = [
-            Measured(name, attack.kind, attack.kind, attack.parameters, result.seconds, arrays, by_view, tuple(notes))
+            Measured(
+                name,
+                attack.kind,
+                attack.kind,
+                attack.parameters,
+                result.seconds,
+                arrays,
+                by_view,
+                tuple(notes),
+                extra.recovered_by(result),
+            )
         ]
         if mismatched_row:
             title, everything = f"{MISMATCHED_FEATURES} ({name})", panel.score(result, order=order)

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from featinv.errors import BadInput
 from featinv.evaluation.calibration_inputs import check_k, check_spread
 from featinv.evaluation.frequency_bands import COLOURS, band_names, band_squares
-from featinv.evaluation.intervals import LEVEL, Interval
-from featinv.evaluation.resampling import resampled_means
+from featinv.evaluation.intervals import LEVEL, Clusters, Interval
+from featinv.evaluation.resampling import cluster_sums, resampled_means
 from featinv.types import Images
 
 CELLS = 8
@@ -38,25 +38,43 @@ class RecoveredSpectrum:
 
 
 def recovered_spectrum(
-    reconstructions: Images, originals: Images, mean: Float[Tensor, "3 S S"], *, seed: int = 0
+    reconstructions: Images,
+    originals: Images,
+    mean: Float[Tensor, "3 S S"],
+    *,
+    clusters: Clusters | None = None,
+    seed: int = 0,
 ) -> RecoveredSpectrum:
     """Return 1 - |reconstruction - original|^2 / |original - mean image|^2 by octave of the DCT and colour.
 
     `mean` is the mean public image. Colours are luma, blue-yellow and red-green; octaves are of the larger index of a
-    coefficient. Intervals are a bootstrap over images (percentiles of 2,000 resamples). It works for any attack, and
-    is read best for one that reconstructs a mean. Raises BadInput for fewer than 2 images, other shapes, and NaN.
+    coefficient. Intervals are a bootstrap over images (percentiles of 2,000 resamples), or over `clusters` (an id an
+    image: one person). It works for any attack, and is read best for one that reconstructs a mean. Raises BadInput for
+    fewer than 2 images, other shapes, and NaN.
     """
     error, variance = _squares(reconstructions, originals, mean)
-    count = len(error)
+    return spectrum_of(error, variance, int(originals.shape[-1]), clusters=clusters, seed=seed)
+
+
+def spectrum_of(
+    error: Float64[np.ndarray, "N bands 3"],
+    variance: Float64[np.ndarray, "N bands 3"],
+    size: int,
+    *,
+    clusters: Clusters | None = None,
+    seed: int = 0,
+) -> RecoveredSpectrum:
+    """Return the spectrum of squared errors and squared distances from the mean image (`band_squares` of both)."""
+    count, octaves = len(error), band_names(size)
     table = np.concatenate([error.reshape(count, -1), variance.reshape(count, -1)], axis=1)
-    means = resampled_means(table, np.ones(count), RESAMPLES, seed)
+    means = resampled_means(*cluster_sums(table, clusters), RESAMPLES, seed)
     half = table.shape[1] // 2
     shares = 1 - _ratio(means[:, :half], means[:, half:])
     low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    point = 1 - _ratio(error.reshape(count, -1).mean(0), variance.reshape(count, -1).mean(0))
-    octaves = band_names(int(originals.shape[-1]))
+    total = variance.mean(0).ravel()
+    point = 1 - _ratio(error.mean(0).ravel(), total)
     keys = [(octave, colour) for octave in octaves for colour in COLOURS]
-    weights = variance.mean(0).ravel() / max(float(variance.mean(0).sum()), 1e-300)
+    weights = total / max(float(total.sum()), 1e-300)
     intervals = (Interval(float(p), float(a), float(b), count) for p, a, b in zip(point, low, high, strict=True))
     return RecoveredSpectrum(
         octaves, dict(zip(keys, intervals, strict=True)), dict(zip(keys, map(float, weights), strict=True))
@@ -71,9 +89,22 @@ def recovered_cells(
     As for `recovered_spectrum`; images smaller than `cells` a side have as many cells as pixels.
     """
     _check(reconstructions, originals, mean)
+    error, variance = cell_squares(reconstructions, originals, mean, cells)
+    return shares_of(error, variance)
+
+
+def cell_squares(
+    reconstructions: Images, originals: Images, mean: Float[Tensor, "3 S S"], cells: int = CELLS
+) -> tuple[Float64[np.ndarray, "c c"], Float64[np.ndarray, "c c"]]:
+    """Return each cell's summed squared error of its mean colour, and summed squared distance from the mean image."""
     images, truths, middle = (cell_colours(batch, cells).double() for batch in (reconstructions, originals, mean[None]))
     error, variance = (images - truths).square().sum((0, 1)), (truths - middle).square().sum((0, 1))
-    return 1 - _ratio(error.numpy(), variance.numpy())
+    return error.numpy(), variance.numpy()
+
+
+def shares_of(error: Float64[np.ndarray, "c c"], variance: Float64[np.ndarray, "c c"]) -> Float64[np.ndarray, "c c"]:
+    """Return 1 - error/variance, and 0 where nothing varies: there nothing is to be recovered, and nothing is wrong."""
+    return 1 - _ratio(error, variance)
 
 
 def known_map(
@@ -86,18 +117,29 @@ def known_map(
     at which the samples are calibrated (`calibrate`). Raises BadInput for fewer than 2 samples or prior images, for
     samples that are all alike, for other sizes, and for NaN.
     """
-    check_k(int(samples.shape[1]), _LEAST, "a map")
     if len(prior) < _LEAST or prior.shape[-1] != samples.shape[-1]:
         raise BadInput(
             f"prior: expected at least 2 public images of {samples.shape[-1]} px, got {len(prior)} of {prior.shape[-1]}"
         )
-    for name, images in (("samples", samples), ("prior", prior)):
-        _demand_finite(name, images)
+    _demand_finite("prior", prior)
+    return known_share(samples, cell_variance(prior, cells))
+
+
+def cell_variance(prior: Images, cells: int = CELLS) -> Float64[np.ndarray, "c c"]:
+    """Return how much each cell's mean colour varies over (public) images, summed over the colours."""
+    return cell_colours(prior, cells).double().var(dim=0).sum(0).numpy()
+
+
+def known_share(
+    samples: Float[Tensor, "B k 3 S S"], variance: Float64[np.ndarray, "c c"]
+) -> Float64[np.ndarray, "B c c"]:
+    """Return the share of the cells' `variance` that the samples of each vector do not have; see `known_map`."""
+    check_k(int(samples.shape[1]), _LEAST, "a map")
+    _demand_finite("samples", samples)
     check_spread(samples.flatten(2).numpy(), "a map")
-    drawn = cell_colours(samples.flatten(0, 1), cells).double().unflatten(0, samples.shape[:2])
-    within = drawn.var(dim=1).sum(1)
-    between = cell_colours(prior, cells).double().var(dim=0).sum(0)
-    return np.clip(1 - _ratio(within.numpy(), between.numpy()[None]), 0, 1)
+    drawn = cell_colours(samples.flatten(0, 1), len(variance)).double().unflatten(0, samples.shape[:2])
+    within = drawn.var(dim=1).sum(1).numpy()
+    return np.clip(1 - _ratio(within, variance[None]), 0, 1)
 
 
 def greyed(images: Images, known: Float64[np.ndarray, "B cells cells"], *, least: int | float = NOTHING) -> Images:

@@ -20,6 +20,7 @@ from featinv.evaluation.intervals import Interval
 from featinv.evaluation.leak_level import LeakLevel, Thresholds, read_level
 from featinv.evaluation.levels import assess
 from featinv.evaluation.notebook import as_frame, as_html
+from featinv.evaluation.recovered_record import read_cell_variance, read_recovered
 from featinv.evaluation.table import render
 from featinv.evaluation.versus import Versus, decide, difference
 
@@ -169,6 +170,8 @@ def load_scoreboard(path: Path | str) -> Scoreboard:
         Catalogue.of(protocol)
         _check_attributes(protocol.get("attributes") or {})
         check_ceiling(protocol.get("ceiling"))
+        read_recovered(protocol)
+        read_cell_variance(protocol)
         level = read_level(document["leak_level"]) if document.get("leak_level") else None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"{file}: expected a scoreboard of schema {SCHEMA}, but it lacks a part ({error!r})") from error

@@ -14,6 +14,7 @@ from featinv import testing
 from featinv.attacks.flow_sampling import draw, times
 from featinv.decoders.flow_network import FlowNetwork
 from featinv.errors import BadInput
+from featinv.evaluation.checks import shares_network
 from featinv.training import Checkpoints, Training
 from featinv.training.flow_step import draw_times
 
@@ -151,6 +152,33 @@ def test_the_mean_has_a_smaller_error_than_the_medoid_which_is_a_sample() -> Non
     medoid = attack.reconstruct(features)
     attack.centre = "mean"
     assert (attack.reconstruct(features) - images).square().mean() < (medoid - images).square().mean()
+
+
+def test_a_surrogates_space_chooses_among_the_same_samples_and_is_not_saved(tmp_path: Path) -> None:
+    pairs = testing.synthetic_pairs(48, size=8)
+    features = pairs.batch(np.arange(6))[0]
+    attack = flow(draws=9).fit(pairs, progress=False)
+    samples = attack.sample(features[:1], 9, 0)[0]  # row 0 of a release starts from the noise of `reconstruct`
+
+    def corner(images: torch.Tensor) -> torch.Tensor:
+        return images[:, 0, 0, :1]
+
+    values = samples[:, 0, 0, 0]
+    attack.space = corner
+    expected = samples[(values - values.mean()).abs().argmin()]
+    assert torch.allclose(attack.reconstruct(features)[0], expected, atol=1e-6)
+    with pytest.raises(BadInput, match="set attack.space = None"):
+        fi.attacks.save_attack(attack, tmp_path / "attack")
+    attack.space = None
+    fi.attacks.save_attack(attack, tmp_path / "attack")
+    assert torch.equal(fi.load_attack(tmp_path / "attack").reconstruct(features), attack.reconstruct(features))
+
+
+def test_a_judge_may_not_choose_the_samples() -> None:
+    judge = nn.Linear(3 * 8 * 8, 7)
+    attack = flow(space=judge)
+    assert shares_network(judge, attack)
+    assert not shares_network(nn.Linear(3 * 8 * 8, 7), attack)
 
 
 def test_bad_input_gets_one_line() -> None:

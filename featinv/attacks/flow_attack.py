@@ -34,8 +34,10 @@ class FlowAttack:
     Ridge regression predicts the image from the vector; a U-Net of `widths` channels a level, with `blocks` residual
     blocks each on cells of `patch` pixels a side, learns what is left (`FlowNetwork`). `sample` draws by Heun's method
     in `steps` steps, without guidance. `reconstruct` draws `draws` samples and returns their medoid in the colours of
-    8 x 8 cells, a real sample, or with `centre="mean"` their mean, which has the higher PSNR and no texture. The pairs'
-    vectors are as released: with the defence's noise where there is one, so that samples are of p(image | release).
+    8 x 8 cells or in `space` (a surrogate: images -> features), a real sample, or with `centre="mean"` their mean,
+    which has the higher PSNR and no texture. A surrogate may not be a judge, and is not saved with the attack. The
+    pairs' vectors are as released: with the defence's noise where there is one, so that samples are of
+    p(image | release).
 
     A regression that overfits its pairs makes samples too alike: give far more pairs than features. Raises BadInput
     for sizes that do not divide, and for a training that keeps the best weights by PSNR, which are not the best flow.
@@ -56,12 +58,14 @@ class FlowAttack:
         steps: int = 12,
         draws: int = 16,
         centre: Literal["medoid", "mean"] = "medoid",
+        space: Callable[[Tensor], Tensor] | None = None,
         seed: int = 0,
     ) -> None:
         self.widths = tuple(int(width) for width in widths)
         self.blocks, self.patch, self.dropout = blocks, patch, dropout
         self.training = Training() if training is None else training
         self.steps, self.draws, self.centre, self.seed = steps, draws, centre, seed
+        self.space = space
         self._check()
         self.feature_shape: tuple[int, ...] = ()
         self.image_size = 0
@@ -136,12 +140,23 @@ class FlowAttack:
         for start in range(0, len(vectors), IMAGES_AT_ONCE):
             part = features[start : start + IMAGES_AT_ONCE]
             samples = self._draw(part, self.draws, [row_generator(self.seed, 0) for _ in part])
-            images[start : start + len(part)] = samples.mean(1) if self.centre == "mean" else medoid(samples)
+            images[start : start + len(part)] = samples.mean(1) if self.centre == "mean" else self._medoid(samples)
         return images
 
+    def _medoid(self, samples: Samples) -> Images:
+        return medoid(samples) if self.space is None else medoid(samples, self.space)
+
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return what `from_state` needs: a JSON-able configuration and the weights. Raises BadInput before `fit`."""
+        """Return what `from_state` needs: a JSON-able configuration and the weights.
+
+        Raises BadInput before `fit`, and with a `space`, without which a loaded attack would choose other samples.
+        """
         tensors = self._fitted().state_dict()
+        if self.space is not None:
+            raise BadInput(
+                "FlowAttack: expected an attack without a space to save, got one; set attack.space = None, save, and "
+                "set it again after loading"
+            )
         config = {
             "args": self._arguments(),
             "training": configuration.describe(self.training)["args"],

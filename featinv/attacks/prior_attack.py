@@ -1,5 +1,6 @@
 """A generator of the user's own as an attack: an adapter from vectors to what the generator is conditioned on."""
 
+from collections.abc import Callable
 from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from featinv.attacks.checks import check_features
 from featinv.attacks.leave_one_out import ridge_by_leave_one_out
 from featinv.attacks.passes import feature_moments, pair_blocks
-from featinv.attacks.sampling import Samples, check_sampling, medoid, row_generator
+from featinv.attacks.sampling import Samples, check_sampling, low_pass, medoid, row_generator
 from featinv.errors import BadInput
 from featinv.types import Features, Images, PairsLike
 
@@ -39,8 +40,9 @@ class PriorAttack:
 
     `fit` learns the adapter, ridge regression (penalty by leave-one-out) from vectors to the prior's conditions of the
     public images. `sample` gives what the prior draws, resized to the pairs' images; `reconstruct` the medoid of
-    `draws` of them. The prior's own images are no part of the vector: test it with `fi.evaluation.calibrate` before any
-    detail is believed. It cannot be saved, because the prior is not ours: fit it again, which takes one pass.
+    `draws` of them in the colours of 8 x 8 cells, or in `space` (a surrogate: images -> features). The prior's own
+    images are no part of the vector: test it with `fi.evaluation.calibrate` before any detail is believed. It cannot be
+    saved, because the prior is not ours: fit it again, which takes one pass.
 
     Raises BadInput for a prior without the methods of `Prior`, and for conditions or images of another form or with
     NaN, naming the image.
@@ -48,13 +50,16 @@ class PriorAttack:
 
     kind = "attack"
 
-    def __init__(self, prior: Any, *, draws: int = 8, seed: int = 0) -> None:
+    def __init__(
+        self, prior: Any, *, draws: int = 8, space: Callable[[Tensor], Tensor] | None = None, seed: int = 0
+    ) -> None:
         missing = [name for name in ("guidance", "licence", "condition", "sample") if not hasattr(prior, name)]
         if missing:
             raise BadInput(f"prior: expected one with {missing[0]!r}, got {type(prior).__name__} without; add it")
         if draws < 1:
             raise BadInput(f"PriorAttack: expected draws of at least 1, got {draws}")
         self.prior, self.draws, self.seed = prior, draws, seed
+        self.space = low_pass if space is None else space
         self.feature_shape: tuple[int, ...] = ()
         self.image_size = 0
         self.victim: dict[str, Any] = {}
@@ -97,7 +102,7 @@ class PriorAttack:
 
     def reconstruct(self, features: Features) -> Images:
         """Return the medoid (B, 3, S, S) of samples whose generators all start alike; raises BadInput as `sample`."""
-        return medoid(self._draw(features, self.draws, self.seed, [0] * len(features)))
+        return medoid(self._draw(features, self.draws, self.seed, [0] * len(features)), self.space)
 
     @torch.no_grad()
     def _draw(self, features: Features, k: int, seed: int, numbers: list[int]) -> Samples:

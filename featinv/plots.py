@@ -138,6 +138,51 @@ def draw_spans(axes: Axes, bars: Sequence[tuple[str, float, float | None, float]
     axes.set_xlabel("images found, %: from the floor that attacks show to the ceiling for any attack")
 
 
+def draw_shares(axes: Axes, octaves: Sequence[str], lines: Mapping[str, Sequence[Interval]]) -> None:
+    """Draw the share of the variance that is recovered in each octave of frequency: a line a label, with its bounds."""
+    for place, (label, shares) in enumerate(lines.items()):
+        at = np.arange(len(octaves)) + 0.08 * (place - (len(lines) - 1) / 2)
+        colour, dash = LINES[place % len(LINES)], DASHES[place % len(DASHES)]
+        axes.plot(at, [100 * share.mean for share in shares], color=colour, linestyle=dash, marker="o", markersize=4)
+        axes.vlines(at, [100 * share.low for share in shares], [100 * share.high for share in shares], color=colour)
+        axes.plot([], [], color=colour, linestyle=dash, marker="o", markersize=4, label=shortened(label))
+    axes.axhline(0, color=INK, linewidth=1, linestyle=":")
+    axes.annotate("the mean image", (len(octaves) - 1, 0), (0, 3), textcoords="offset points", color=INK, ha="right")
+    # What adds errors is below 0 however large they are; the scale is kept for what is recovered.
+    axes.set_ylim(-50, 103)
+    axes.set_xticks(range(len(octaves)), octaves)
+    axes.set_xlabel("frequency, half-waves across the image (to the right: finer)")
+    axes.set_ylabel("variance recovered, %")
+    axes.legend(loc="upper right")
+
+
+def draw_cells(axes: Axes, cells: np.ndarray) -> None:
+    """Draw the share of the variance that is recovered in each cell of the image, on the scale from 0 to 100 %."""
+    axes.imshow(100 * cells, cmap="Blues", vmin=0, vmax=100)
+    for row, column in np.ndindex(*cells.shape):
+        value = 100 * cells[row, column]
+        colour = "white" if value > 60 else INK
+        axes.text(column, row, f"{value:.0f}", color=colour, ha="center", va="center", fontsize=7)
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel("by place, % of the variance")
+
+
+def draw_coverage(axes: Axes, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
+    """Draw expected-coverage curves, (levels, coverage) by space; the diagonal is a right sampler's."""
+    axes.plot([0, 100], [0, 100], color=INK, linestyle=":", linewidth=1.2, label="right")
+    for place, (space, (levels, curve)) in enumerate(curves.items()):
+        colour, dash = LINES[place % len(LINES)], DASHES[place % len(DASHES)]
+        x, y = 100 * np.array(levels), 100 * np.array(curve)
+        axes.plot(x, y, color=colour, linestyle=dash, label=shortened(space))
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
+    axes.set_xlabel("share of the samples in a region, %")
+    axes.set_ylabel("originals in it, %")
+    axes.legend(loc="upper left")
+
+
 def as_svg(figure: Figure) -> str:
     """Return the figure as a data URI; the same figure gives the same bytes."""
     out = io.BytesIO()

@@ -96,6 +96,7 @@ def main(config: Config) -> None:
         training: dict[str, Any] = {"public": public, "overlap": overlap, "fit_seconds": seconds, "seed": config.seed}
         scoring: dict[str, Any] = {"galleries": config.galleries, "metrics": config.metrics}
         board = fi.compare(attacks, release, judges, headroom=pairs if config.headroom else None, **scoring, **training)
+        board = fi.evaluation.calibrated(board, attacks, release, public, seed=config.seed)
         sheet = fi.evaluation.samples(attacks, release, count=config.samples, seed=config.seed)
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             sheet.save(temporary, format="PNG")

@@ -56,6 +56,7 @@ def measured(
         run.path, fi.tracking.TrackingSettings(**settings.tracking), config=replace(settings, max_level=None)
     )
     attacks = SuiteFitter(run, record, settings, plan, pairs, source.encoder, study).fit()
+    clusters = None if persons is None else persons.private
     board = fi.compare(
         attacks,
         release,
@@ -65,9 +66,10 @@ def measured(
         seed=settings.seed,
         public=public,
         overlap=overlap,
-        clusters=None if persons is None else persons.private,
+        clusters=clusters,
         fit_seconds=record.seconds,
     )
+    board = fi.evaluation.calibrated(board, attacks, release, public, clusters=clusters, seed=settings.seed)
     checks.append(checklist.check_attacks(plan, record, named, public=len(public)))
     checks.append(checklist.check_judges(judges, board.protocol, release.truth))
     text.say_checks(checks[-2:])

@@ -54,6 +54,7 @@ from .reidentification import ranks as ranks
 from .sample_sheets import DrawnSamples as DrawnSamples
 from .sample_sheets import draw_samples as draw_samples
 from .sample_sheets import sample_sheet as sample_sheet
+from .sampler_test import calibrated as calibrated
 from .scoreboard import Scoreboard as Scoreboard
 from .scoreboard import load_scoreboard as load_scoreboard
 from .significance import holm as holm
@@ -100,6 +101,7 @@ __all__ = [
     "alignment_curve",
     "bootstrap",
     "calibrate",
+    "calibrated",
     "check_attack_names",
     "check_judges",
     "check_metrics",

@@ -46,6 +46,11 @@ class DrawnSamples:
         """The samples' standard deviation in each cell over that of public images, 1 at most: one scale for all."""
         return np.sqrt(1 - self.known)
 
+    @property
+    def deviation_image(self) -> UInt8[np.ndarray, "P S S 3"]:
+        """The deviation as grey images: black where all samples agree, white where they vary as public images do."""
+        return _painted(self.deviation, self.originals.shape[1])
+
 
 def draw_samples(
     name: str,
@@ -89,9 +94,7 @@ def sample_sheet(drawn: DrawnSamples, *, trusted: bool = True) -> Image.Image:
     rows = {"original": drawn.originals}
     rows |= {f"sample {number + 1}": drawn.samples[:, number] for number in range(drawn.samples.shape[1])}
     rows[f"mean of {drawn.k} samples"] = drawn.mean
-    rows["standard deviation (black: 0, white: that of public images)"] = _painted(
-        drawn.deviation, drawn.originals.shape[1]
-    )
+    rows["standard deviation (black: 0, white: that of public images)"] = drawn.deviation_image
     if trusted:
         first = rearrange(torch.from_numpy(drawn.samples[:, 0]), "p h w c -> p c h w").float().div(255)
         rows["sample 1, grey where the vector says nothing"] = as_uint8(greyed(first, drawn.known))

@@ -1,26 +1,23 @@
 """The private images that a report shows: kept in a file of the run's folder, and drawn as sheets."""
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import Image
 
 from featinv import files
 from featinv.data import ImageSet
 from featinv.errors import BadInput
-from featinv.evaluation import contact_sheet
+from featinv.evaluation import DrawnSamples, contact_sheet
 from featinv.evaluation.scoreboard import read_arrays
 from featinv.report.document import Figure
+from featinv.report.pixels import LARGEST, as_png, shrunk
+from featinv.report.sample_exhibit import read_samples, sample_arrays, save_sheet
 
 FILE_NAME = "report_images.npz"
 DECILES, WORST = "deciles", "worst"
-LARGEST = 128
-"""Pixels a side that an image is shown at, at most."""
 _TITLES = {
     DECILES: "From worst to best: one image of each tenth",
     WORST: "The worst leaks",
@@ -37,28 +34,35 @@ class Exhibit:
     """Originals and reconstructions, as 8-bit images, in two groups: "deciles" and "worst".
 
     `leader` is the attack by whose numbers they were chosen. `rows` maps a group to the images' places in the
-    release, `originals` to (P, S, S, 3) bytes, and `reconstructions` to as many of each attack, by name.
+    release, `originals` to (P, S, S, 3) bytes, and `reconstructions` to as many of each attack, by name. `drawn` are
+    samples of some of the images in "deciles", where an attack draws, and `map_holds` says whether their map claims no
+    more than is known.
     """
 
     leader: str
     rows: dict[str, np.ndarray]
     originals: dict[str, np.ndarray]
     reconstructions: dict[str, dict[str, np.ndarray]]
+    drawn: DrawnSamples | None = None
+    map_holds: bool = False
 
     @property
     def count(self) -> int:
         """Return how many different private images it holds."""
-        return len(np.unique(np.concatenate([*self.rows.values()])))
+        drawn = [] if self.drawn is None else [self.drawn.rows]
+        return len(np.unique(np.concatenate([*self.rows.values(), *drawn])))
 
     def save(self, folder: Path | str) -> None:
-        """Write `report_images.npz`, which holds private images, into a run's folder."""
-        arrays = {"leader": np.array(self.leader)}
+        """Write `report_images.npz`, and with samples `report_samples.png`: both hold private images."""
+        arrays = {"leader": np.array(self.leader), **sample_arrays(self.drawn)}
         for group, rows in self.rows.items():
             arrays |= {f"{group}/rows": rows, f"{group}/originals": self.originals[group]}
             names, images = zip(*self.reconstructions[group].items(), strict=True)
             arrays |= {f"{group}/names": np.array(names), f"{group}/reconstructions": np.stack(images)}
         with files.atomic_file(Path(folder) / FILE_NAME) as temporary, open(temporary, "wb") as out:
             np.savez_compressed(out, **arrays)  # type: ignore[arg-type]  # the stub knows no names but its flag
+        if self.drawn is not None:
+            save_sheet(self.drawn, Path(folder), trusted=self.map_holds)
 
 
 def read_exhibit(folder: Path) -> Exhibit | None:
@@ -78,6 +82,7 @@ def read_exhibit(folder: Path) -> Exhibit | None:
             rows={group: arrays[f"{group}/rows"] for group in groups},
             originals={group: arrays[f"{group}/originals"] for group in groups},
             reconstructions=reconstructions,
+            drawn=read_samples(arrays),
         )
         sound = groups and all(_sound(exhibit, group) for group in groups)
     except (KeyError, ValueError, TypeError) as error:
@@ -119,26 +124,11 @@ def _sheet(exhibit: Exhibit, group: str, run: str) -> Figure:
 
 
 def _draw(exhibit: Exhibit, group: str) -> str:
-    reconstructions = {name: _tensor(_small(images)) for name, images in exhibit.reconstructions[group].items()}
-    small = _small(exhibit.originals[group])
+    reconstructions = {name: _tensor(shrunk(images)) for name, images in exhibit.reconstructions[group].items()}
+    small = shrunk(exhibit.originals[group])
     originals = ImageSet(small, ids=[str(place) for place in range(len(small))])
-    return _as_png(contact_sheet(originals, reconstructions, np.arange(len(small))))
-
-
-def _small(images: np.ndarray) -> np.ndarray:
-    side = images.shape[1]
-    if side <= LARGEST:
-        return images
-    shrunk = [Image.fromarray(image).resize((LARGEST, LARGEST), Image.Resampling.LANCZOS) for image in images]
-    return np.stack([np.asarray(image) for image in shrunk])
+    return as_png(contact_sheet(originals, reconstructions, np.arange(len(small))))
 
 
 def _tensor(images: np.ndarray) -> torch.Tensor:
     return rearrange(torch.from_numpy(images), "b h w c -> b c h w").float().div(255)
-
-
-def _as_png(image: Image.Image) -> str:
-    """Return an image as a data URI."""
-    out = io.BytesIO()
-    image.save(out, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"

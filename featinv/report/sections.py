@@ -15,6 +15,7 @@ from featinv.report.measure_sections import (
     views_section,
 )
 from featinv.report.protocol_section import protocol_section
+from featinv.report.recovered_section import fine_details, recovered_section
 from featinv.report.runs import Run
 from featinv.report.score_figures import trade_off_figure
 from featinv.report.verdicts import verdict
@@ -41,7 +42,8 @@ def document(runs: Sequence[Run], *, show_images: bool = True) -> Document:
         views_section(listed),
         attributes_section(runs, listed),
         other_metrics_section(listed),
-        Section("Images", (), tuple(images)) if images else None,
+        Section("Images", tuple(_on_details(run, several) for run in runs), tuple(images)) if images else None,
+        recovered_section(runs, show_images=show_images),
         ceiling_section(runs),
         _identification(listed),
         _trade_off(listed),
@@ -58,6 +60,10 @@ def document(runs: Sequence[Run], *, show_images: bool = True) -> Document:
         warnings=(*_cautions(runs), *((_PRIVATE.format(count=count),) if images else ())),
         footer=_AT_LEAST,
     )
+
+
+def _on_details(run: Run, several: bool) -> str:
+    return f"{run.name}: {fine_details(run)}" if several else fine_details(run)
 
 
 def _cautions(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """The record of one attack or control."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from featinv import configuration
 from featinv.attacks import DecoderAttack
 from featinv.errors import BadInput
 from featinv.evaluation import AttackScore, Scoreboard
-from featinv.tracking.run_record import Reference, RunRecord, RunTable
+from featinv.tracking.run_record import Pixels, Plot, Reference, RunRecord, RunTable
 
 
 def attack_record(
@@ -18,9 +19,14 @@ def attack_record(
     *,
     tags: Sequence[str] = (),
     tables: Mapping[str, RunTable],
+    images: Mapping[str, Pixels] = MappingProxyType({}),
+    plots: Mapping[str, Plot] = MappingProxyType({}),
     references: tuple[Reference, ...] = (),
 ) -> RunRecord:
-    """Return the record of one row of the board: its settings, learning curves and private metrics with bounds."""
+    """Return the record of one row of the board: its settings, learning curves and private metrics with bounds.
+
+    `tables`, `images` and `plots` are what else it shows.
+    """
     return RunRecord(
         name=row.name,
         job_type=row.kind,
@@ -29,6 +35,8 @@ def attack_record(
         curves=tuple(getattr(attack, "history", ())),
         summary=private_summary(row),
         tables=tables,
+        images=images,
+        plots=plots,
         references=references,
     )
 

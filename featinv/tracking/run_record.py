@@ -23,7 +23,10 @@ class RunTable:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot that wandb draws from a table; `kind` is "bar" (label, value) or "scatter" (x, y)."""
+    """A plot that wandb draws from a table; `kind` is "bar" (label, value), "scatter" or "line" (x, y).
+
+    A line plot has a line for each value of the table's first column.
+    """
 
     kind: str
     table: RunTable

@@ -15,7 +15,8 @@ from featinv.tracking.attack_record import attack_record, first_record
 from featinv.tracking.comparison_record import comparison_record
 from featinv.tracking.open_runs import OpenRuns
 from featinv.tracking.places import plain_settings
-from featinv.tracking.probe_table import PROBE_KEY, probe_tables
+from featinv.tracking.posterior_record import posterior_parts, samples_table
+from featinv.tracking.probe_table import PROBE_KEY, draw_probe, probe_tables
 from featinv.tracking.run_record import Reference, RunRecord
 from featinv.tracking.tracking_settings import TrackingSettings
 from featinv.types import Attack
@@ -76,6 +77,7 @@ class Study:
                 "tracking.probe: %d images asked for, but the release has %d; all are shown", settings.probe, size
             )
         given = {} if attacks is None else dict(attacks)
+        drawn = draw_probe(board, settings.probe if settings.log_private_images else 0)
         probes = probe_tables(board, given, release, settings.probe, with_images=settings.log_private_images)
         saved = {name: self._saved(name, Path(folder), board) for name, folder in (folders or {}).items()}
         store = None if features is None else self._store(board, Path(features))
@@ -85,13 +87,18 @@ class Study:
                 continue  # rows that the scorer makes stand in the comparison only
             if runs.sweep and row.kind != "attack":
                 continue  # an agent's run is one attack
+            attack = given.get(row.name)
+            samples = samples_table(board, row.name, attack, release, drawn) if len(drawn) else None
+            posterior = posterior_parts(board, row.name, samples)
             record = attack_record(
                 board,
                 row,
-                given.get(row.name),
+                attack,
                 self.config,
                 tags=settings.tags,
-                tables={PROBE_KEY: probes[row.name]} if row.name in probes else {},
+                tables={**posterior.tables, **({PROBE_KEY: probes[row.name]} if row.name in probes else {})},
+                images=posterior.images,
+                plots=posterior.plots,
                 references=tuple(reference for reference in (saved.get(row.name), store) if reference is not None),
             )
             ids |= runs.finish(record)

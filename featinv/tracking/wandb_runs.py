@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
+import numpy as np
 import wandb
 
 from featinv.files import sha256_file
@@ -132,15 +133,14 @@ def _reserved(settings: TrackingSettings) -> wandb.Settings:
 
 
 def _table(table: RunTable) -> wandb.Table:
-    images = {"original", "reconstruction"} & set(table.columns)
-    rows = [
-        [wandb.Image(cell) if name in images else cell for name, cell in zip(table.columns, row, strict=True)]
-        for row in table.rows
-    ]
+    rows = [[wandb.Image(cell) if isinstance(cell, np.ndarray) else cell for cell in row] for row in table.rows]
     return wandb.Table(columns=list(table.columns), data=rows, allow_mixed_types=True)
 
 
 def _plot(plot: Plot) -> Any:
+    if plot.kind == "line":
+        stroke = plot.table.columns[0]
+        return wandb.plot.line(_table(plot.table), plot.first, plot.second, stroke=stroke, title=plot.title)
     draw = {"bar": wandb.plot.bar, "scatter": wandb.plot.scatter}[plot.kind]
     return draw(_table(plot.table), plot.first, plot.second, title=plot.title)
 

@@ -56,7 +56,7 @@ def fine_details(run: Run) -> str:
         return f"{_INVENTED}: part of them is recovered, but no attack here draws samples, so that nothing shows which."
     refuted = [scale for scale in (CELLS_SCALE, *(BANDS + octave for octave in fine)) if not _calibrated(record, scale)]
     if refuted or not fine:
-        where = ", ".join(f"{scale} ({record.verdict(scale) or 'not tested'})" for scale in refuted)
+        where = ", ".join(f"{_scale_in_words(scale)} ({record.verdict(scale) or 'not tested'})" for scale in refuted)
         return (
             f"{_INVENTED}: the samples of {record.attack!r} were not shown to be calibrated at {where or 'any size'}."
         )
@@ -177,7 +177,7 @@ def _calibration(record: CalibrationRecord, suffix: str) -> Table:
 
 def _scale_in_words(scale: str) -> str:
     octave = scale.removeprefix(BANDS)
-    return size_in_words(octave) if octave != scale else scale.replace("colours", "cells")
+    return size_in_words(octave) if octave != scale else scale.replace("colours", "cells' colours")
 
 
 def _calibrated(record: CalibrationRecord, scale: str) -> bool:

@@ -21,6 +21,7 @@ _TRUSTED = (
     "Where the map is black all samples agree, so that the colours there are known. Where it is white they differ as "
     "much as any public images do, and nothing is known; these cells are grey in the last row."
 )
+_SHARED = "what they share is known, "
 _UNTRUSTED = (
     "The samples were not shown to be calibrated in the colours of 8 x 8 cells: they may agree on colours that are "
     "wrong, so that less may be known than the map shows, and nothing is greyed."
@@ -36,7 +37,7 @@ def samples_figure(drawn: DrawnSamples, *, trusted: bool, suffix: str = "") -> F
     """Return the sheet of samples as a figure of private images."""
     count, side = drawn.originals.shape[:2]
     return Figure(
-        title=f"Samples of {drawn.attack}{suffix}: what they share is known, what differs is invented",
+        title=f"Samples of {drawn.attack}{suffix}: {_SHARED if trusted else ''}what differs between them is invented",
         draw=lambda: as_png(sample_sheet(_small(drawn), trusted=trusted)),
         alternative=f"{count} private images in the top row; below them three samples of each by {drawn.attack}, the "
         f"mean of {drawn.k} samples, and a map of their standard deviation.",

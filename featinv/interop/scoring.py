@@ -83,14 +83,9 @@ def run_score(settings: ScoreSettings) -> "fi.Scoreboard":
     originals = read_originals(settings.originals, size)
     board = score(
         originals,
-        {
-            name: read_reconstructions(path, originals.ids, f"--reconstructions {name}")
-            for name, path in folders.items()
-        },
+        _read(folders, originals, "--reconstructions"),
         [fi.encoders.judge(source) for source in settings.judges or (PACKAGED_JUDGE,)],
-        controls={
-            name: read_reconstructions(path, originals.ids, f"--control {name}") for name, path in controls.items()
-        },
+        controls=_read(controls, originals, "--control"),
         public=None if settings.public is None else read_originals(settings.public, size),
         victim=settings.victim,
         family=settings.family,

@@ -1,16 +1,19 @@
 """The documentation site: `make docs` writes it to docs/_build/html, with warnings as errors.
 
-Hand-written pages are the Markdown files of this folder. Pages of the API, of the command line and of the gallery are
-generated into docs/generated/ before the build (`_site/`), as reStructuredText, which the test suite does not collect.
+Hand-written pages are the Markdown files of this folder. The notebooks in notebooks/ are committed without outputs and
+executed by the build, which fails where a cell does; what did not change comes from a cache in _build/. Pages of the
+API, of the command line, of the JSON schemas and of the gallery are generated into docs/generated/ before the build
+(`_site/`), as reStructuredText, which the test suite does not collect.
 """
 
+import os
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from _site import api_pages, cli_pages, gallery_pages  # noqa: E402  # the folder is on the path from here on
+from _site import api_pages, cli_pages, gallery_pages, schema_pages  # noqa: E402  # the folder is on the path from here on
 
 import featinv  # noqa: E402
 
@@ -20,16 +23,25 @@ release = version = featinv.__version__
 copyright = "the featinv authors; Apache-2.0"
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
 ]
-source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "_site"]
 
 # Headings down to the third level are link targets by GitHub's rule, so that links work there and on the site.
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
+
+# Progress bars and log lines are for terminals. The working folder of a notebook is temporary.
+os.environ.update(FEATINV_PROGRESS="0", WANDB_MODE="offline")
+nb_execution_mode = "cache"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_output_stderr = "remove"
+
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
@@ -48,6 +60,8 @@ html_title = "featinv"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+# The JSON schemas, at the top of the site.
+html_extra_path = ["generated/json"]
 pygments_style = "friendly"
 pygments_dark_style = "native"
 
@@ -66,5 +80,6 @@ def setup(app):
     api_pages.write(generated / "api")
     cli_pages.write(generated / "cli")
     gallery_pages.write(HERE / "results", generated / "gallery")
+    schema_pages.write(generated / "schemas", generated / "json")
     app.connect("source-read", list_new_pages)
     app.connect("autodoc-process-docstring", api_pages.escape_docstring)

@@ -19,7 +19,11 @@ import featinv as fi
 from featinv.evaluation import Scoreboard
 from featinv.evaluation.table import number
 from featinv.report.evidence_sections import PAIRWISE
+from featinv.report.exhibit import Exhibit
 from featinv.report.verdicts import verdict
+
+PIXELS = ("data:image/png", "data:image/webp")
+"""what private images are drawn as; figures are SVG"""
 
 
 class Page(html.parser.HTMLParser):
@@ -240,7 +244,7 @@ def test_private_images_are_announced_and_can_be_left_out(folder: Path, page: Pa
     without = Page(fi.report.write(folder, tmp_path / "a.html", show_images=False).read_text(encoding="utf-8"))
     assert "This report shows private images" not in without.text
     assert "left out as asked" in without.text
-    assert not [image for image in without.images() if str(image["src"]).startswith("data:image/png")]
+    assert not [image for image in without.images() if str(image["src"]).startswith(PIXELS)]
     markdown = fi.report.write(folder, tmp_path / "a.md").read_text(encoding="utf-8")
     assert "data:image" not in markdown
     assert "## Images" not in markdown
@@ -270,6 +274,36 @@ def test_the_images_are_those_of_the_tenths_and_the_soonest_found(tmp_path: Path
 def _saved(board: Scoreboard, folder: Path) -> Path:
     board.save(folder)
     return folder
+
+
+def _photographs(count: int, size: int, seed: int) -> np.ndarray:
+    """Images with the spectrum of photographs, whose amplitude falls with frequency (Field 1987), and random phases."""
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(size), np.fft.rfftfreq(size), indexing="ij"))
+    white = np.random.default_rng(seed).normal(size=(count, 3, size, size))
+    pink = np.fft.irfft2(np.fft.rfft2(white) / np.maximum(frequency, 1 / size), s=(size, size))
+    pink = 128 + 50 * pink / pink.std((1, 2, 3), keepdims=True)
+    return pink.clip(0, 255).round().astype(np.uint8).transpose(0, 2, 3, 1)
+
+
+def test_the_report_of_a_thousand_images_is_small_enough_to_send(board: Scoreboard, tmp_path: Path) -> None:
+    """Under 3 MB, also with eight attacks on photographs, whose sheets alone take 5 MB as PNG."""
+    arrays = {key: np.tile(values, 25) for key, values in board.per_image.items()}
+    protocol = {**board.protocol, "private": {**board.protocol["private"], "count": 1000}}
+    replace(board, protocol=protocol, per_image=arrays).save(tmp_path)
+    shown = {f"attack {number}": _photographs(10, 128, number) for number in range(8)}
+    groups = {group: _photographs(10, 128, place + 90) for place, group in enumerate(("deciles", "worst"))}
+    rows = {group: np.arange(10) + 10 * place for place, group in enumerate(groups)}
+    Exhibit("attack 0", rows, groups, dict.fromkeys(groups, shown)).save(tmp_path)
+    html = fi.report.write(tmp_path)
+    assert html.stat().st_size < 3e6
+    page = Page(html.read_text(encoding="utf-8"))
+    sheets = [image for image in page.images() if str(image["src"]).startswith(PIXELS)]
+    assert len(sheets) == 2
+    for image in sheets:
+        kind, _, content = str(image["src"]).partition(";base64,")
+        with Image.open(io.BytesIO(base64.b64decode(content))) as opened:
+            assert kind == f"data:image/{opened.format.lower()}"
+            assert opened.width > 10 * 128
 
 
 def test_few_images_are_all_shown() -> None:

@@ -13,7 +13,7 @@ from featinv.errors import BadInput
 from featinv.evaluation import DrawnSamples, contact_sheet
 from featinv.evaluation.scoreboard import read_arrays
 from featinv.report.document import Figure
-from featinv.report.pixels import LARGEST, as_png, shrunk
+from featinv.report.pixels import LARGEST, as_uri, shrunk
 from featinv.report.sample_exhibit import read_samples, sample_arrays, save_sheet
 
 FILE_NAME = "report_images.npz"
@@ -127,7 +127,7 @@ def _draw(exhibit: Exhibit, group: str) -> str:
     reconstructions = {name: _tensor(shrunk(images)) for name, images in exhibit.reconstructions[group].items()}
     small = shrunk(exhibit.originals[group])
     originals = ImageSet(small, ids=[str(place) for place in range(len(small))])
-    return as_png(contact_sheet(originals, reconstructions, np.arange(len(small))))
+    return as_uri(contact_sheet(originals, reconstructions, np.arange(len(small))))
 
 
 def _tensor(images: np.ndarray) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -9,6 +10,8 @@ from PIL import Image
 
 LARGEST = 128
 """Pixels a side that an image is shown at, at most."""
+MOST_PNG = 2**19
+"""Bytes of a sheet without loss; sheets of photographs take several megabytes, too many for a file to send around."""
 
 
 def shrunk(images: UInt8[np.ndarray, "B S S 3"]) -> UInt8[np.ndarray, "B s s 3"]:
@@ -19,8 +22,15 @@ def shrunk(images: UInt8[np.ndarray, "B S S 3"]) -> UInt8[np.ndarray, "B s s 3"]
     return np.stack([np.asarray(image) for image in small])
 
 
-def as_png(image: Image.Image) -> str:
-    """Return an image as a data URI."""
+def as_uri(image: Image.Image) -> str:
+    """Return an image as a data URI: PNG, or WebP of quality 90 where PNG takes more than `MOST_PNG` bytes."""
+    kind, content = "png", _encoded(image, format="PNG")
+    if len(content) > MOST_PNG:
+        kind, content = "webp", _encoded(image, format="WEBP", quality=90)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _encoded(image: Image.Image, **options: Any) -> bytes:
     out = io.BytesIO()
-    image.save(out, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+    image.save(out, **options)
+    return out.getvalue()

@@ -8,7 +8,7 @@ import numpy as np
 from featinv import files
 from featinv.evaluation import CalibrationRecord, DrawnSamples, sample_sheet
 from featinv.report.document import Figure
-from featinv.report.pixels import as_png, shrunk
+from featinv.report.pixels import as_uri, shrunk
 
 SHEET_NAME = "report_samples.png"
 MOST = 6
@@ -38,7 +38,7 @@ def samples_figure(drawn: DrawnSamples, *, trusted: bool, suffix: str = "") -> F
     count, side = drawn.originals.shape[:2]
     return Figure(
         title=f"Samples of {drawn.attack}{suffix}: {_SHARED if trusted else ''}what differs between them is invented",
-        draw=lambda: as_png(sample_sheet(_small(drawn), trusted=trusted)),
+        draw=lambda: as_uri(sample_sheet(_small(drawn), trusted=trusted)),
         alternative=f"{count} private images in the top row; below them three samples of each by {drawn.attack}, the "
         f"mean of {drawn.k} samples, and a map of their standard deviation.",
         caption=(_TRUSTED if trusted else _UNTRUSTED) + (f" Shown at less than {side} pixels." if side > 128 else ""),

@@ -17,6 +17,7 @@ from featinv.defend.settings import EXIT_CODES as DEFEND_EXIT_CODES
 from featinv.defend.settings import GROUPS as DEFEND_GROUPS
 from featinv.defend.settings import DefendSettings
 from featinv.doctor import examine, examine_victim, healthy
+from featinv.extras import library
 from featinv.interop.settings import EXIT_CODES as SCORE_EXIT_CODES
 from featinv.interop.settings import GROUPS as SCORE_GROUPS
 from featinv.interop.settings import ScoreSettings
@@ -30,6 +31,14 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"error: {' '.join(message.split())}; {self.prog} --help lists the flags", file=sys.stderr)
         sys.exit(2)
+
+
+class _Completion(argparse.Action):
+    """Prints the completion script of a shell, as shtab writes it, and leaves."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
+        print(library("shtab", "--print-completion").complete(parser, shell=given[1]))
+        parser.exit()
 
 
 def list_exports(flags: argparse.Namespace) -> int:
@@ -87,6 +96,8 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     """Return the parser of the command, and those of its commands by name."""
     parser = _Parser(prog="featinv", description="Measure what image feature vectors leak: see also the recipes.")
     parser.add_argument("--version", action="version", version=fi.__version__)
+    shells = ("bash", "zsh", "tcsh")
+    parser.add_argument("--print-completion", action=_Completion, choices=shells, help="print what completes commands")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("list", help=list_exports.__doc__, description=list_exports.__doc__)

@@ -16,7 +16,7 @@ EXTRAS = {
 }
 """module -> (its distribution, what needs it)"""
 
-_EXTRA_OF = {"huggingface_hub": "hub", "onnx2torch": "onnx", "onnxruntime": "onnx"}
+_EXTRA_OF = {"shtab": "completion", "huggingface_hub": "hub", "onnx2torch": "onnx", "onnxruntime": "onnx"}
 
 
 def library(module: str, purpose: str) -> ModuleType:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,3 +136,25 @@ def test_the_doctor_names_packaged_weights_that_are_gone(monkeypatch: pytest.Mon
     assert "gone.safetensors" in found["embedded default"].text
     assert not doctor.healthy([*found.values()])
     assert doctor.healthy([Finding("weights", "absent", "not there")])
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here to complete in")
+@pytest.mark.parametrize(("words", "expected"), [("au", "audit"), ("audit --max-l", "--max-level")])
+def test_bash_completes_commands_and_flags(words: str, expected: str, tmp_path: Path) -> None:
+    """The script runs in bash as it does at a prompt: words and place in, COMPREPLY out."""
+    pytest.importorskip("shtab", reason="the extra `completion` is not installed")
+    printed = subprocess.run(
+        [sys.executable, "-m", "featinv", "--print-completion", "bash"], capture_output=True, text=True, check=True
+    )
+    script = tmp_path / "completion.bash"
+    script.write_text(printed.stdout)
+    given = ["featinv", *words.split()]
+    line = f"COMP_WORDS=({' '.join(given)}); COMP_CWORD={len(given) - 1}; _shtab_featinv; echo ${{COMPREPLY[@]}}"
+    completed = subprocess.run(["bash", "-c", f"source {script}; {line}"], capture_output=True, text=True, check=True)
+    assert expected in completed.stdout.split()
+
+
+def test_completion_without_shtab_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    with pytest.raises(fi.BadInput, match=r"--print-completion: needs shtab.*featinv\[completion\]"):
+        cli.parse(["--print-completion", "bash"])

@@ -109,10 +109,18 @@ def exit_code(asked: fi.audit.AuditSettings) -> int:
         return 2
 
 
-def test_a_clean_base_passes_at_l2_and_fails_at_l1(base: Path, tmp_path: Path) -> None:
-    asked = settings(base, tmp_path / "run", max_level="L2")
-    assert exit_code(asked) == 0
-    board = fi.load_scoreboard(tmp_path / "run")
+@pytest.fixture(scope="module")
+def clean(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[fi.audit.AuditSettings, int]:
+    """An audit of the base without any fault, asked for L2: its settings and exit code. Nothing may write into it."""
+    asked = settings(base, tmp_path_factory.mktemp("clean") / "run", max_level="L2")
+    return asked, exit_code(asked)
+
+
+def test_a_clean_base_passes_at_l2_and_fails_at_l1(clean: tuple[fi.audit.AuditSettings, int]) -> None:
+    asked, code = clean
+    assert code == 0
+    run = Path(asked.out)
+    board = fi.load_scoreboard(run)
     assert board.leak_level is not None
     assert board.leak_level.level == "L2"
     assert {check.name for check in read_checks(board.protocol)} >= {
@@ -123,7 +131,7 @@ def test_a_clean_base_passes_at_l2_and_fails_at_l1(base: Path, tmp_path: Path) -
         "judges",
     }
     assert all(check.passed for check in read_checks(board.protocol))
-    for text in ((tmp_path / "run" / name).read_text() for name in ("report.html", "report.md")):
+    for text in ((run / name).read_text() for name in ("report.html", "report.md")):
         assert "Checks" in text
         assert "confirmed (public p &lt; 0.0001" in text or "confirmed (public p \\< 0.0001" in text
     # The same finished audit is held against another level.
@@ -208,7 +216,9 @@ def test_a_strong_defence_is_confirmed_on_what_it_hides(base: Path, tmp_path: Pa
     assert "behind the defence the test finds nothing" in pairing.text
 
 
-def test_images_of_two_people_pass_nothing(base: Path, tmp_path: Path) -> None:
+def test_images_of_two_people_pass_nothing(
+    base: Path, tmp_path: Path, clean: tuple[fi.audit.AuditSettings, int]
+) -> None:
     """Whoever lumps all images into two people has wide intervals, under which no leak shows."""
     sides = {side: fi.data.folder(base / side, size=32).ids for side in ("public", "private")}
     persons = {name: f"{side} {row % 2}" for side, ids in sides.items() for row, name in enumerate(ids)}
@@ -216,12 +226,11 @@ def test_images_of_two_people_pass_nothing(base: Path, tmp_path: Path) -> None:
     asked = settings(base, tmp_path / "run", clusters=str(tmp_path / "persons.json"), max_level="L1")
     with pytest.raises(fi.BadInput, match="nothing can pass.*power: too few private images"):
         fi.audit.run_audit(asked)
-    assert exit_code(settings(base, tmp_path / "other", max_level="L1")) == 1, "with every image a person it leaks"
+    assert exit_code(replace(clean[0], max_level="L1")) == 1, "with every image a person it leaks"
 
 
-def test_a_board_that_no_audit_made_passes_nothing(base: Path, tmp_path: Path) -> None:
-    fi.audit.run_audit(settings(base, tmp_path / "run"))
-    board = fi.load_scoreboard(tmp_path / "run")
+def test_a_board_that_no_audit_made_passes_nothing(clean: tuple[fi.audit.AuditSettings, int]) -> None:
+    board = fi.load_scoreboard(clean[0].out)
     bare = replace(board, protocol={key: value for key, value in board.protocol.items() if key != "checks"})
     with pytest.raises(fi.BadInput, match="pairing: was not checked"):
         gate(bare, "L2")

@@ -23,7 +23,8 @@ def say_plan(settings: AuditSettings, plan: "SuitePlan", named: str | None, publ
     bound = duration(settings.minutes) if settings.images is None else f"{settings.images:,} images each"
     trained = ", ".join(f"{name} ({duration(minutes)})" for name, minutes in plan.minutes.items())
     trained = trained if settings.images is None else ", ".join(plan.minutes)
-    _say(f"Attack suite: {', '.join(plan.closed)}; then, trained within {bound}: {trained}.")
+    then = f"; then, trained within {bound}: {trained}" if trained else ""
+    _say(f"Attack suite: {', '.join(plan.closed)}{then}.")
     for name, why in plan.left_out.items():
         print(f"Left out: {name}, because {why}.")
     rests = f"rests on {named!r}, named now" if named else "is corrected for all attacks; none is named"

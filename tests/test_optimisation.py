@@ -88,6 +88,7 @@ def test_bad_input_is_one_line(pairs: fi.Pairs) -> None:
         ({"lr": 0}, "lr"),
         ({"total_variation": -1}, "total_variation"),
         ({"statistics": math.nan}, "statistics"),
+        ({"prior": "deep"}, "prior: expected 'pixels' or 'network'"),
     ):
         with pytest.raises(fi.BadInput, match=named):
             fi.attacks.OptimisationAttack(encoder, **settings)  # type: ignore[arg-type]
@@ -102,3 +103,24 @@ def test_bad_input_is_one_line(pairs: fi.Pairs) -> None:
 def test_the_encoder_may_not_judge_it() -> None:
     encoder = fi.encoders.tiny()
     assert fi.attacks.OptimisationAttack(encoder).excluded_judges == {encoder.weights_fingerprint}
+
+
+def test_an_untrained_network_draws_smoother_images_that_reach_the_vector_too(pairs: fi.Pairs) -> None:
+    """Deep image prior: before texture is learned, neighbouring pixels differ less than where pixels are free."""
+    encoder = fi.encoders.tiny()
+    wanted = torch.from_numpy(pairs.features(np.arange(3)))
+
+    def made(prior: str, steps: int) -> torch.Tensor:
+        settings = {"steps": steps, "prior": prior, "total_variation": 0, "statistics": 0}
+        return fi.attacks.OptimisationAttack(encoder, **settings).fit(pairs).reconstruct(wanted)  # type: ignore[arg-type]
+
+    def far(images: torch.Tensor) -> float:
+        return float((encoder(images) - wanted).square().sum())
+
+    drawn = made("network", 12)
+    assert far(drawn) < 0.7 * far(made("network", 1))
+    assert 0 <= float(drawn.min()) <= float(drawn.max()) <= 1
+    torch.testing.assert_close(made("network", 12)[:1], drawn[:1])
+    # Deviations from the mean image, so that its own edges do not count.
+    mean = pairs.images.batch(np.arange(40)).mean(0)
+    assert float(total_variation(drawn).mean()) < float(total_variation(made("pixels", 12) - mean).mean())

@@ -1,6 +1,7 @@
 """A robust copy of the victim, which starts from the victim's own weights."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +80,45 @@ def test_it_goes_on_from_an_earlier_copy(pairs: fi.Pairs) -> None:
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in weights)
     with pytest.raises(fi.BadInput, match="expected an earlier copy of tiny"):
         robust_copy(encoder, pairs, still, start=encoder)
+
+
+def test_attacks_that_look_through_copies_are_saved_and_give_the_same_images(pairs: fi.Pairs, tmp_path: Path) -> None:
+    settings = ClassifierTraining(epochs=1, batch_size=16, mixed_precision="no")
+    near, _ = robust_copy(fi.encoders.tiny(), pairs, settings, ball=None)
+    far, _ = robust_copy(fi.encoders.tiny(), pairs, settings, ball=None, start=near)
+    vectors = torch.from_numpy(pairs.features([3, 4]))
+    retouched = fi.attacks.Retouched(fi.attacks.RecolouredNeighbour(), [near, far], steps=2)
+    decoder = fi.attacks.DecoderAttack(
+        fi.decoders.Upsampling((64,), 32, width=8, channels=2), fi.losses.MSE(), fi.training.Training(images=32)
+    )
+    refined = fi.attacks.Refined(decoder, [near], far, steps=2)
+    both = fi.attacks.Ensemble([refined.fit(pairs), retouched.fit(pairs)])
+    for number, attack in enumerate([refined, retouched, both]):
+        expected = attack.reconstruct(vectors)
+        fi.save_attack(attack, tmp_path / str(number))
+        loaded = fi.load_attack(tmp_path / str(number))
+        assert torch.equal(loaded.reconstruct(vectors), expected)
+        assert loaded.excluded_judges == attack.excluded_judges
+
+
+def test_a_copy_is_written_to_a_file_and_read_again(pairs: fi.Pairs, tmp_path: Path) -> None:
+    settings = ClassifierTraining(epochs=1, batch_size=16, mixed_precision="no")
+    copied, _ = robust_copy(fi.encoders.tiny(), pairs, settings, ball=None)
+    fi.encoders.save_encoder(copied, tmp_path / "copy.safetensors")
+    read = fi.encoders.saved(tmp_path / "copy.safetensors", layer="norm")
+    images = pairs.images.batch(np.arange(3))
+    assert torch.equal(read(images), copied(images))
+    assert read.family == fi.encoders.tiny().family
+    assert read.stages == copied.stages
+    robust_copy(fi.encoders.tiny(), pairs, STILL, ball=None, start=read)
+
+
+def test_the_copy_of_a_network_that_is_not_ours_cannot_be_saved(pairs: fi.Pairs, tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    foreign = fi.encoders.wrap(network, name="foreign", family="cnn", input_size=32, layer="3")
+    copied, _ = robust_copy(foreign, fi.extract(fi.Victim(foreign), pairs.images), STILL, ball=None)
+    with pytest.raises(fi.BadInput, match=r"got a copy of foreign.*; make the copy again"):
+        fi.encoders.save_encoder(copied, tmp_path / "copy.safetensors")
 
 
 def test_bad_input_is_one_line(pairs: fi.Pairs) -> None:

@@ -117,7 +117,8 @@ def _described(
     kind = type(network).__name__
     if kind not in networks.__all__ or type(network) is not getattr(networks, kind):
         what = type(kept).__name__.lower()
-        raise BadInput(f"{what}: expected one of {', '.join(networks.__all__)} to save, got {kind}; save it yourself")
+        got = getattr(network, "unsaved", f"{kind}; save it yourself")
+        raise BadInput(f"{what}: expected one of {', '.join(networks.__all__)} to save, got {got}")
     metadata = {
         "schema": _SCHEMA,
         "network": kind,

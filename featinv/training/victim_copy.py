@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from featinv.blocks import Standardise
-from featinv.encoders import Encoder
+from featinv.configuration import describe
+from featinv.encoders import Encoder, networks
+from featinv.encoders.networks import CutCopy
 from featinv.errors import BadInput
 
 from .bank import JUDGES_FAMILIES, ROBUST
@@ -36,8 +38,10 @@ def robust_copy(
     For an attacker who holds the encoder. The copy starts where it explains the vectors (D,) completely, and so
     needs few epochs; the encoder itself, which finds a vector's texture in any image, is left as it is. Returns the
     copy as a surrogate, cut at its standardised vectors (`norm`), and its history as `train_surrogate` does. The
-    images have the side that the encoder resizes them to, whatever `settings.input_size` says. With `start`, an
-    earlier copy of the same encoder, it goes on from that one: a large ball is learned best after a small one.
+    images have the side that the encoder resizes them to, whatever `settings.input_size` says. The copy of an
+    encoder made of `featinv.encoders.networks` can be saved (`save_encoder`), with every attack that looks through
+    it; that of another network cannot. With `start`, an earlier copy of the same encoder, it goes on from that one:
+    a large ball is learned best after a small one.
 
     Raises BadInput for an encoder of a judge's family, for one that is not the pairs' victim's, for one that gives
     vectors of another shape than the pairs', for one without weights, and for a start that is no copy of it. Source:
@@ -45,7 +49,7 @@ def robust_copy(
     """
     _check(encoder, pairs)
     if start is not None and not (
-        isinstance(start.network, _Copy) and _shapes(start.network.network) == _shapes(encoder.cut)
+        isinstance(start.network, CutCopy | _Copy) and _shapes(start.network.network) == _shapes(encoder.cut)
     ):
         raise BadInput(f"start: expected an earlier copy of {encoder.name}, got {start.name}; leave it out")
     settings = replace(settings or COPYING, input_size=encoder.resize_crop.before_crop)
@@ -53,7 +57,7 @@ def robust_copy(
     statistics = torch.from_numpy(vectors.mean(0)), torch.from_numpy(vectors.std(0))
 
     def make(_: int) -> nn.Module:
-        copied = _Copy(encoder, *statistics)
+        copied = _copied(encoder, *statistics)
         if start is not None:
             copied.network.load_state_dict(start.network.network.state_dict())  # type: ignore[union-attr]
         return copied
@@ -61,9 +65,41 @@ def robust_copy(
     return train_surrogate(pairs, settings, name=name, make=make, ball=ball)
 
 
+def _copied(encoder: Encoder, mean: Tensor, deviation: Tensor) -> "CutCopy | _Copy":
+    """A trainable copy; of one of our networks, whole images resized plainly, one that can be saved."""
+    network, kind = encoder.network, type(encoder.network).__name__
+    ours = kind in networks.__all__ and type(network) is getattr(networks, kind) and kind != CutCopy.__name__
+    if not ours or encoder.layer is None or encoder.readout is not None or not encoder.resize_crop.is_plain:
+        return _Copy(encoder, mean, deviation)
+    gain, offset = _renormalised(encoder)
+    copied = CutCopy(
+        kind,
+        describe(network)["args"],
+        layer=encoder.layer,
+        width=len(mean),
+        family=encoder.family,
+        gain=gain.flatten().tolist(),
+        offset=offset.flatten().tolist(),
+    )
+    copied.network.load_state_dict(encoder.cut.state_dict())
+    copied.network.float().requires_grad_(True)
+    copied.norm.set_statistics(mean, deviation)
+    return copied
+
+
+def _renormalised(encoder: Encoder) -> tuple[Tensor, Tensor]:
+    """What turns a surrogate's normalisation into the encoder's, each (1, 3, 1, 1)."""
+    std = encoder.std.cpu()
+    gain = torch.tensor(PIXEL_STD).reshape(1, 3, 1, 1) / std
+    return gain, (torch.tensor(PIXEL_MEAN).reshape(1, 3, 1, 1) - encoder.mean.cpu()) / std
+
+
 @final
 class _Copy(nn.Module):
-    """Images normalised as for surrogates -> standardised vectors (B, D), by a trainable copy of an encoder."""
+    """Images normalised as for surrogates -> standardised vectors (B, D), by a trainable copy of any encoder.
+
+    Where `CutCopy` does not do. It cannot be saved, because how to build the network is not known.
+    """
 
     gain: Tensor
     offset: Tensor
@@ -71,12 +107,12 @@ class _Copy(nn.Module):
     def __init__(self, encoder: Encoder, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
         self.family = encoder.family
+        self.unsaved = f"a copy of {encoder.name}, of which no such network is known; make the copy again"
         self.layer, self.resize_crop, self.readout = encoder.layer, encoder.resize_crop, encoder.readout
         self.network = copy.deepcopy(encoder.cut).float().requires_grad_(True)
-        # The encoder's own normalisation of what the surrogate's normalisation left.
-        std = encoder.std.cpu()
-        self.register_buffer("gain", torch.tensor(PIXEL_STD).reshape(1, 3, 1, 1) / std)
-        self.register_buffer("offset", (torch.tensor(PIXEL_MEAN).reshape(1, 3, 1, 1) - encoder.mean.cpu()) / std)
+        gain, offset = _renormalised(encoder)
+        self.register_buffer("gain", gain)
+        self.register_buffer("offset", offset)
         self.norm = Standardise((len(mean),))
         self.norm.set_statistics(mean, deviation)
 

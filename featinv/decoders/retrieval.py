@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -101,8 +101,15 @@ class RetrievalUpsampling(nn.Module):
 
     def forward(self, features: Features) -> Images:
         check_features(features, self.feature_shape, "RetrievalUpsampling")
+        vectors = -features if self.mismatched else features
+        return self._drawn(features, self._shown(vectors, self.neighbours(vectors)))
+
+    def with_neighbours(self, features: Features, rows: Int[Tensor, "B k"]) -> Images:
+        """Return the images (B, 3, S, S) of vectors where the public images at `rows` are shown: for controls."""
+        return self._drawn(features, self._shown(features, rows))
+
+    def _drawn(self, features: Features, shown: Tensor) -> Images:
         image = self.inner(features).clamp(_MARGIN, 1 - _MARGIN)
-        shown = self._shown(-features if self.mismatched else features)
         logits = torch.logit(image.float()) + self.correct(torch.cat([image, shown], 1)).float()
         return F.interpolate(torch.sigmoid(logits), size=self.image_size, mode="bilinear", align_corners=False)
 
@@ -118,9 +125,8 @@ class RetrievalUpsampling(nn.Module):
         order = torch.rand(nearest.shape, device=nearest.device).argsort(1)[:, : self.k]
         return nearest.gather(1, order.sort(1).values)
 
-    def _shown(self, features: Tensor) -> Tensor:
-        """(B, 4 k, 16, 16): the neighbours around 0, and how far each one's vector is."""
-        rows = self.neighbours(features)
+    def _shown(self, features: Tensor, rows: Tensor) -> Tensor:
+        """(B, 4 k, 16, 16): the public images at rows (B, k) around 0, and how far each one's vector is."""
         images = self.thumbnails[rows].float().div(255).sub(0.5)  # (B, k, 3, side, side)
         far = (features[:, None] - self.vectors[rows]).abs().mean(2)
         shown = torch.cat([images.flatten(1, 2), far[:, :, None, None].expand(-1, -1, self.side, self.side)], 1)

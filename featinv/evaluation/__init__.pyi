@@ -20,6 +20,8 @@ from .contact_sheets import decile_indices as decile_indices
 from .contact_sheets import grid as grid
 from .contact_sheets import sample as sample
 from .contact_sheets import samples as samples
+from .copy_rate import CopyRate as CopyRate
+from .copy_rate import copy_rate as copy_rate
 from .distribution import frechet_distance as frechet_distance
 from .distribution import kernel_distance as kernel_distance
 from .intervals import Interval as Interval
@@ -81,6 +83,7 @@ __all__ = [
     "Catalogue",
     "Ceiling",
     "Check",
+    "CopyRate",
     "CurvePoint",
     "DrawnSamples",
     "Evidence",
@@ -110,6 +113,7 @@ __all__ = [
     "choose_temperature",
     "compare",
     "contact_sheet",
+    "copy_rate",
     "coverage",
     "cumulative_match",
     "decile_indices",

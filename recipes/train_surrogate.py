@@ -38,10 +38,12 @@ class Config:
     """channels of each stage; the image is halved between two stages"""
     blocks: tuple[int, ...] = (1, 1, 1)
     """residual blocks of each stage"""
-    member: Literal["residual", "convnext", "vit", "classes"] | None = None
-    """a member of the bank of `presets.identify`, in place of widths and blocks; "classes" learns labels or clusters"""
+    member: Literal["classes", "classes_wide", "classes_convnext", "clusters", "residual", "convnext", "vit"] | None = (
+        None
+    )
+    """a member of a bank, in place of widths and blocks; the first four are those of `presets.identify`"""
     radius: int | float = 0
-    """L2 norm by which half of the images are moved against it, at 32 x 32 (0.25 in `presets.identify`); 0: none"""
+    """L2 norm by which half of the images are moved against it, at 32 x 32 (0.25, say); 0: none"""
     steps: int = 2
     """gradient steps with which they are moved"""
     training: ClassifierTraining = field(default_factory=lambda: ClassifierTraining(epochs=20, blur=0.35, cutout=0.25))
@@ -73,7 +75,7 @@ def distil(pairs: "fi.Pairs", config: Config) -> "tuple[Encoder, list[dict[str, 
         )
     members = {member.name: member for member in fi.training.bank_members(config.training.side(pairs.image_size))}
     member = members[f"bank_{config.member}"]
-    classes = fi.training.class_targets(pairs, seed=config.training.seed) if member.classes else None
+    classes = fi.training.targets_of(member, pairs, seed=config.training.seed)
     return fi.training.train_surrogate(
         pairs, config.training, name=member.name, make=member.make, ball=ball, classes=classes
     )

@@ -366,12 +366,25 @@ def test_the_shares_of_the_suite_add_up(white_box: bool, labelled: bool, minutes
     assert ("predicted-class mean" in plan.closed) == labelled
     assert not set(plan.names) & set(plan.left_out)
     # Nothing is dropped in silence.
-    assert len(plan.names) + len(plan.left_out) == 10
+    assert len(plan.names) + len(plan.left_out) == 11
+    assert ("identify" in plan.minutes) == (minutes == 600)
+    assert minutes == 600 or "takes 45 minutes of training" in plan.left_out["identify"]
+
+
+@pytest.mark.parametrize("white_box", [True, False])
+def test_no_attack_has_less_time_where_identify_is_tried_than_in_an_audit_of_30_minutes(white_box: bool) -> None:
+    """A further attack may not weaken the others: it is tried only where there are minutes enough for all."""
+    situation = Situation(1000, (64,), 32, labelled=True, white_box=white_box)
+    usual, longer = (suite.plan_suite(minutes, situation) for minutes in (30, 45))
+    assert "identify" not in usual.minutes
+    assert longer.minutes["identify"] > 0
+    assert all(longer.minutes[name] >= minutes - 1e-9 for name, minutes in usual.minutes.items())
 
 
 def test_every_entry_of_the_suite_builds_what_it_says() -> None:
     pairs = fi.testing.synthetic_pairs(feature_shape=(64,), size=32)
     surrogates = (encoder_of_three_stages(), encoder_of_three_stages(4))
+    assert all(len(set(entry.networks.files)) == len(entry.networks.files) for entry in suite.SUITE)
     materials = Materials(pairs, fi.encoders.tiny(), surrogates)
     for entry in suite.SUITE:
         settings = entry.settings(pairs, 640, 3.0, seed=7)
@@ -401,7 +414,8 @@ def encoder_of_three_stages(stages: int = 3) -> fi.encoders.Encoder:
 
 def test_what_would_not_fit_into_memory_or_cannot_be_distilled_is_named() -> None:
     plan = suite.plan_suite(10, Situation(9, (512, 7, 7), 256, labelled=True, white_box=True))
-    assert set(plan.left_out) == {"16 neighbours averaged", "ridge", "random features", "two surrogates"}
+    closed = {"16 neighbours averaged", "ridge", "random features"}
+    assert set(plan.left_out) == {*closed, "two surrogates", "identify"}
     assert "25,088 x 196,608 numbers" in plan.left_out["ridge"]
 
 

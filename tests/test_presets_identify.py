@@ -14,8 +14,17 @@ import featinv as fi
 from featinv import presets
 from featinv.command_line import parse
 from featinv.encoders.networks import SmallResNet, SmallVGG
-from featinv.training import Ball, ClassifierTraining, check_bank, class_targets, distil_bank, train_surrogate
-from featinv.training.bank import bank_members
+from featinv.training import (
+    Ball,
+    ClassifierTraining,
+    check_bank,
+    class_targets,
+    cluster_targets,
+    targets_of,
+    train_bank,
+    train_surrogate,
+)
+from featinv.training.bank import JUDGES_FAMILIES, bank_members
 
 QUICK = ClassifierTraining(epochs=1, batch_size=16, input_size=16, mixed_precision="no")
 
@@ -28,13 +37,31 @@ def pairs() -> fi.Pairs:
 
 @pytest.fixture(scope="module")
 def bank(pairs: fi.Pairs) -> tuple[fi.encoders.Encoder, ...]:
-    return distil_bank(pairs, QUICK, ball=Ball(steps=1))
+    return train_bank(pairs, QUICK)
 
 
 def test_the_bank_has_four_families_or_targets_and_none_of_a_judge(bank: tuple[fi.encoders.Encoder, ...]) -> None:
-    assert [member.family for member in bank] == ["surrogate", "convnext", "vit", "surrogate"]
+    assert [member.family for member in bank] == ["surrogate", "surrogate", "convnext", "surrogate"]
     assert len({member.weights_fingerprint for member in bank}) == 4
     assert all(member.image_size == 16 for member in bank)
+    assert not {member.family for member in bank} & set(JUDGES_FAMILIES)
+
+
+def test_other_members_are_named_and_an_unknown_one_is_refused(pairs: fi.Pairs) -> None:
+    vit, distilled = train_bank(pairs, QUICK, ball=Ball(steps=1), members=["bank_vit", "bank_residual"])
+    assert (vit.family, distilled.name) == ("vit", "bank_residual")
+    with pytest.raises(fi.BadInput, match="expected members among .*bank_classes_wide.*got 'bank_vgg'"):
+        train_bank(pairs, QUICK, members=["bank_vgg"])
+
+
+def test_what_a_member_learns_is_labels_clusters_or_vectors(pairs: fi.Pairs) -> None:
+    members = {member.name: member for member in bank_members(16)}
+    labels = targets_of(members["bank_classes"], pairs)
+    clusters = targets_of(members["bank_clusters"], pairs)
+    assert np.array_equal(labels, class_targets(pairs))
+    assert np.array_equal(clusters, cluster_targets(pairs))
+    assert not np.array_equal(labels, clusters)
+    assert targets_of(members["bank_residual"], pairs) is None
 
 
 def test_it_fits_and_no_member_may_judge_it(pairs: fi.Pairs, bank: tuple[fi.encoders.Encoder, ...]) -> None:
@@ -54,7 +81,7 @@ def test_it_fits_and_no_member_may_judge_it(pairs: fi.Pairs, bank: tuple[fi.enco
 def test_its_objective_is_pixels_and_two_drawn_members(pairs: fi.Pairs, bank: tuple[fi.encoders.Encoder, ...]) -> None:
     attack = presets.identify(pairs, bank=bank, tau=0.07, weight=0.4)
     said = repr(attack.objective)
-    assert said.startswith("3*MSE + 1*Drawn(2 of ")
+    assert said.startswith("10*MSE + 1*Drawn(2 of ")
     assert said.count("0.4*RandomViews(Identification(") == 4
     assert said.count("tau=0.07") == 4
     assert f"{len(pairs)} public" in said
@@ -69,10 +96,10 @@ def test_with_the_encoder_two_copies_of_it_stand_in_the_bank(
     assert repr(attack.objective).count("Identification(") == 3
     assert len(attack.excluded_judges) == 3
     assert encoder.weights_fingerprint not in attack.excluded_judges
-    alone = presets.identify(pairs, encoder=encoder, pixels=10, likeness=0, weight=0.5, drawn=1)
-    assert repr(alone.objective).startswith("10*MSE + 1*Drawn(1 of ")
-    assert repr(alone.objective).count("0.5*RandomViews(Identification(") == 2
-    assert "Perceptual" not in repr(alone.objective)
+    alike = presets.identify(pairs, bank=bank, pixels=3, likeness=0.5, weight=0.5, drawn=1)
+    assert repr(alike.objective).startswith("3*MSE + 1*Drawn(1 of ")
+    assert repr(alike.objective).count("0.5*RandomViews(Perceptual(") == 4
+    assert "Perceptual" not in repr(attack.objective)
     with pytest.raises(fi.BadInput, match=r"give victim\.encoder"):
         presets.identify(pairs, bank=bank, encoder=fi.encoders.tiny(layer="stages.2"))
 
@@ -105,7 +132,7 @@ def test_bad_input_is_refused_before_the_minutes(pairs: fi.Pairs, bank: Any, mon
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("distilled for settings that cannot work")
 
-    monkeypatch.setattr("featinv.presets.surrogates.distil_bank", never)
+    monkeypatch.setattr("featinv.presets.surrogates.train_bank", never)
     for tau in (0, -1, math.nan):
         with pytest.raises(fi.BadInput, match="tau"):
             presets.identify(pairs, tau=tau)

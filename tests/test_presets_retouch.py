@@ -38,7 +38,7 @@ def test_without_one_it_looks_through_the_bank(pairs: fi.Pairs, monkeypatch: pyt
         assert distillation is QUICK
         return (copied,)
 
-    monkeypatch.setattr("featinv.presets.retouching.distil_bank", bank)
+    monkeypatch.setattr("featinv.presets.retouching.train_bank", bank)
     assert presets.retouch(pairs, distillation=QUICK).surrogates == (copied,)
     assert presets.retouch(pairs, surrogates=[copied]).surrogates == (copied,)
 

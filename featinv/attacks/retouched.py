@@ -56,7 +56,7 @@ class Retouched:
     surrogates, drawn by `seed`. There is no decoder to train: over
     `RecolouredNeighbour`, the natural start, a public image keeps its detail and gets what else the vector says.
 
-    Look through surrogates, robust ones (`robust_copy`, `distil_bank`), never through the victim alone, which asks for
+    Look through surrogates (`robust_copy`, `train_bank`), never through the victim alone, which asks for
     texture. Each call takes `steps` passes forth and back through each surrogate looked through. `fit` fits the attack
     on the same pairs. A saved one holds its surrogates, which therefore are made of `featinv.encoders.networks`.
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TRAINED = "two surrogates"
 NEAREST = "nearest neighbour"
-PIXELS = ("pixels", "listik")
+OTHERS = ("pixels", "listik", "identify")
 LEAST_SIDE = 8
 RECOLOURED = SuiteEntry("recoloured neighbour", lambda m, t: fi.attacks.RecolouredNeighbour())
 
@@ -37,7 +37,7 @@ def undefended_suite(size: int) -> tuple[SuiteEntry, ...]:
     The surrogates see half the side, as the decoder draws: a quarter of the cost of a step.
     """
     side = MappingProxyType({"input_size": max(LEAST_SIDE, size // 2)})
-    others = tuple(entry for entry in SUITE if entry.name not in (TRAINED, *PIXELS))
+    others = tuple(entry for entry in SUITE if entry.name not in (TRAINED, *OTHERS))
     return (*others, RECOLOURED, replace(_entry(TRAINED), distillation=side))
 
 

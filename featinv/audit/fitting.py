@@ -91,12 +91,12 @@ class SuiteFitter:
         own = minutes * (1 - entry.distilling)
         surrogates = None
         if entry.distilling:
-            each = minutes * entry.distilling / 2
+            each = minutes * entry.distilling / len(entry.networks.files)
             if asked is None:
                 pilot = self._distillation(entry, MOST_EPOCHS * len(pairs), _pilot(each))
-                first, second = fi.presets.distil_two(pairs, pilot)
-                surrogates = (first[0], second[0])
-                speed = min(steady_rate(history) for _, history in (first, second))
+                tried = entry.networks.train(pairs, pilot)
+                surrogates = tuple(encoder for encoder, _ in tried)
+                speed = min(steady_rate(history) for _, history in tried)
                 planned = min(MOST_EPOCHS * len(pairs), max(2, round(speed * 60 * FILLED * each)))
             wanted = asked if asked is not None else planned
             self.record.images[_surrogates_of(entry.name)] = whole_batches(wanted, len(pairs))
@@ -167,21 +167,20 @@ class SuiteFitter:
         attack = entry.build(self.materials, entry.settings(self.materials.pairs, None, None, self.settings.seed))
         return [type(attack), *([type(attack.decoder)] if isinstance(attack, fi.attacks.DecoderAttack) else [])]
 
-    def _surrogates(self, entry: SuiteEntry) -> "tuple[Encoder, Encoder]":
-        """Distil both, or load them: an audit that was killed must go on with the same two."""
-        files = [self.run.path / "surrogates" / f"{name}.safetensors" for name in ("a", "b")]
+    def _surrogates(self, entry: SuiteEntry) -> "tuple[Encoder, ...]":
+        """Train them, or load them: an audit that was killed must go on with the same ones."""
+        files = [self.run.path / "surrogates" / f"{name}.safetensors" for name in entry.networks.files]
         name = _surrogates_of(entry.name)
         if not all(file.is_file() for file in files) or name not in self.record.seen:
-            print("  distilling two surrogates from the public pairs first", flush=True)
+            print(f"  training {len(files)} networks of the attacker's own on the public pairs first", flush=True)
             settings = self._distillation(entry, self.record.images[name], self._bound(name))
-            surrogates = fi.presets.distil_two(self.materials.pairs, settings)
+            surrogates = entry.networks.train(self.materials.pairs, settings)
             files[0].parent.mkdir(exist_ok=True)
             for (encoder, _), file in zip(surrogates, files, strict=True):
                 fi.encoders.save_encoder(encoder, file)
             self.record.seen[name] = min(int(history[-1]["images"]) for _, history in surrogates)
             self.record.write()
-        first, second = (fi.encoders.saved(file, layer="norm") for file in files)
-        return first, second
+        return tuple(fi.encoders.saved(file, layer="norm") for file in files)
 
     def _checkpoints(self, name: str) -> Path:
         return self.run.path / "checkpoints" / fi.files.folder_name(name)

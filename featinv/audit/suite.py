@@ -23,6 +23,10 @@ MOST_WEIGHTS = 250_000_000
 MOST_DISTILLED, MOST_EPOCHS = 8192, 20
 """numbers of a vector that a surrogate learns to predict, and passes over the public images in which it does"""
 RANDOM_FEATURES, NEIGHBOURS = 1000, 16
+LONG_ENOUGH = 45
+"""minutes from which on `identify` is tried: each other attack still has what it has in an audit of the usual 30"""
+CLUSTERED = 500
+"""public images from which on networks of their classes, or of clusters of their vectors, are worth training"""
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,32 @@ class Situation:
 
 @dataclass(frozen=True)
 class Materials:
-    """What an attack may be built from; `surrogates` only where the entry distils them."""
+    """What an attack may be built from; `surrogates` only where the entry trains them."""
 
     pairs: PairsLike
     encoder: "Encoder | None" = None
-    surrogates: "tuple[Encoder, Encoder] | None" = None
+    surrogates: "tuple[Encoder, ...] | None" = None
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The attacker's own networks that an attack looks through: how they are trained, and the names of their files."""
+
+    train: "Callable[[PairsLike, ClassifierTraining], Sequence[tuple[Encoder, list[dict[str, float]]]]]"
+    files: tuple[str, ...]
+
+
+def _two(pairs: PairsLike, settings: ClassifierTraining) -> "Sequence[tuple[Encoder, list[dict[str, float]]]]":
+    return fi.presets.distil_two(pairs, settings)
+
+
+def _bank(pairs: PairsLike, settings: ClassifierTraining) -> "Sequence[tuple[Encoder, list[dict[str, float]]]]":
+    return fi.training.train_members(pairs, settings)
+
+
+TWO_SURROGATES = Networks(_two, ("a", "b"))
+BANK = Networks(_bank, ("classes", "classes_wide", "classes_convnext", "clusters"))
 
 
 @dataclass(frozen=True)
@@ -56,8 +80,9 @@ class SuiteEntry:
     """One attack of the suite.
 
     `share` is what it gets of the minutes (0: a closed form, which is not timed), `distilling` the part of these in
-    which two surrogates are distilled first, and `training` and `distillation` what differs from the suite's settings
-    of both. `left_out` says why it does not apply, "" where it does; `build` returns it unfitted.
+    which its `networks` are trained first, and `training` and `distillation` what differs from the suite's settings of
+    both. `left_out` says why it does not apply, "" where it does, and `least_minutes` is the budget of the whole suite
+    from which on it is tried; `build` returns it unfitted.
     """
 
     name: str
@@ -67,6 +92,8 @@ class SuiteEntry:
     training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     distillation: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     left_out: Callable[[Situation], str] = lambda situation: ""
+    networks: Networks = TWO_SURROGATES
+    least_minutes: float = 0.0
 
     def settings(self, pairs: PairsLike, images: int | None, minutes: float | None, seed: int) -> Training:
         """Return how it is trained: on so many images, for at most so many minutes (None: unbounded)."""
@@ -127,10 +154,15 @@ def plan_suite(
     names = [entry.name for entry in every]
     if twice := {name for name in names if names.count(name) > 1}:
         raise BadInput(f"--attack: the suite has an attack {min(twice)!r} already; give yours another name")
-    left_out = {entry.name: why for entry in every if (why := entry.left_out(situation))}
+    left_out = {entry.name: why for entry in every if (why := _why_not(entry, minutes, situation))}
     left_out |= {entry.name: "the caller left it out" for entry in SUITE if entry.name not in names}
     entries = tuple(entry for entry in every if entry.name not in left_out)
     return SuitePlan(entries, shared_minutes(minutes, entries), left_out)
+
+
+def _why_not(entry: SuiteEntry, minutes: int | float, situation: Situation) -> str:
+    short = f"it takes {entry.least_minutes:g} minutes of training or more, all attacks together"
+    return entry.left_out(situation) or short * (minutes < entry.least_minutes)
 
 
 def shared_minutes(minutes: int | float, entries: Sequence[SuiteEntry]) -> dict[str, float]:
@@ -140,7 +172,7 @@ def shared_minutes(minutes: int | float, entries: Sequence[SuiteEntry]) -> dict[
 
 
 def distillation(images: int, public: int, minutes: float | None, *, seed: int = 0) -> ClassifierTraining:
-    """Return how each of two surrogates is distilled on so many images, for at most so many minutes."""
+    """Return how each surrogate is trained on so many images, for at most so many minutes."""
     usual = ClassifierTraining(blur=0.35, cutout=0.25, minutes=minutes, seed=seed)
     rows = public - round(usual.holdout * public)
     batch = min(usual.batch_size, rows)
@@ -192,7 +224,13 @@ def _through_the_victim(materials: Materials, training: Training) -> "Attack":
 
 
 def _two_surrogates(materials: Materials, training: Training) -> "Attack":
-    return fi.presets.two_surrogates(materials.pairs, training=training, surrogates=materials.surrogates)
+    surrogates = materials.surrogates
+    two = None if surrogates is None else (surrogates[0], surrogates[1])
+    return fi.presets.two_surrogates(materials.pairs, training=training, surrogates=two)
+
+
+def _identify(materials: Materials, training: Training) -> "Attack":
+    return fi.presets.identify(materials.pairs, training=training, bank=materials.surrogates)
 
 
 def _drawn(materials: Materials, **keywords: Any) -> "Upsampling":
@@ -219,6 +257,11 @@ def _few_neighbours(situation: Situation) -> str:
 
 def _no_layers(situation: Situation) -> str:
     return "" if situation.white_box else "the attacker has no layers of the victim to look through"
+
+
+def _few_to_cluster(situation: Situation) -> str:
+    few = f"{CLUSTERED} public images are needed for it, there are {situation.public}"
+    return _too_long_to_distil(situation) or few * (situation.public < CLUSTERED)
 
 
 def _too_long_to_distil(situation: Situation) -> str:
@@ -249,6 +292,16 @@ SUITE: tuple[SuiteEntry, ...] = (
         distilling=0.4,
         training={"batch_size": 128, "weight_decay": 0.02, "ema": 0.998, "keep": "last"},
         left_out=_too_long_to_distil,
+    ),
+    SuiteEntry(
+        "identify",
+        _identify,
+        share=0.5,
+        distilling=0.5,
+        training={"batch_size": 128, "lr": 2e-3, "weight_decay": 0.02, "ema": 0.99, "keep": "last"},
+        left_out=_few_to_cluster,
+        networks=BANK,
+        least_minutes=LONG_ENOUGH,
     ),
 )
 """controls and closed forms first, then what is trained, in this order; what does not apply gives its share away"""

@@ -6,7 +6,7 @@ from typing import Any
 
 from featinv.attacks import RecolouredNeighbour, Retouched
 from featinv.encoders import Encoder
-from featinv.training import Ball, ClassifierTraining, check_bank, distil_bank, robust_copy
+from featinv.training import Ball, ClassifierTraining, check_bank, robust_copy, train_bank
 
 STAGES = (
     (ClassifierTraining(epochs=2, lr=2e-3, weight_decay=1e-3, blur=0.35, cutout=0.25), Ball(radius=0.5, steps=1)),
@@ -27,10 +27,10 @@ def retouch(
     """Return the recoloured neighbour, retouched through surrogates of which each step looks through one.
 
     With the victim's `encoder` the surrogates are two robust copies of it (`robust_copy`), which takes four passes over
-    the pairs; without, they are the bank of `distil_bank`, which takes far longer; or they are given. They are made at
+    the pairs; without, they are the classifiers of `train_bank`, ten passes each; or they are given. They are made at
     once. `distillation` replaces the settings of all of them, up to the balls. No labels are needed with an encoder.
 
-    Raises BadInput as `robust_copy`, `distil_bank` and `Retouched` do, and for given surrogates of a judge's family or
+    Raises BadInput as `robust_copy`, `train_bank` and `Retouched` do, and for given surrogates of a judge's family or
     of another victim. Ours, from parts: adversarial fine-tuning arXiv:2402.12336, images from robust networks
     arXiv:1906.00945, the contrastive loss arXiv:1807.03748. Measured in docs/results/identify.md, with an encoder.
     """
@@ -40,7 +40,7 @@ def retouch(
     elif encoder is not None:
         chosen = two_copies(encoder, pairs, distillation, seed)
     else:
-        chosen = distil_bank(pairs, distillation)
+        chosen = train_bank(pairs, distillation)
     return Retouched(RecolouredNeighbour(), chosen, steps=steps, drawn=1, seed=seed)
 
 

@@ -19,8 +19,7 @@ from featinv.losses import (
     public_features,
 )
 from featinv.plain_numbers import check_positive
-from featinv.training import Ball, ClassifierTraining, Training, check_bank, distil_bank, train_surrogate
-from featinv.training.bank import ROBUST
+from featinv.training import Ball, ClassifierTraining, Training, check_bank, train_bank, train_surrogate
 from featinv.types import PairsLike
 
 from .first_weights import drawn
@@ -65,33 +64,33 @@ def identify(
     decoder: nn.Module | None = None,
     training: Training | None = None,
     distillation: ClassifierTraining | None = None,
-    ball: Ball | None = ROBUST,
+    ball: Ball | None = None,
     bank: Sequence[Encoder] | None = None,
     encoder: Encoder | None = None,
     drawn: int = 2,
     tau: int | float = 0.1,
-    weight: int | float = 0.3,
-    likeness: int | float = 0.5,
-    pixels: int | float = 3,
+    weight: int | float = 1,
+    likeness: int | float = 0,
+    pixels: int | float = 10,
 ) -> DecoderAttack:
-    """Return a decoder whose reconstructions must single out their originals, seen through a bank of surrogates.
+    """Return a decoder whose reconstructions must single out their originals, seen through a bank of networks.
 
-    The bank (`distil_bank`, unless given) is distilled at once: four families, images moved inside `ball`. Each step
-    looks through `drawn` of them. The objective is `pixels` * MSE plus the mean over these of
-    `likeness` * RandomViews(Perceptual) + `weight` * RandomViews(Identification), the latter at the temperature `tau`
-    among all public images. With the victim's `encoder` the bank is two robust copies of it (`retouch`), or a given
-    bank and these; `pixels=10, likeness=0, weight=0.5, drawn=1` is what was measured with them.
+    The bank (`train_bank`, unless given) is trained at once, on the public images: four classifiers, which learn labels
+    (clusters of the vectors where there are none). With the victim's `encoder` two robust copies of it stand beside
+    them (`retouch`). Each step looks through `drawn` of all. The objective is `pixels` * MSE plus the mean over these
+    of `weight` * RandomViews(Identification), at the temperature `tau` among all public images, plus `likeness` *
+    RandomViews(Perceptual). `distillation` and `ball` are how the classifiers are trained.
 
-    Beside `two_surrogates` it trades pixels for identification; docs/results/identify.md has what was measured, and
-    what was not. `pairs` are a `Pairs`; neither labels nor the encoder are needed.
+    Beside `two_surrogates` it trades pixels for identification; docs/results/identify.md has what was measured. `pairs`
+    are a `Pairs`; neither labels nor the encoder are needed.
 
-    Raises BadInput for a tau or ball that is not above 0, for less than 2 pairs, for vectors above 8,192-d, for a given
-    bank that is empty, of a judge's family, or distilled from another victim, and as `robust_copy` does. Ours, from
-    parts: adversarial distillation arXiv:1906.00945, the contrastive loss arXiv:1807.03748, random views
-    arXiv:1906.03973.
+    Raises BadInput for a tau or ball that is not above 0, for fewer than 40 pairs, for a given bank that is empty, of
+    a judge's family, or made for another victim, and as `robust_copy` does. Ours, from parts: several networks, so that
+    what pleases them all transfers to others, arXiv:1611.02770; adversarial distillation arXiv:1906.00945, the
+    contrastive loss arXiv:1807.03748, random views arXiv:1906.03973.
     """
-    training = training or _for_surrogates(pairs)
-    # Before the minutes of distilling: what cannot work is refused at once.
+    training = training or _for_identification(pairs)
+    # Before the minutes of training a bank: what cannot work is refused at once.
     decoder = decoder or _half_size(pairs, training)
     check_positive("identify: tau", tau)
     if drawn < 1:
@@ -99,9 +98,7 @@ def identify(
     if bank is not None:
         check_bank(bank, pairs)
     copies = () if encoder is None else two_copies(encoder, pairs, seed=training.seed)
-    if bank is None:
-        bank = () if copies else distil_bank(pairs, distillation, ball=ball)
-    members = (*copies, *bank)
+    members = (*copies, *(train_bank(pairs, distillation, ball=ball) if bank is None else bank))
     losses_of_bank = [_seen_through(surrogate, pairs, tau, weight, likeness) for surrogate in members]
     return DecoderAttack(decoder, pixels * MSE() + Drawn(losses_of_bank, min(drawn, len(losses_of_bank))), training)
 
@@ -151,6 +148,11 @@ def _for_surrogates(pairs: PairsLike) -> Training:
         flips=pairs.views >= 2,
         keep="last",
     )
+
+
+def _for_identification(pairs: PairsLike) -> Training:
+    """The training of a decoder that looks through a bank: twice the rate, and a shorter memory of the weights."""
+    return replace(_for_surrogates(pairs), lr=2e-3, ema=0.99)
 
 
 def _half_size(pairs: PairsLike, training: Training) -> Upsampling:

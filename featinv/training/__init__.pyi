@@ -3,7 +3,10 @@ from .adversary import Adversary as Adversary
 from .bank import bank_members as bank_members
 from .bank import check_bank as check_bank
 from .bank import class_targets as class_targets
-from .bank import distil_bank as distil_bank
+from .bank import cluster_targets as cluster_targets
+from .bank import targets_of as targets_of
+from .bank import train_bank as train_bank
+from .bank import train_members as train_members
 from .callbacks import Snapshots as Snapshots
 from .checkpoints import Checkpoints as Checkpoints
 from .classifier import train_classifier as train_classifier
@@ -47,13 +50,16 @@ __all__ = [
     "bank_members",
     "check_bank",
     "class_targets",
-    "distil_bank",
+    "cluster_targets",
     "fit_decoder",
     "fit_steps",
     "head_accuracies",
     "label_accuracy",
     "robust_copy",
+    "targets_of",
+    "train_bank",
     "train_classifier",
     "train_judge",
+    "train_members",
     "train_surrogate",
 ]

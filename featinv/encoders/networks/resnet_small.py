@@ -23,16 +23,24 @@ class SmallResNet(nn.Module):
         *,
         widths: Sequence[int] = (16, 32, 64),
         blocks: Sequence[int] = (1, 1, 1),
+        patch: int = 1,
         standardise: bool = False,
     ) -> None:
         super().__init__()
+        if not 1 <= patch <= 32:
+            raise BadInput(f"SmallResNet: expected patch to be 1 to 32 pixels, got {patch}")
         if not 1 <= len(widths) == len(blocks) <= 6 or min(*widths, *blocks) < 1 or max(blocks) > 100:
             raise BadInput(f"blocks: expected 1 to 100 a width, got {list(blocks)} for widths {list(widths)}")
         self.heads = head_sizes(heads)
         self.widths = tuple(widths)
         self.blocks = tuple(blocks)
+        self.patch = patch
+        # Overlapping patches: windows of twice the stride.
+        size, padding = (3, 1) if patch == 1 else (2 * patch, patch // 2)
         self.stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
+            nn.Conv2d(3, widths[0], size, stride=patch, padding=padding, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
         )
         stages: list[nn.Module] = []
         inside = widths[0]

@@ -93,7 +93,7 @@ class SuiteEntry:
     distillation: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     left_out: Callable[[Situation], str] = lambda situation: ""
     networks: Networks = TWO_SURROGATES
-    least_minutes: float = 0.0
+    least_minutes: int | float = 0
 
     def settings(self, pairs: PairsLike, images: int | None, minutes: float | None, seed: int) -> Training:
         """Return how it is trained: on so many images, for at most so many minutes (None: unbounded)."""

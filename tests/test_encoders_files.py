@@ -247,7 +247,8 @@ def test_a_judge_is_saved_by_name_only_and_over_nothing_half_written(small_judge
         foreign, name="f", family="mlp", trained_on="nothing", classes=("a", "b", "c"), input_size=4
     )
     with pytest.raises(
-        fi.BadInput, match=r"expected one of CifarResNet, SmallConvNeXt, .*SmallVGG, SmallViT to save, got Sequential"
+        fi.BadInput,
+        match=r"expected one of CifarResNet, CutCopy, SmallConvNeXt, .*SmallVGG, SmallViT to save, got Sequential",
     ):
         fi.encoders.save_judge(judge, tmp_path / "f.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -267,8 +268,8 @@ def test_a_judge_needs_a_column_for_each_class(small_judge) -> None:
         ({"schema": None}, "expected schema in its metadata, got None"),
         (
             {"network": "Evil"},
-            "expected one of the networks CifarResNet, SmallConvNeXt, SmallMixer, SmallResNet, SmallVGG, SmallViT, "
-            "got 'Evil'",
+            "expected one of the networks CifarResNet, CutCopy, SmallConvNeXt, SmallMixer, SmallResNet, SmallVGG, "
+            "SmallViT, got 'Evil'",
         ),
         ({"args": {"widths": [4, 6]}}, "expected arguments of SmallVGG"),
         ({"args": {"heads": 3, "widths": [4, "x"]}}, "expected arguments of SmallVGG"),

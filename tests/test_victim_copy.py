@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import featinv as fi
-from featinv.encoders.networks import SmallVGG
+from featinv.encoders.networks import CutCopy, SmallVGG
 from featinv.training import Ball, ClassifierTraining, check_bank, robust_copy
 from featinv.training.robust import moved
 
@@ -135,3 +135,9 @@ def test_bad_input_is_one_line(pairs: fi.Pairs) -> None:
     coded = fi.Victim(fi.encoders.tiny(), fi.defences.fit(fi.defences.PCA(5, coordinates=True), pairs))
     with pytest.raises(fi.BadInput, match=r"expected vectors of shape \(64,\)"):
         robust_copy(coded.encoder, fi.extract(coded, fi.data.scenes(8, size=32)), STILL)
+
+
+def test_a_copy_is_made_of_a_known_network_only() -> None:
+    for kind in ("CutCopy", "ResNet"):
+        with pytest.raises(fi.BadInput, match=f"expected one of .*, got '{kind}'"):
+            CutCopy(kind, {}, layer="avgpool", width=4, family="f")

@@ -23,7 +23,7 @@ MOST_WEIGHTS = 250_000_000
 MOST_DISTILLED, MOST_EPOCHS = 8192, 20
 """numbers of a vector that a surrogate learns to predict, and passes over the public images in which it does"""
 RANDOM_FEATURES, NEIGHBOURS = 1000, 16
-LONG_ENOUGH = 45
+LONG_ENOUGH = 50
 """minutes from which on `identify` is tried: each other attack still has what it has in an audit of the usual 30"""
 CLUSTERED = 500
 """public images from which on networks of their classes, or of clusters of their vectors, are worth training"""

@@ -45,6 +45,41 @@ def test_another_seed_splits_otherwise() -> None:
     assert whole.split(0.5, seed=0)[0].ids != whole.split(0.5, seed=1)[0].ids
 
 
+@given(sizes=st.lists(st.integers(1, 6), min_size=2, max_size=12), fraction=st.floats(0.05, 0.95), seed=st.integers(0, 9))
+def test_a_split_by_groups_divides_none(sizes: list[int], fraction: float, seed: int) -> None:
+    people = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    whole = some_images(len(people))
+    first, second = whole.split(fraction, seed=seed, groups=[f"person {number}" for number in people])
+    sides = [{people[whole.ids.index(name)] for name in side.ids} for side in (first, second)]
+    assert sides[0].isdisjoint(sides[1])
+    assert all(sides)
+    assert sorted(first.ids + second.ids) == sorted(whole.ids)
+    assert list(first.ids) == [name for name in whole.ids if name in set(first.ids)]
+    # One more group, or one fewer, would be no nearer unless that leaves a side empty.
+    assert abs(len(first) - fraction * len(whole)) <= max(sizes)
+    assert whole.split(fraction, seed=seed, groups=people)[0].ids == first.ids
+
+
+def test_groups_are_drawn_by_the_seed_and_recorded() -> None:
+    whole, people = some_images(40), np.arange(40) // 2
+    first, second = whole.split(0.5, seed=0, groups=people)
+    assert len(first) == len(second) == 20
+    assert first.ids != whole.split(0.5, seed=1, groups=people)[0].ids
+    assert first.provenance["splits"][0]["whole_groups"] is True
+
+
+@pytest.mark.parametrize(
+    ("groups", "complaint"),
+    [
+        ([1, 2, 3], "^groups: expected one for each of 10 images, got 3"),
+        ([7] * 10, "^groups: expected at least two, got only 7"),
+    ],
+)
+def test_groups_that_cannot_be_split_are_refused(groups: list[int], complaint: str) -> None:
+    with pytest.raises(BadInput, match=complaint):
+        some_images(10).split(0.5, groups=groups)
+
+
 def test_a_split_is_recorded_and_a_second_one_after_it() -> None:
     whole = some_images(20)
     first, second = whole.split(0.7, seed=3)

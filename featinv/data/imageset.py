@@ -13,6 +13,7 @@ from einops import rearrange
 
 from featinv.data.encoder_pixels import EncoderPixels
 from featinv.data.intake import Intake
+from featinv.data.splitting import first_side
 from featinv.errors import BadInput
 from featinv.types import Images
 
@@ -115,23 +116,24 @@ class ImageSet:
         taken.provenance["taken"] = {"count": len(taken), "of": len(self), "ids_sha256": _ids_sha256(taken.ids)}
         return taken
 
-    def split(self, fraction: int | float, *, seed: int = 0) -> tuple["ImageSet", "ImageSet"]:
+    def split(
+        self,
+        fraction: int | float,
+        *,
+        seed: int = 0,
+        groups: Sequence[object] | npt.NDArray[Any] | None = None,
+    ) -> tuple["ImageSet", "ImageSet"]:
         """Split at random into round(fraction * N) images and the rest: disjoint, seeded, recorded in `provenance`.
 
-        Both sides keep the order of the whole. Raises BadInput for a fraction that would leave one side empty.
+        Both sides keep the order of the whole. With `groups`, the person or event of each image, no group is divided;
+        the first side then has as near to that many images as the drawn order of the groups allows. Raises BadInput for
+        a fraction that would leave one side empty, and for another number of groups than images or a single group.
         """
-        if not 0 < fraction < 1:
-            raise BadInput(f"fraction: expected a number between 0 and 1, both excluded, got {fraction}; e.g. 0.9")
-        count = round(len(self) * fraction)
-        if not 0 < count < len(self):
-            raise BadInput(
-                f"fraction: expected a split of {len(self)} images with none of its sides empty, got {fraction}, "
-                f"which makes {count} and {len(self) - count}; use another fraction or more images"
-            )
-        order = np.random.default_rng(seed).permutation(len(self))
-        first, second = self._chosen(np.sort(order[:count])), self._chosen(np.sort(order[count:]))
+        rows = first_side(len(self), fraction, seed, groups)
+        first, second = self._chosen(rows), self._chosen(np.setdiff1d(np.arange(len(self)), rows))
         for name, side in (("first", first), ("second", second)):
             record = {"seed": seed, "fraction": fraction, "side": name, "count": len(side), "of": len(self)}
+            record |= {} if groups is None else {"whole_groups": True}
             record["ids_sha256"] = _ids_sha256(side.ids)
             side.provenance["splits"] = [*self.provenance.get("splits", []), record]
         return first, second

@@ -75,7 +75,8 @@ def main(config: Config) -> None:
     cache = None if run.finished else run.path / "images"
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
     public, private, overlap = fi.assembly.load_images(images, cache=cache, encoder=victim.encoder)
-    run.must_be_of(fi.assembly.inputs_of(public, private, victim))
+    persons = fi.assembly.persons_on(images, public, private)
+    run.must_be_of(fi.assembly.inputs_of(public, private, victim, persons))
     if run.finished:
         fi.assembly.show_again(run, config.judges, folders)
         return
@@ -95,6 +96,7 @@ def main(config: Config) -> None:
     if fi.processes.is_main():
         training: dict[str, Any] = {"public": public, "overlap": overlap, "fit_seconds": seconds, "seed": config.seed}
         scoring: dict[str, Any] = {"galleries": config.galleries, "metrics": config.metrics}
+        scoring |= {} if persons is None else {"clusters": persons.private, "public_clusters": persons.public}
         board = fi.compare(attacks, release, judges, headroom=pairs if config.headroom else None, **scoring, **training)
         board = fi.evaluation.calibrated(board, attacks, release, public, seed=config.seed)
         sheet = fi.evaluation.samples(attacks, release, count=config.samples, seed=config.seed)

@@ -39,6 +39,31 @@ def test_a_plain_folder_is_split_by_count(tmp_path: Path) -> None:
     assert list(again[1].ids) == list(private.ids)
 
 
+def test_people_are_on_one_side_only(tmp_path: Path) -> None:
+    for person in range(8):
+        some_images(tmp_path / f"person {person}", 3, seed=person)
+    settings = ImageSettings(str(tmp_path), private=7, clusters="folders")
+    public, private, _ = fi.assembly.load_images(settings)
+    assert len(private) == 7
+    persons = fi.assembly.persons_on(settings, public, private)
+    assert persons is not None
+    assert len(set(persons.private)) == 3
+    assert set(persons.private).isdisjoint(persons.public)
+    assert fi.assembly.persons_on(ImageSettings(str(tmp_path)), public, private) is None
+
+
+def test_people_on_both_sides_or_in_no_folder_are_refused_by_the_flag(tmp_path: Path) -> None:
+    some_images(tmp_path / "sides/train/ada", 4, seed=1)
+    for person, seed in (("ada", 2), ("ben", 3)):
+        some_images(tmp_path / "sides/test" / person, 2, seed=seed)
+    with pytest.raises(fi.BadInput, match=r"^--images\.clusters: expected nobody .*on both sides \(the first: 'ada'\)"):
+        fi.assembly.load_images(ImageSettings(str(tmp_path / "sides"), clusters="folders"))
+    some_images(tmp_path / "flat", 6, seed=4)
+    for clusters, complaint in (("folders", " folders: .*in none"), ("who.csv", ": expected folders, or a .csv")):
+        with pytest.raises(fi.BadInput, match=rf"^--images\.clusters{complaint}"):
+            fi.assembly.load_images(ImageSettings(str(tmp_path / "flat"), clusters=clusters))
+
+
 def test_more_images_than_there_are(tmp_path: Path) -> None:
     some_images(tmp_path / "all", 5, seed=3)
     with pytest.raises(fi.BadInput, match="9 private images asked for, but it holds 5"):

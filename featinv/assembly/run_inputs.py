@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import featinv as fi
 from featinv.assembly.judge_settings import JudgeSettings, judge_fingerprints
+from featinv.assembly.persons import Persons
 from featinv.assembly.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -12,17 +13,20 @@ if TYPE_CHECKING:
     from featinv.victim import Victim
 
 
-def inputs_of(public: "ImageSet", private: "ImageSet", victim: "Victim") -> dict[str, Any]:
-    """Return the version of featinv and the fingerprints of both sets of images and of the victim.
+def inputs_of(
+    public: "ImageSet", private: "ImageSet", victim: "Victim", persons: Persons | None = None
+) -> dict[str, Any]:
+    """Return the version of featinv and the fingerprints of both sets of images, of the victim and of who is on them.
 
     A victim's covers weights, layer, size and defence; that of a wrapped callable, its outputs on a few probe images.
     """
-    return {
+    inputs = {
         "the public images": public.fingerprint,
         "the private images": private.fingerprint,
         "the victim": victim.fingerprint,
         "the version of featinv": fi.__version__,
     }
+    return inputs if persons is None else {**inputs, "the people on the images": persons.digest}
 
 
 def judges_of(fingerprints: Iterable[str]) -> dict[str, Any]:

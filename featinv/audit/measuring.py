@@ -4,10 +4,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import featinv as fi
-from featinv.assembly import JudgeSettings, RunFolder, build_judges
+from featinv.assembly import JudgeSettings, Persons, RunFolder, build_judges
 from featinv.audit import checklist, text
 from featinv.audit.fitting import SuiteFitter
-from featinv.audit.people import Persons
 from featinv.audit.record import Record
 from featinv.audit.settings import AuditSettings
 from featinv.audit.sources import Source

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import featinv as fi
-from featinv.assembly import RunFolder
+from featinv.assembly import RunFolder, persons_of
 from featinv.audit import text
 from featinv.audit.checklist import gate_checks
 from featinv.audit.early import check_early
 from featinv.audit.encoding import plan_encoding
 from featinv.audit.inputs import inputs_of
 from featinv.audit.measuring import measured
-from featinv.audit.people import persons_of
 from featinv.audit.record import Record
 from featinv.audit.settings import NOBODY, AuditSettings
 from featinv.audit.sources import open_private, open_public, open_source
@@ -72,7 +71,8 @@ def run_audit(settings: AuditSettings, *, suite: Sequence[SuiteEntry] | None = N
     with record.timing(PRIVATE):
         public, overlap, release = open_private(settings, source, public)
     assert release.truth is not None
-    persons = persons_of(settings, public, release.truth)
+    folders = (settings.public or "", settings.private)
+    persons = persons_of(settings.clusters, public, release.truth, folders=folders)
     inputs = {**inputs_of(settings, source, public, release.truth), "the attack suite": list(plan.names)}
     if persons is not None:
         inputs["the people on the images"] = persons.digest

@@ -11,7 +11,6 @@ from featinv.plain_numbers import check_positive, check_seed, make_plain
 Level = Literal["none", "L1", "L2", "L3", "L4"]
 LEVELS = get_args(Level)
 NOBODY = "none"
-FOLDERS = "folders"
 WHY_PUBLIC = "auditing requires public images: every attack trains on them"
 EXIT_CODES = (
     "Exit codes: 0 done, or within --max-level; 1 more leaks than --max-level allows, and nothing else; 2 bad input, "

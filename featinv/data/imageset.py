@@ -125,9 +125,9 @@ class ImageSet:
     ) -> tuple["ImageSet", "ImageSet"]:
         """Split at random into round(fraction * N) images and the rest: disjoint, seeded, recorded in `provenance`.
 
-        Both sides keep the order of the whole. With `groups`, the person or event of each image, no group is divided;
-        the first side then has as near to that many images as the drawn order of the groups allows. Raises BadInput for
-        a fraction that would leave one side empty, and for another number of groups than images or a single group.
+        Both sides keep the order of the whole. With `groups`, the person or event of each image, the first side has
+        whole groups of at least that many images, in an order drawn by the seed. Raises BadInput for a fraction that
+        would leave one side empty, and for another number of groups than images or a single group.
         """
         rows = first_side(len(self), fraction, seed, groups)
         first, second = self._chosen(rows), self._chosen(np.setdiff1d(np.arange(len(self)), rows))

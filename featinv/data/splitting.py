@@ -11,10 +11,10 @@ from featinv.errors import BadInput
 def first_side(
     count: int, fraction: int | float, seed: int, groups: Sequence[object] | Shaped[np.ndarray, " G"] | None
 ) -> Int64[np.ndarray, " K"]:
-    """Return the rows of the first side, sorted: round(fraction * count) of them, or whole groups of nearly as many.
+    """Return the rows of the first side, sorted: round(fraction * count) of them, or whole groups of at least as many.
 
-    Groups are taken in an order drawn by the seed up to the number that comes nearest. Raises BadInput for a fraction
-    that leaves one side empty, and for another number of groups than images or a single one.
+    Groups are taken in an order drawn by the seed, and one at least is left. Raises BadInput for a fraction that leaves
+    one side empty, and for another number of groups than images or a single one.
     """
     if not 0 < fraction < 1:
         raise BadInput(f"fraction: expected a number between 0 and 1, both excluded, got {fraction}; e.g. 0.9")
@@ -24,7 +24,7 @@ def first_side(
     member = _members(groups, count)
     order = np.random.default_rng(seed).permutation(int(member.max()) + 1)
     images = np.cumsum(np.bincount(member)[order])
-    taken = int(np.abs(images[:-1] - fraction * count).argmin()) + 1
+    taken = min(int(np.searchsorted(images, wanted)) + 1, len(order) - 1)
     return np.flatnonzero(np.isin(member, order[:taken]))
 
 

@@ -1,4 +1,4 @@
-"""Who is on which image of an audit: from folders, or from a file."""
+"""Who is on which image: from folders, or from a file."""
 
 import csv
 import hashlib
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from featinv.audit.settings import FOLDERS, AuditSettings
 from featinv.data.naming import name_group
 from featinv.errors import BadInput
 from featinv.evaluation import check_persons
@@ -17,6 +16,9 @@ from featinv.files import read_json
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet
+
+FOLDERS = "folders"
+"""What `--clusters` says where the first folder of an image's path is the person."""
 
 
 @final
@@ -43,41 +45,46 @@ class _File:
     persons: list[str]
 
 
-def persons_of(settings: AuditSettings, public: "ImageSet", private: "ImageSet") -> Persons | None:
-    """Return who is on which image, None where nobody says.
+def persons_of(
+    clusters: str | None, public: "ImageSet", private: "ImageSet", *, folders: tuple[str, str] = ("", "")
+) -> Persons | None:
+    """Return who is on which image, None where nobody says; `folders` are those that the public and private ids are of.
 
     Raises BadInput where an image is in no folder, for a file that cannot be read or does not name every image, where
     all private images show one person, and for a person on images of both sides.
     """
-    if settings.clusters is None:
+    if clusters is None:
         return None
-    sides = {"public": public.ids, "private": private.ids}
-    if settings.clusters == FOLDERS:
-        persons = {side: [_folder_of(name, side) for name in ids] for side, ids in sides.items()}
-    else:
-        listed = _read(Path(settings.clusters))
-        folders = {"public": settings.public or "", "private": settings.private or ""}
-        try:
-            rows = {side: match_ids(listed, ids, folders[side]) for side, ids in sides.items()}
-        except BadInput as error:
-            raise BadInput(f"--clusters: {str(error).replace('no vector of', 'no person of')}") from error
-        persons = {side: [listed.persons[row] for row in rows[side]] for side in sides}
-    if len(set(persons["private"])) < 2:
-        raise BadInput(
-            f"--clusters: expected at least two people on the private images, got one in {settings.clusters}"
-        )
+    learnt = persons_by_image(clusters, public.ids, side="public ", folder=folders[0])
+    people = persons_by_image(clusters, private.ids, side="private ", folder=folders[1])
+    if len(set(people)) < 2:
+        raise BadInput(f"--clusters: expected at least two people on the private images, got one in {clusters}")
     try:
-        check_persons(persons["private"], persons["public"])
+        check_persons(people, learnt)
     except BadInput as error:
         raise BadInput(f"--clusters: {str(error).removeprefix('public_clusters: ')}") from error
-    return Persons(persons["private"], persons["public"])
+    return Persons(people, learnt)
+
+
+def persons_by_image(clusters: str, ids: Sequence[str], *, side: str = "", folder: str = "") -> list[str]:
+    """Return the person on each image: the first folder of its id (`folders`), or what a file says.
+
+    Raises BadInput for an image in no folder, and for a file that cannot be read or does not name every image.
+    """
+    if clusters == FOLDERS:
+        return [_folder_of(name, side) for name in ids]
+    listed = _read(Path(clusters))
+    try:
+        return [listed.persons[row] for row in match_ids(listed, ids, folder)]
+    except BadInput as error:
+        raise BadInput(f"--clusters: {str(error).replace('no vector of', 'no person of')}") from error
 
 
 def _folder_of(name: str, side: str) -> str:
     folder, slash, _ = name.partition("/")
     if not slash:
         raise BadInput(
-            f"--clusters folders: expected a folder for each person, got the {side} image {name!r} in none; give a "
+            f"--clusters folders: expected a folder for each person, got the {side}image {name!r} in none; give a "
             "file of ids and persons (.csv or .json)"
         )
     return folder

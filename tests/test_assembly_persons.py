@@ -1,4 +1,4 @@
-"""Who is on which image of an audit: from folders or a file, never the same person on both sides."""
+"""Who is on which image: from folders or a file, never the same person on both sides."""
 
 import json
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from PIL import Image
 
 import featinv as fi
 from featinv import BadInput
+from featinv.assembly import Persons, persons_of
 from featinv.audit import suite
-from featinv.audit.people import Persons, persons_of
 from featinv.data import ImageSet
 
 PUBLIC = ("ada/1.png", "ada/2.png", "ben/1.png")
@@ -24,8 +24,8 @@ def images(ids: tuple[str, ...]) -> ImageSet:
 
 
 def asked(clusters: str | None, **more: Any) -> Persons | None:
-    settings = fi.audit.AuditSettings("out", "x/old", "x/new", victim="tiny", clusters=clusters)
-    return persons_of(settings, images(more.get("public", PUBLIC)), images(more.get("private", PRIVATE)))
+    sides = (images(more.get("public", PUBLIC)), images(more.get("private", PRIVATE)))
+    return persons_of(clusters, *sides, folders=("x/old", "x/new"))
 
 
 def test_folders_are_people() -> None:

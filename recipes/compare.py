@@ -66,7 +66,7 @@ def main(config: Config) -> None:
     fi.evaluation.check_attack_names(config.attacks)
     fi.assembly.check_names(config)
     run = RunFolder(config.out, config)
-    if not run.finished:
+    if not run.finished and fi.processes.is_main():
         announce(config)
     fi.processes.share_threads()
     images = config.images if config.data is None else replace(config.images, source=config.data)
@@ -96,7 +96,7 @@ def main(config: Config) -> None:
     if fi.processes.is_main():
         training: dict[str, Any] = {"public": public, "overlap": overlap, "fit_seconds": seconds, "seed": config.seed}
         scoring: dict[str, Any] = {"galleries": config.galleries, "metrics": config.metrics}
-        scoring |= {} if persons is None else {"clusters": persons.private, "public_clusters": persons.public}
+        scoring |= {"clusters": persons and persons.private, "public_clusters": persons and persons.public}
         board = fi.compare(attacks, release, judges, headroom=pairs if config.headroom else None, **scoring, **training)
         board = fi.evaluation.calibrated(board, attacks, release, public, seed=config.seed)
         sheet = fi.evaluation.samples(attacks, release, count=config.samples, seed=config.seed)
@@ -118,8 +118,6 @@ def main(config: Config) -> None:
 
 def announce(config: Config) -> None:
     """Say how long it will take, before anything starts."""
-    if not fi.processes.is_main():
-        return
     trained = [settings.training for settings in config.attacks.values() if settings.attack.name == "DecoderAttack"]
     bounds = [config.minutes if config.minutes is not None else settings.minutes for settings in trained]
     minutes = [bound for bound in bounds if bound is not None]

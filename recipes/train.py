@@ -71,7 +71,8 @@ def main(config: Config) -> None:
     cache = None if run.finished else run.path / "images"
     victim = fi.assembly.build_victim(config.victim, folders).to(fi.processes.device())
     public, private, overlap = fi.assembly.load_images(images, cache=cache, encoder=victim.encoder)
-    run.must_be_of(fi.assembly.inputs_of(public, private, victim))
+    persons = fi.assembly.persons_on(images, public, private)
+    run.must_be_of(fi.assembly.inputs_of(public, private, victim, persons))
     if run.finished:
         fi.assembly.show_again(run, config.judges, folders)
         return
@@ -111,6 +112,8 @@ def main(config: Config) -> None:
             public=public,
             overlap=overlap,
             fit_seconds=seconds,
+            clusters=persons and persons.private,
+            public_clusters=persons and persons.public,
         )
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
             fi.evaluation.samples(attacks, release, count=10, seed=config.seed).save(temporary, format="PNG")

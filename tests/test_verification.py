@@ -95,6 +95,43 @@ def test_every_rate_by_loops() -> None:
     assert (np.diff(curve) >= 0).all()
 
 
+def test_a_sample_of_probes_meets_all_originals() -> None:
+    """Rates of the probes alone, by counting again what the whole table counts, at thresholds of all originals."""
+    originals, who = faces(80, 3)
+    made = originals + 1.5 * np.random.default_rng(2).normal(size=originals.shape).astype(np.float32)
+    probes = np.random.default_rng(3).permutation(len(who))[:70]
+    rates = verification(made[probes], originals, who, probes=probes, seed=3)
+    scores = cosines(made, originals)
+    matcher = Matcher.prepare(originals, People.of(who, 3))
+    accepted = scores > matcher.thresholds["1e2"]
+    assert rates["tar_type1_1e2"].mean == pytest.approx(np.mean([accepted[i, i] for i in probes]))
+    others = [accepted[i, j] for i in probes for j in range(len(who)) if who[i] == who[j] and i != j]
+    assert rates["tar_type2_1e2"].mean == pytest.approx(np.mean(others))
+    assert (rates["tar_type1_1e2"].n, rates["tar_type2_1e2"].n) == (70, 140)
+    ranks = matcher.ranks(matcher.directions(made), own=False)
+    assert rates["person_top10"].mean == pytest.approx((ranks[probes] <= 10).mean())
+    assert rates["person_top10"].chance == 10 / 80
+    whole = verification(made, originals, who, seed=3)
+    reordered = verification(made[::-1], originals, who, probes=np.arange(len(who))[::-1], seed=3)
+    assert whole == reordered
+
+
+@pytest.mark.parametrize("probes", [[0, 0], [-1], [240], [], [0.5], [[0, 1]]])
+def test_probes_that_are_no_distinct_rows_are_refused(probes: list[int]) -> None:
+    originals, who = faces()
+    with pytest.raises(BadInput, match=r"^probes: expected distinct rows from 0 to 239"):
+        verification(originals[:1], originals, who, probes=np.array(probes))
+
+
+def test_probes_of_people_without_another_image_are_refused_for_type_two() -> None:
+    originals, _ = faces()
+    who = [0, 0, 1, 1, *range(2, 238)]
+    with pytest.raises(BadInput, match=r"^probes: expected images of people who have another one, got none"):
+        verification(originals[9:12], originals, who, probes=[9, 10, 11])
+    with pytest.raises(BadInput, match=r"expected one row an image in both, got \(5, 32\) .* for 3 probes"):
+        verification(originals[:5], originals, who, probes=[0, 1, 2])
+
+
 def test_perfect_copies_are_accepted_and_unrelated_images_are_not() -> None:
     originals, who = faces(noise=0.3)
     perfect = verification(originals, originals, who)

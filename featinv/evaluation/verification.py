@@ -125,21 +125,28 @@ def verification(
     originals: Shaped[np.ndarray, "M E"],
     clusters: Sequence[object] | Shaped[np.ndarray, " K"],
     *,
+    probes: Sequence[int] | Shaped[np.ndarray, "..."] | None = None,
     seed: int = 0,
 ) -> dict[str, Interval]:
     """Return TAR at FAR and the cumulative match rates of features (N, D) of reconstructions and their originals.
 
-    `clusters` names the person of each image; row i of both is one image. Scores are cosines centred on the originals'
-    mean. `tar_type1_1e3` and `tar_type1_1e2`: reconstructions accepted as their own original at the threshold that
-    accepts 1e-3 or 1e-2 of the pairs of originals of different people. `tar_type2_...`: the same against every other
-    image of the person. `person_top1`, `person_top10`: the person ranked first, or among ten, in a gallery of one other
-    image of each; `person_own_...`: with the original itself in it. Intervals are Wilson's, clustered by person.
+    `clusters` names the person of each original; row i of both is one image. With `probes`, distinct rows of the
+    originals, only these were reconstructed, in that order; thresholds and galleries are of all originals. Scores are
+    cosines centred on the originals' mean. `tar_type1_1e3` and `tar_type1_1e2`: reconstructions accepted as their own
+    original at the threshold that accepts 1e-3 or 1e-2 of the pairs of originals of different people.
+    `tar_type2_...`: the same against every other image of the person. `person_top1`, `person_top10`: the person ranked
+    first, or among ten, in a gallery of one other image of each; `person_own_...`: with the original itself in it.
+    Intervals are Wilson's, clustered by person.
 
-    Raises BadInput for other shapes, one person only, fewer than two images of two people, and too few pairs.
+    Raises BadInput for other shapes, one person only, fewer than two images of two people (among the probes: of one),
+    probes that are no distinct rows, and too few pairs.
     """
-    if reconstructed.shape != originals.shape:
+    asked = _asked(probes, len(originals))
+    expected = (int(asked.sum()), *originals.shape[1:])
+    if reconstructed.shape != expected:
         raise BadInput(
             f"verification: expected one row an image in both, got {reconstructed.shape} and {originals.shape}"
+            + ("" if probes is None else f" for {expected[0]} probes")
         )
     if not np.isfinite(originals).all():
         raise BadInput("verification: the features of the originals are not finite; check the judge")
@@ -147,14 +154,18 @@ def verification(
     for reason in (people.reason_against_type_two(), *(people.reason_against(far) for far in FARS.values())):
         if reason is not None:
             raise BadInput(f"clusters: {reason}; give more images of each person, or more people")
+    if not people.with_others[asked].any():
+        raise BadInput("probes: expected images of people who have another one, got none; type II compares with it")
     matcher = Matcher.prepare(originals, people)
-    probes = matcher.directions(reconstructed)
-    hits = matcher.own_scores(probes)
+    directions = np.zeros_like(matcher.originals)
+    rows = np.arange(len(originals)) if probes is None else np.asarray(probes)
+    directions[rows] = matcher.directions(reconstructed)
+    hits = matcher.own_scores(directions)[asked]
     type_one = {
-        f"tar_type1_{name}": rate(hits > threshold, clusters=people.member, chance=FARS[name])
+        f"tar_type1_{name}": rate(hits > threshold, clusters=people.member[asked], chance=FARS[name])
         for name, threshold in matcher.thresholds.items()
     }
-    return type_one | person_rates(matcher, probes)
+    return type_one | person_rates(matcher, directions, asked=asked)
 
 
 def person_rates(
@@ -162,21 +173,25 @@ def person_rates(
     probes: Float64[np.ndarray, "N D"],
     failed: Bool[np.ndarray, " N"] | None = None,
     *,
+    asked: Bool[np.ndarray, " N"] | None = None,
     size: int | None = None,
     seed: int = 0,
 ) -> dict[str, Interval]:
     """Return the metrics that are no mean over all images: type II and the cumulative match rates.
 
-    What `failed` is accepted as nobody and ranks last. With `size` only the match rates, in smaller galleries.
+    What `failed` is accepted as nobody and ranks last. `asked` says which images are counted (None: all). With `size`
+    only the match rates, in smaller galleries.
     """
     people = matcher.people
     failed = np.zeros(len(probes), dtype=bool) if failed is None else failed
+    asked = np.ones(len(probes), dtype=bool) if asked is None else asked
     gallery = people.count if size is None else size
     rates: dict[str, Interval] = {}
     type_two = people.reason_against_type_two() is None
     if type_two and size is None:
-        accepted = matcher.pair_scores(probes)
-        first = people.pairs[:, 0]
+        counted = asked[people.pairs[:, 0]]
+        accepted = matcher.pair_scores(probes)[counted]
+        first = people.pairs[counted, 0]
         for name, threshold in matcher.thresholds.items():
             hits = (accepted > threshold) & ~failed[first]
             rates[f"tar_type2_{name}"] = rate(hits, clusters=people.member[first], chance=FARS[name])
@@ -184,11 +199,22 @@ def person_rates(
         if not own and not type_two:
             continue
         ranks = np.where(failed, gallery, matcher.ranks(probes, own=own, size=size, seed=seed))
-        asked = np.ones(len(ranks), dtype=bool) if own else people.with_others
+        counted = asked if own else asked & people.with_others
         for top in TOP:
             chance = min(top, gallery) / gallery
-            rates[f"{key}_top{top}"] = rate(ranks[asked] <= top, clusters=people.member[asked], chance=chance)
+            rates[f"{key}_top{top}"] = rate(ranks[counted] <= top, clusters=people.member[counted], chance=chance)
     return rates
+
+
+def _asked(probes: Sequence[int] | Shaped[np.ndarray, "..."] | None, count: int) -> Bool[np.ndarray, " N"]:
+    asked = np.ones(count, dtype=bool)
+    if probes is None:
+        return asked
+    rows = np.asarray(probes)
+    whole = rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows) > 0
+    if not whole or rows.min() < 0 or rows.max() >= count or len(np.unique(rows)) != len(rows):
+        raise BadInput(f"probes: expected distinct rows from 0 to {count - 1}; e.g. np.flatnonzero(reconstructed)")
+    return np.bincount(rows, minlength=count) > 0
 
 
 def _allowed(impostors: int, far: float) -> int:

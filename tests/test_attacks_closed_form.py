@@ -6,7 +6,7 @@ import torch
 from attack_pairs import make_pairs
 from scipy import stats
 
-from featinv.attacks import RandomFourier, Ridge
+from featinv.attacks import MeanImage, RandomFourier, Ridge
 from featinv.attacks.random_fourier import PENALTIES
 from featinv.data import ImageSet
 from featinv.errors import BadInput
@@ -117,6 +117,23 @@ def test_random_fourier_chooses_on_held_out_pairs() -> None:
     pairs = Pairs(generator.normal(size=(200, 6)).astype(np.float32), images)
     attack = RandomFourier(count=300).fit(pairs)
     assert attack.chosen["penalty"] == pytest.approx(max(PENALTIES) * 200)
+
+
+def test_random_fourier_finds_a_weak_signal_in_long_vectors_of_few_pairs() -> None:
+    """Between a penalty that fits the noise of 1,280 numbers and one that gives the mean image there are others."""
+    generator = np.random.default_rng(0)
+    latent = generator.normal(size=(400, 8))
+    features = 0.2 * latent @ generator.normal(size=(8, 1280)) + generator.normal(size=(400, 1280))
+    pixels = 128 + 15 * latent @ generator.normal(size=(8, 48)) / 8**0.5 + 50 * generator.normal(size=(400, 48))
+    pixels = pixels.clip(0, 255).astype(np.uint8).reshape(400, 4, 4, 3)
+    images = ImageSet(pixels, ids=[str(row) for row in range(400)])
+    public = Pairs(features[:200].astype(np.float32), images.take(np.arange(200)))
+    unseen, originals = torch.from_numpy(features[200:].astype(np.float32)), images.batch(np.arange(200, 400))
+    errors = [
+        float((attack.fit(public).reconstruct(unseen) - originals).square().mean())
+        for attack in (RandomFourier(count=50), MeanImage())
+    ]
+    assert errors[0] < 0.99 * errors[1]
 
 
 def test_random_fourier_is_the_same_for_the_same_seed_only() -> None:

@@ -47,7 +47,7 @@ class FourierLift:
 
 SPREADS = (0.2, 0.4, 0.8)
 """Standard deviations of z F that are tried, in radians; a frequency's scale is this over the square root of D."""
-PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1, 1.0, 1e6)
+PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1e6)
 """Penalties that are tried, for each pair: the one chosen is multiplied by the number of pairs that are fitted."""
 MOST_FITTED, MOST_HELD, MOST_PIXELS = 20_000, 4_000, 384
 

@@ -20,8 +20,8 @@ from .contact_sheets import decile_indices as decile_indices
 from .contact_sheets import grid as grid
 from .contact_sheets import sample as sample
 from .contact_sheets import samples as samples
-from .copy_rate import CopyRate as CopyRate
-from .copy_rate import copy_rate as copy_rate
+from .copying import CopyRate as CopyRate
+from .copying import copy_rate as copy_rate
 from .distribution import frechet_distance as frechet_distance
 from .distribution import kernel_distance as kernel_distance
 from .intervals import Interval as Interval

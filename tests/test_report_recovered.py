@@ -107,7 +107,7 @@ def test_a_calibrated_sampler_has_a_map_a_greyed_row_and_no_warning(right: Any, 
 
 
 def test_over_confident_samples_make_fine_details_invented(tmp_path: Path) -> None:
-    board, attacks, release, _ = scored(Drawing(width=0.5))
+    board, attacks, release, _ = scored(Drawing(width=0.5), count=120)
     page = written(board, attacks, release, tmp_path)
     assert "Treat text, faces and all other fine details in every image of this report as invented: the samples" in page
     assert "over-confident" in page

@@ -105,6 +105,7 @@ def test_the_encoder_may_not_judge_it() -> None:
     assert fi.attacks.OptimisationAttack(encoder).excluded_judges == {encoder.weights_fingerprint}
 
 
+@pytest.mark.slow
 def test_an_untrained_network_draws_smoother_images_that_reach_the_vector_too(pairs: fi.Pairs) -> None:
     """Deep image prior: before texture is learned, neighbouring pixels differ less than where pixels are free."""
     encoder = fi.encoders.tiny()

@@ -99,9 +99,8 @@ def main(config: Config) -> None:
         scoring |= {"clusters": persons and persons.private, "public_clusters": persons and persons.public}
         board = fi.compare(attacks, release, judges, headroom=pairs if config.headroom else None, **scoring, **training)
         board = fi.evaluation.calibrated(board, attacks, release, public, seed=config.seed)
-        sheet = fi.evaluation.samples(attacks, release, count=config.samples, seed=config.seed)
         with fi.files.atomic_file(run.path / "samples.png") as temporary:
-            sheet.save(temporary, format="PNG")
+            fi.evaluation.samples(attacks, release, count=config.samples, seed=config.seed).save(temporary, "PNG")
         board.save(run.path)
         if chosen := fi.report.choose_images(board, attacks, release, seed=config.seed):
             chosen.save(run.path)

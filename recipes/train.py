@@ -94,15 +94,8 @@ def main(config: Config) -> None:
 
     if fi.processes.is_main():
         fi.save_attack(attack, run.path / "attack")
-        attacks: dict[str, fi.types.Attack] = {
-            "mean image": fi.attacks.MeanImage(),
-            "nearest neighbour": fi.attacks.NearestNeighbour(),
-        }
-        for label, control in attacks.items():
-            started = time.monotonic()
-            control.fit(pairs)
-            seconds[label] = time.monotonic() - started
-        attacks[name] = attack
+        attacks, fitting = fitted_controls(pairs)
+        attacks[name], seconds = attack, fitting | seconds
         board = fi.compare(
             attacks,
             release,
@@ -122,6 +115,20 @@ def main(config: Config) -> None:
         study.log(board, attacks, release, features=store, folders={name: run.path / "attack"})
         print(board)
     run.complete()
+
+
+def fitted_controls(pairs: "fi.types.PairsLike") -> tuple[dict[str, "fi.types.Attack"], dict[str, float]]:
+    """Return the controls by name, fitted, and the seconds that each took."""
+    controls: dict[str, fi.types.Attack] = {
+        "mean image": fi.attacks.MeanImage(),
+        "nearest neighbour": fi.attacks.NearestNeighbour(),
+    }
+    seconds = {}
+    for name, control in controls.items():
+        started = time.monotonic()
+        control.fit(pairs)
+        seconds[name] = time.monotonic() - started
+    return controls, seconds
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from featinv.evaluation.positive_controls import Check
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _OPTIONAL = {
     "Interval": ("chance",),
-    "Protocol": ("checks", "classes", "clusters", "not_measured"),
+    "Protocol": ("checks", "classes", "clusters", "not_measured", "over_budget"),
     "ScoreboardDocument": ("leak_level",),
     "AuditDocument": ("not_read",),
 }
@@ -72,6 +72,7 @@ class Protocol(BaseModel):
     classes: dict[str, Any]
     clusters: int | None
     not_measured: dict[str, str]
+    over_budget: dict[str, str]
 
 
 class ScoreboardDocument(BaseModel):

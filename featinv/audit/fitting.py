@@ -72,39 +72,42 @@ class SuiteFitter:
     # ------------------------------------------------------------------------------------------ images from minutes
 
     def _plan_images(self, trained: list[SuiteEntry]) -> None:
-        """Fix, once, how many images each training sees: as many as fill its minutes at the speed measured now."""
+        """Fix, once, how many images each training sees: as asked, or as fill its minutes at the speed measured now."""
         if all(entry.name in self.record.images or entry.name in self.record.failed for entry in trained):
             return
         left = float(self.settings.minutes) - sum(self.record.seconds.values()) / 60
         minutes = shared_minutes(max(left, LEAST * float(self.settings.minutes)), trained)
         for entry in trained:
             try:
-                self._plan_one(entry, minutes[entry.name])
+                if self.settings.images is not None:
+                    self._plan_asked(entry, self.settings.images)
+                else:
+                    self._plan_timed(entry, minutes[entry.name])
             except (BadInput, Diverged) as error:
                 self.record.failed[entry.name] = " ".join(str(error).split())
         self.record.write()
         listed = "; ".join(f"{name}: {count:,}" for name, count in self.record.images.items())
         print(f"Images to train on: {listed}.", flush=True)
 
-    def _plan_one(self, entry: SuiteEntry, minutes: float) -> None:
-        pairs, asked = self.materials.pairs, self.settings.images
-        own = minutes * (1 - entry.distilling)
+    def _plan_asked(self, entry: SuiteEntry, images: int) -> None:
+        if entry.distilling:
+            self.record.images[_surrogates_of(entry.name)] = whole_batches(images, len(self.materials.pairs))
+        self.record.images[entry.name] = images
+
+    def _plan_timed(self, entry: SuiteEntry, minutes: float) -> None:
+        pairs, own = self.materials.pairs, minutes * (1 - entry.distilling)
         surrogates = None
         if entry.distilling:
             each = minutes * entry.distilling / len(entry.networks.files)
-            if asked is None:
-                pilot = self._distillation(entry, MOST_EPOCHS * len(pairs), _pilot(each))
-                tried = entry.networks.train(pairs, pilot)
-                surrogates = tuple(encoder for encoder, _ in tried)
-                speed = min(steady_rate(history) for _, history in tried)
-                planned = min(MOST_EPOCHS * len(pairs), max(2, round(speed * 60 * FILLED * each)))
-            wanted = asked if asked is not None else planned
-            self.record.images[_surrogates_of(entry.name)] = whole_batches(wanted, len(pairs))
+            pilot = self._distillation(entry, MOST_EPOCHS * len(pairs), _pilot(each))
+            tried = entry.networks.train(pairs, pilot)
+            surrogates = tuple(encoder for encoder, _ in tried)
+            speed = min(steady_rate(history) for _, history in tried)
+            planned = min(MOST_EPOCHS * len(pairs), max(2, round(speed * 60 * FILLED * each)))
+            self.record.images[_surrogates_of(entry.name)] = whole_batches(planned, len(pairs))
             self.record.minutes[_surrogates_of(entry.name)] = each
-        if asked is None:
-            speed = self._speed(entry, _pilot(own), replace(self.materials, surrogates=surrogates))
-            asked = min(most_images(len(pairs)), max(1, round(speed * 60 * FILLED * own)))
-        self.record.images[entry.name] = asked
+        speed = self._speed(entry, _pilot(own), replace(self.materials, surrogates=surrogates))
+        self.record.images[entry.name] = min(most_images(len(pairs)), max(1, round(speed * 60 * FILLED * own)))
         self.record.minutes[entry.name] = own
 
     def _distillation(self, entry: SuiteEntry, images: int, minutes: float | None) -> ClassifierTraining:

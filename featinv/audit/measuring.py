@@ -72,8 +72,8 @@ def measured(
     checks.append(checklist.check_attacks(plan, record, named, public=len(public)))
     checks.append(checklist.check_judges(judges, board.protocol, release.truth))
     text.say_checks(checks[-2:])
-    starved = text.about_passes(_passes(attacks, len(public)))
-    board = _with_checks(board, checks, [*checklist.attack_faults(plan, record), *starved])
+    starved = text.about_passes(_passes(attacks, len(public)), settings.images)
+    board = _with_checks(board, checks, [*checklist.attack_faults(plan, record), *starved], plan)
     record.note_files(public=public.intake.skipped, private=release.truth.intake.skipped)
     intake = {side: checklist.intake_counts(sides[side], twins[side]) for side in sides}
     board = replace(board, protocol={**board.protocol, "intake": intake})
@@ -132,13 +132,21 @@ def _passes(attacks: "dict[str, Attack]", public: int) -> dict[str, float]:
     return {name: rows[-1].get("images", 0.0) / public for name, rows in histories.items() if rows}
 
 
-def _with_checks(board: "fi.Scoreboard", checks: "list[fi.evaluation.Check]", faults: list[str]) -> "fi.Scoreboard":
-    """Return the board with the checks, and a first sentence of the verdict that names what failed or was starved."""
+def _with_checks(
+    board: "fi.Scoreboard", checks: "list[fi.evaluation.Check]", faults: list[str], plan: SuitePlan
+) -> "fi.Scoreboard":
+    """Return the board with the checks, and a verdict that begins with what failed or was starved.
+
+    It ends with what the budget left out: whoever quotes the verdict quotes that too.
+    """
     level = board.leak_level
     assert level is not None
     if faults:
         level = replace(level, sentence=f"This may be too low: {'; '.join(faults)}. {level.sentence}")
     protocol = {**board.protocol, "checks": [check.as_json() for check in checks]}
+    if plan.over_budget:
+        level = replace(level, sentence=f"{level.sentence} For want of budget, {plan.untried}; it may show more.")
+        protocol["over_budget"] = {name: plan.left_out[name] for name in plan.over_budget}
     return replace(board, leak_level=level, protocol=protocol)
 
 
@@ -156,7 +164,10 @@ def _with_notes(
     untried.append("attacks with an adversary (recipes/compare.py has them)")
     spent = sum(record.seconds.values()) / 60
     before = sum(record.before_training.values()) / 60
-    budget = f"{level.budget}; {spent:.1f} minutes of training, of {settings.minutes:g} allowed"
+    allowed = f", of {settings.minutes:g} allowed"
+    if settings.images is not None:
+        allowed = f", each attack on {settings.images:,} images"
+    budget = f"{level.budget}; {spent:.1f} minutes of training{allowed}"
     budget = f"{budget}, after {before:.1f} minutes of reading and encoding"
     level = replace(level, not_tried=(*untried, *level.not_tried), budget=budget)
     notes = [*text.about_judges(settings), *source.notes]

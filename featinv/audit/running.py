@@ -60,7 +60,7 @@ def run_audit(settings: AuditSettings, *, suite: Sequence[SuiteEntry] | None = N
         labelled=public.labels is not None and len(set(public.labels.tolist())) > 1,
         white_box=source.encoder is not None,
     )
-    plan = plan_suite(settings.minutes, situation, extra, suite=suite)
+    plan = plan_suite(settings.minutes, situation, extra, images=settings.images, suite=suite)
     named = _named(settings, plan)
     text.say_plan(settings, plan, named, len(public), source.size)
     if not run.finished and (encoding := plan_encoding(source, public, run.path / "features")):

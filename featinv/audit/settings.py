@@ -64,7 +64,8 @@ class AuditSettings:
     minutes: int | float = field(default=30, metadata=flag(HOW, "MINUTES"))
     """minutes of training, all attacks together; reading, encoding and scoring come on top"""
     images: int | None = field(default=None, metadata=flag(HOW, "N"))
-    """images on which each attack is trained, in place of minutes: the same numbers on slow and fast machines"""
+    """images on which each attack is trained, in place of minutes: the same numbers on slow and fast machines, and no
+    attack is left out for want of minutes"""
     attacks: tuple[str, ...] = field(default=(), metadata=flag(HOW, "NAME=my_package.build", name="--attack"))
     """an attack of yours: a function that takes the public pairs and returns an attack; its code is run; repeatable"""
     judges: tuple[str, ...] = field(default=(), metadata=flag(HOW, "FILE", name="--judge"))

@@ -82,7 +82,7 @@ class SuiteEntry:
     `share` is what it gets of the minutes (0: a closed form, which is not timed), `distilling` the part of these in
     which its `networks` are trained first, and `training` and `distillation` what differs from the suite's settings of
     both. `left_out` says why it does not apply, "" where it does, and `least_minutes` is the budget of the whole suite
-    from which on it is tried; `build` returns it unfitted.
+    from which on it is tried, where that is one of minutes; `build` returns it unfitted.
     """
 
     name: str
@@ -111,12 +111,15 @@ class SuiteEntry:
 class SuitePlan:
     """What an audit tries, in order: closed forms by name, trained attacks with their minutes, and why others are not.
 
-    `entries` are how each is built.
+    `entries` are how each is built. `images` is the budget of each training where it is one of images; `minutes` is
+    empty then. `over_budget` names those of `left_out` that apply and that more minutes would allow.
     """
 
     entries: tuple[SuiteEntry, ...]
     minutes: dict[str, float]
     left_out: dict[str, str]
+    images: int | None = None
+    over_budget: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -127,6 +130,16 @@ class SuitePlan:
     def closed(self) -> tuple[str, ...]:
         """What is fitted without a share of the minutes."""
         return tuple(entry.name for entry in self.entries if not entry.share)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """What is trained within the budget."""
+        return tuple(entry.name for entry in self.entries if entry.share)
+
+    @property
+    def untried(self) -> str:
+        """Say which attacks the budget left out, as they bound what the level can claim; "" where there is none."""
+        return "; ".join(f"{name!r} was not tried ({self.left_out[name]})" for name in self.over_budget)
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan in the shape of `audit.json`."""
@@ -143,10 +156,12 @@ def plan_suite(
     situation: Situation,
     extra: Sequence[SuiteEntry] = (),
     *,
+    images: int | None = None,
     suite: Sequence[SuiteEntry] | None = None,
 ) -> SuitePlan:
     """Return what is tried within so many minutes of training; `extra` are attacks of the caller's, tried last.
 
+    With `images`, each training sees so many, and no number of minutes leaves an attack out: none takes from another.
     `suite` replaces the packaged attacks (`SUITE`); those that it lacks are listed as left out. Raises BadInput for two
     attacks of one name.
     """
@@ -154,15 +169,17 @@ def plan_suite(
     names = [entry.name for entry in every]
     if twice := {name for name in names if names.count(name) > 1}:
         raise BadInput(f"--attack: the suite has an attack {min(twice)!r} already; give yours another name")
-    left_out = {entry.name: why for entry in every if (why := _why_not(entry, minutes, situation))}
+    left_out = {entry.name: why for entry in every if (why := entry.left_out(situation))}
+    over_budget = {
+        entry.name: f"it takes {entry.least_minutes:g} minutes of training or more, all attacks together"
+        for entry in every
+        if entry.name not in left_out and images is None and minutes < entry.least_minutes
+    }
+    left_out |= over_budget
     left_out |= {entry.name: "the caller left it out" for entry in SUITE if entry.name not in names}
     entries = tuple(entry for entry in every if entry.name not in left_out)
-    return SuitePlan(entries, shared_minutes(minutes, entries), left_out)
-
-
-def _why_not(entry: SuiteEntry, minutes: int | float, situation: Situation) -> str:
-    short = f"it takes {entry.least_minutes:g} minutes of training or more, all attacks together"
-    return entry.left_out(situation) or short * (minutes < entry.least_minutes)
+    shares = shared_minutes(minutes, entries) if images is None else {}
+    return SuitePlan(entries, shares, left_out, images, tuple(over_budget))
 
 
 def shared_minutes(minutes: int | float, entries: Sequence[SuiteEntry]) -> dict[str, float]:

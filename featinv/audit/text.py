@@ -22,7 +22,7 @@ def say_plan(settings: AuditSettings, plan: "SuitePlan", named: str | None, publ
     print(f"Audit of {settings.victim or settings.features}: {public:,} public images of {size} px.")
     bound = duration(settings.minutes) if settings.images is None else f"{settings.images:,} images each"
     trained = ", ".join(f"{name} ({duration(minutes)})" for name, minutes in plan.minutes.items())
-    trained = trained if settings.images is None else ", ".join(plan.minutes)
+    trained = trained if settings.images is None else ", ".join(plan.trained)
     then = f"; then, trained within {bound}: {trained}" if trained else ""
     _say(f"Attack suite: {', '.join(plan.closed)}{then}.")
     for name, why in plan.left_out.items():
@@ -65,16 +65,14 @@ def about_judges(settings: AuditSettings) -> list[str]:
     return said
 
 
-def about_passes(passes: Mapping[str, float]) -> list[str]:
-    """Return a sentence on the trained attacks whose minutes were too short for them to learn much."""
+def about_passes(passes: Mapping[str, float], images: int | None) -> list[str]:
+    """Return a sentence on the trained attacks whose budget, of `images` or else of minutes, was too small."""
     short = {name: count for name, count in passes.items() if count < FEW_PASSES}
     if not short:
         return []
     listed = ", ".join(f"{name} {count:.1f} times" for name, count in short.items())
-    return [
-        f"too little time: some attacks saw the public images fewer than {FEW_PASSES} times ({listed}; give more "
-        "--minutes)"
-    ]
+    budget, flag = ("too little time", "--minutes") if images is None else ("too few images", "--images")
+    return [f"{budget}: some attacks saw the public images fewer than {FEW_PASSES} times ({listed}; give more {flag})"]
 
 
 def readable_attributes(protocol: Mapping[str, Any]) -> str:
@@ -124,9 +122,11 @@ def say_gate(board: "Scoreboard", max_level: str, *, passed: bool) -> None:
     if not passed:
         print(f"FAILED: level {level.level}, where --max-level allows {max_level}.", flush=True)
         return
+    left_out = board.protocol.get("over_budget") or {}
+    without = f" This holds without {', '.join(map(repr, left_out))}, which the budget left out." if left_out else ""
     _say(
-        f"PASSED: level {level.level}, where --max-level allows {max_level}. That is no proof of safety: more time, "
-        "more public images or what was not tried may show more."
+        f"PASSED: level {level.level}, where --max-level allows {max_level}.{without} That is no proof of safety: more "
+        "time, more public images or what was not tried may show more."
     )
 
 

@@ -43,6 +43,12 @@ class Judge(Protocol):
     def __call__(self, images: Any, /) -> Any: ...
 
 
+RELEASE_VIEW = 2
+"""The stream of a defence's draws for a release: pairs use 0 and 1, and a release must never repeat the noise of the
+attacker's pairs.
+"""
+
+
 @runtime_checkable
 class Publisher(Protocol):
     """images -> features as released: what extraction asks of a victim."""

@@ -338,9 +338,9 @@ def test_bad_input_leaves_with_two_and_one_line(
         said = capsys.readouterr().err.strip().splitlines()[-1]
         assert said.startswith("error: "), said
         assert words in said, said
-        # Nothing is in the way of a second try with other flags in the same folder.
+        # Nothing is in the way of a second try with other flags in the same folder; vectors that exist are kept for it.
         left = {file.name for file in (tmp_path / f"out{number}").glob("*")}
-        assert left <= {"run.json", ".run.lock"}, (words, left)
+        assert left <= {"run.json", ".run.lock", "release"}, (words, left)
 
 
 def test_a_vector_is_of_one_image_only(tmp_path: Path) -> None:
@@ -358,14 +358,14 @@ def test_a_vector_is_of_one_image_only(tmp_path: Path) -> None:
         return open_files(asked)
 
     full = source("new/b.png", "old/a.png", "old/b.png", "new/a.png")
-    assert full.release(private, 0).features.tolist() == features[[3, 0]].tolist()
+    assert full.release(private, 0, tmp_path).features.tolist() == features[[3, 0]].tolist()
     assert full.pairs(public, tmp_path).features([0, 1]).tolist() == features[[1, 2]].tolist()
     bare = source("a.png", "b.png")
-    bare.release(private, 0)
+    bare.release(private, 0, tmp_path)
     with pytest.raises(fi.BadInput, match="would be of a public and of a private image .* as in old/a.png"):
         bare.pairs(public, tmp_path)
     with pytest.raises(fi.BadInput, match=r"has no vector of 1 of 2 images in x/new \(the first: 'b.png'\)"):
-        source("a.png", "c.png").release(private, 0)
+        source("a.png", "c.png").release(private, 0, tmp_path)
 
 
 def own_network(folder: Path) -> Path:

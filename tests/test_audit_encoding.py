@@ -142,3 +142,107 @@ def test_it_is_said_before_a_private_image_is_opened(tmp_path: Path, capsys: pyt
     assert "Encoding: 120 images (public ones, mirrored ones too), about " in said
     assert "images/s, measured here on 60" in said
     assert "Interrupted, it goes on where it stopped." in said
+
+
+PRIVATE_STORE = "release"
+
+
+@pytest.mark.parametrize(
+    "defence", [None, fi.defences.GaussianNoise(std=0.1), fi.defences.Microaggregate(k=5)], ids=["none", "noise", "all"]
+)
+def test_a_kept_release_is_that_which_nobody_kept(public: fi.data.ImageSet, tmp_path: Path, defence: Any) -> None:
+    live = source(Interrupted(), defence)
+    kept = live.release(public, 3, tmp_path / PRIVATE_STORE)
+    drawn = fi.release(live.victim, public, seed=3)
+    np.testing.assert_array_equal(kept.features, drawn.features)
+    assert kept.metadata == drawn.metadata
+    again = live.release(public, 3, tmp_path / PRIVATE_STORE)
+    np.testing.assert_array_equal(again.features, drawn.features)
+
+
+def test_an_interrupted_release_goes_on_where_it_stopped(public: fi.data.ImageSet, tmp_path: Path) -> None:
+    store = tmp_path / PRIVATE_STORE
+    with pytest.raises(KeyboardInterrupt):
+        source(Interrupted(520)).release(public, 0, store)
+    assert [path.name for path in store.glob("view*")] == ["view2-00000.npy"]
+    again = Interrupted()
+    live = source(again)
+    again.encoded = 0
+    release = live.release(public, 0, store)
+    # A few more: the fingerprint of a function without weights is what it makes of a few images.
+    assert 0 <= again.encoded - (COUNT - 512) <= 16
+    colours = public.batch(np.arange(COUNT)).mean((2, 3)).numpy()
+    np.testing.assert_allclose(release.features, colours, rtol=1e-5)
+    assert release.metadata["private_fingerprint"] == public.fingerprint
+    assert release.truth is public
+    again.encoded = 0
+    live.release(public, 0, store)
+    assert again.encoded <= 16, "a finished one is only read"
+
+
+def test_a_release_of_others_is_not_taken(public: fi.data.ImageSet, tmp_path: Path) -> None:
+    """Another encoder, defence, seed, or images under the same or other names: nothing is taken, nothing is changed."""
+    store = tmp_path / PRIVATE_STORE
+    with pytest.raises(KeyboardInterrupt):
+        source(Interrupted(520)).release(public, 0, store)
+    before = sorted((path.name, path.read_bytes()) for path in store.iterdir())
+    renamed = fi.data.ImageSet(public.uint8(range(COUNT)), ids=[f"x{row}" for row in range(COUNT)], provenance={})
+    tries: list[tuple[LiveSource, fi.data.ImageSet, int, str]] = [
+        (source(Interrupted(gain=2.0)), public, 0, "holds features of another victim"),
+        (source(Interrupted(), fi.defences.GaussianNoise(std=0.1)), public, 0, "holds features of another victim"),
+        (source(Interrupted()), image_set(255 - public.uint8(range(COUNT))), 0, "of other images: expected pixels"),
+        (source(Interrupted()), renamed, 0, "of other images: expected image ids"),
+        (source(Interrupted()), public, 1, "extracted with other settings: expected seed 1, got 0"),
+    ]
+    for live, images, seed, message in tries:
+        with pytest.raises(fi.BadInput, match=message):
+            live.release(images, seed, store)
+    assert sorted((path.name, path.read_bytes()) for path in store.iterdir()) == before
+
+
+def test_pairs_and_a_release_never_share_a_store(public: fi.data.ImageSet, tmp_path: Path) -> None:
+    """A defence draws other noise for either: whoever mixed them up would face no noise at all."""
+    live = source(Interrupted(), fi.defences.GaussianNoise(std=0.1))
+    pairs = live.pairs(public, tmp_path / "pairs")
+    release = live.release(public, 0, tmp_path / PRIVATE_STORE)
+    assert np.abs(pairs.features(np.arange(COUNT)) - release.features).min() > 0
+    with pytest.raises(fi.BadInput, match="holds the pairs of an attacker, expected a release"):
+        live.release(public, 0, tmp_path / "pairs")
+    with pytest.raises(fi.BadInput, match="holds a release, expected the pairs of an attacker"):
+        live.pairs(public, tmp_path / PRIVATE_STORE)
+    with pytest.raises(fi.BadInput, match="holds a release, expected the pairs of an attacker"):
+        fi.features.open_store(tmp_path / PRIVATE_STORE, public)
+    read = fi.load_features(tmp_path / PRIVATE_STORE)
+    np.testing.assert_array_equal(read.features, release.features)
+    assert read.ids == list(public.ids)
+
+
+def test_an_audit_that_was_interrupted_does_not_encode_private_images_again(tmp_path: Path) -> None:
+    """Ctrl-C while the public images are encoded, which comes after the private ones."""
+    rng = np.random.default_rng(0)
+    for side, count in (("public", 60), ("private", 30)):
+        (tmp_path / side).mkdir()
+        for row in range(count):
+            pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / side / f"{row}.png")
+    sides = {side: str(tmp_path / side) for side in ("public", "private")}
+    asked = fi.audit.AuditSettings(out=str(tmp_path / "out"), victim="tiny", minutes=3, **sides)
+    encoded: list[int] = []
+
+    def stopped(live: LiveSource, *_: Any) -> fi.Pairs:
+        raise KeyboardInterrupt
+
+    def counted(victim: fi.Victim, images: Any, rows: np.ndarray, **keywords: Any) -> Tensor:
+        encoded.append(len(rows))
+        return encode(victim, images, rows, **keywords)
+
+    encode = fi.Victim.encode
+    for expected in (30, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(LiveSource, "pairs", stopped)
+            patch.setattr("featinv.audit.running.plan_encoding", lambda *_: None)
+            patch.setattr(fi.Victim, "encode", counted)
+            with pytest.raises(KeyboardInterrupt):
+                fi.audit.run_audit(asked)
+        assert sum(encoded) == expected
+        encoded.clear()

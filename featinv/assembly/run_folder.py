@@ -14,7 +14,7 @@ from featinv.assembly.setting_differences import differences, located, plain
 from featinv.files import read_json, write_json
 
 RECORD = "run.json"
-CACHES = frozenset({"features", "images"})
+CACHES = frozenset({"features", "images", "release"})
 """what a run computes before its first result; a manifest in each says of what, so that no other run takes it for its
 own"""
 

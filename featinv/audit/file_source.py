@@ -63,8 +63,8 @@ class FileSource:
         del store
         return fi.pair(self._of(public, "public"), public)
 
-    def release(self, private: "ImageSet", seed: int) -> "fi.Release":
-        del seed
+    def release(self, private: "ImageSet", seed: int, store: Path) -> "fi.Release":
+        del seed, store
         vectors = self._of(private, "private")
         fi.pair(vectors, private)
         metadata = {**vectors.metadata, "count": len(private), "private_fingerprint": private.fingerprint}

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 import featinv as fi
 from featinv.audit.settings import AuditSettings
 from featinv.configuration import Component
+from featinv.defences import whole_release
 from featinv.errors import BadInput
 from featinv.features.layout import Layout
+from featinv.victim.published import as_release, release_block
 
 if TYPE_CHECKING:
     from featinv.data import ImageSet
@@ -63,8 +65,15 @@ class LiveSource:
     def pairs(self, public: "ImageSet", store: Path) -> "fi.Pairs":
         return fi.extract(self.victim, public, to=store, flips=True, block=self.block)
 
-    def release(self, private: "ImageSet", seed: int) -> "fi.Release":
-        return fi.release(self.victim, private, seed=seed)
+    def release(self, private: "ImageSet", seed: int, store: Path) -> "fi.Release":
+        """Publish the vectors of the private images; those that an interrupted audit left in `store` are not made anew.
+
+        They are what is published anyway: neither images nor undefended vectors are written.
+        """
+        whole = whole_release(self.victim.defence)
+        block = release_block(self.victim, private) if whole else self.block
+        features = fi.features.release_vectors(self.victim, private, to=store, seed=seed, block=block)
+        return as_release(features, self.victim, private, seed=seed)
 
 
 def components_of(settings: AuditSettings) -> tuple[Component, Component]:

@@ -69,7 +69,7 @@ def run_audit(settings: AuditSettings, *, suite: Sequence[SuiteEntry] | None = N
 
     assert settings.private is not None
     with record.timing(PRIVATE):
-        public, overlap, release = open_private(settings, source, public)
+        public, overlap, release = open_private(settings, source, public, run.path / "release")
     assert release.truth is not None
     folders = (settings.public or "", settings.private)
     persons = persons_of(settings.clusters, public, release.truth, folders=folders)

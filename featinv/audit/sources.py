@@ -1,5 +1,6 @@
 """Where the images and the vectors of an audit come from."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import featinv as fi
@@ -36,15 +37,17 @@ def open_public(settings: AuditSettings, source: Source) -> "ImageSet":
     return public
 
 
-def open_private(settings: AuditSettings, source: Source, public: "ImageSet") -> "tuple[ImageSet, Overlap, fi.Release]":
-    """Read the private images, refuse those that are public too, and draw the release."""
+def open_private(
+    settings: AuditSettings, source: Source, public: "ImageSet", store: Path
+) -> "tuple[ImageSet, Overlap, fi.Release]":
+    """Read the private images, refuse those that are public too, and draw the release, kept in `store`."""
     assert settings.private is not None
     try:
         private = _load(settings.private, source, settings)
     except BadInput as error:
         raise BadInput(f"--private: {error}") from error
     public, overlap = fi.data.disjoint(public, private)
-    return public, overlap, source.release(private, settings.seed)
+    return public, overlap, source.release(private, settings.seed, store)
 
 
 def identity_of(images: "ImageSet") -> dict[str, Any]:

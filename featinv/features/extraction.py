@@ -16,7 +16,7 @@ from featinv.features.rows import ArrayRows, ShardRows
 from featinv.features.store import fill
 from featinv.plain_numbers import check_seed
 from featinv.processes import progress_bar
-from featinv.types import Publisher
+from featinv.types import RELEASE_VIEW, Publisher
 
 IMAGES_TO_CHECK = 3
 
@@ -52,6 +52,29 @@ def extract(
     manifest = make_manifest(metadata, images, views=views, block=block, seed=seed)
     fill(Path(to), manifest, victim, images, batch_size)
     return Pairs(ShardRows(Path(to), layout_of(manifest)), images, metadata=manifest["victim"])
+
+
+def release_vectors(
+    victim: Publisher,
+    private: ImageSet,
+    *,
+    to: Path | str,
+    seed: int = 0,
+    batch_size: int = 256,
+    block: int = 4096,
+) -> np.ndarray:
+    """Return the vectors of a release of the `private` images, (N, *F), from a store that a second call finishes.
+
+    The store is as that of `extract`, without mirrored images and with the draws of a release: the vectors are those
+    of `featinv.release` where its blocks are as large, or where there is no defence. Raises BadInput as `extract` does.
+    """
+    seed = check_seed("release_vectors: seed", seed)
+    if block < 1:
+        raise BadInput(f"block: expected at least 1 image, got {block}; 4096 is the default")
+    metadata = _metadata(victim, private)
+    manifest = make_manifest(metadata, private, views=1, block=block, seed=seed, first_view=RELEASE_VIEW)
+    fill(Path(to), manifest, victim, private, batch_size)
+    return ShardRows(Path(to), layout_of(manifest)).gather(np.arange(len(private)), None)
 
 
 def _check_encoder(victim: Publisher, images: ImageSet) -> None:

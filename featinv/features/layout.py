@@ -32,12 +32,13 @@ class Shard:
 @final
 @dataclass(frozen=True)
 class Layout:
-    """Fixed blocks of `block` images (the last may be shorter), a shard for each block and view."""
+    """Fixed blocks of `block` images (the last may be shorter), a shard for each block and each of `views`."""
 
     count: int
     block: int
     views: int
     feature_shape: tuple[int, ...]
+    first_view: int = 0
 
     @property
     def blocks(self) -> int:
@@ -48,7 +49,7 @@ class Layout:
         """All shards of the blocks `first`, `first + step`, ...: the share of one process among `step`."""
         for number in range(first, self.blocks, step):
             start = number * self.block
-            for view in range(self.views):
+            for view in range(self.first_view, self.first_view + self.views):
                 yield Shard(view, number, start, min(start + self.block, self.count))
 
     def intact(self, folder: Path, shard: Shard) -> bool:

@@ -10,6 +10,7 @@ from featinv.data import ImageSet
 from featinv.errors import BadInput
 from featinv.features.layout import Layout
 from featinv.files import read_json
+from featinv.types import RELEASE_VIEW
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -24,6 +25,8 @@ _IMAGES = {
     "pixels_fingerprint": "pixels",
 }
 _SETTINGS = {"views": "views (flips)", "block": "block", "seed": "seed"}
+_KINDS = {0: "the pairs of an attacker", RELEASE_VIEW: "a release"}
+"""what a store holds, by the first stream of the defence's draws in it; the first stores did not say"""
 
 
 def describe_images(images: ImageSet) -> dict[str, Any]:
@@ -39,7 +42,9 @@ def describe_images(images: ImageSet) -> dict[str, Any]:
     }
 
 
-def make_manifest(victim: Mapping[str, Any], images: ImageSet, *, views: int, block: int, seed: int) -> dict[str, Any]:
+def make_manifest(
+    victim: Mapping[str, Any], images: ImageSet, *, views: int, block: int, seed: int, first_view: int = 0
+) -> dict[str, Any]:
     """Return the manifest of the store that this victim, these images and settings make; nothing of it varies."""
     return {
         "schema": SCHEMA,
@@ -50,6 +55,7 @@ def make_manifest(victim: Mapping[str, Any], images: ImageSet, *, views: int, bl
         "views": views,
         "block": block,
         "seed": seed,
+        **({"first_view": first_view} if first_view else {}),
         **describe_images(images),
     }
 
@@ -66,6 +72,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         wrong.append("feature_shape")
     if not isinstance(manifest.get("victim"), dict):
         wrong.append("victim")
+    if manifest.get("first_view", 0) not in _KINDS:
+        wrong.append("first_view")
     if wrong or manifest["views"] > 2 or manifest.get("dtype") != "float32":
         raise BadInput(f"{path}: expected usable entries, got none for {', '.join(wrong) or 'views or dtype'}")
     return manifest
@@ -73,11 +81,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 def layout_of(manifest: Mapping[str, Any]) -> Layout:
     """Return how the shards are laid out."""
-    return Layout(manifest["count"], manifest["block"], manifest["views"], tuple(manifest["feature_shape"]))
+    shape = tuple(manifest["feature_shape"])
+    return Layout(manifest["count"], manifest["block"], manifest["views"], shape, manifest.get("first_view", 0))
 
 
 def must_be_of(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise BadInput that names the first difference between the manifest in `folder` and as much as `wanted` says."""
+    kinds = [_KINDS[manifest.get("first_view", 0)] for manifest in (stored, wanted)]
+    if kinds[0] != kinds[1]:
+        raise BadInput(
+            f"{folder}: holds {kinds[0]}, expected {kinds[1]}: a defence draws other noise for either; give another "
+            "folder, or remove this one"
+        )
     if "victim" in wanted and (difference := _first_difference(stored["victim"], wanted["victim"])):
         raise BadInput(
             f"{folder}: holds features of another victim: expected {difference[0]} {difference[2]}, "

@@ -85,7 +85,8 @@ class ShardRows:
         edges = np.flatnonzero(np.diff(keys[order], prepend=-1))
         for group in np.split(order, edges[1:]) if len(order) else ():
             block, view = int(blocks[group[0]]), int(views[group[0]])
-            rows[group] = self._shard(f"view{view}-{block:05d}.npy")[indices[group] - block * self.layout.block]
+            name = f"view{self.layout.first_view + view}-{block:05d}.npy"
+            rows[group] = self._shard(name)[indices[group] - block * self.layout.block]
         return rows
 
     def _shard(self, name: str) -> np.ndarray:

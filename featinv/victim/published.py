@@ -12,15 +12,11 @@ from featinv.defences import whole_release
 from featinv.errors import BadInput
 from featinv.plain_numbers import check_seed
 from featinv.processes import progress_bar
+from featinv.types import RELEASE_VIEW
 from featinv.victim.victim import Victim
 
 BLOCK = 4096
 """Images that are defended at once."""
-
-VIEW = 2
-"""The stream of the defence's draws: pairs use 0 and 1, and a release must never repeat the noise of the attacker's
-pairs.
-"""
 
 
 @final
@@ -68,11 +64,28 @@ def release(victim: Victim, private: ImageSet, *, seed: SupportsIndex = 0, batch
     BadInput that names the first image whose features are not finite, and for a seed outside 0 to 2**63 - 1.
     """
     seed = check_seed("release: seed", seed)
-    block = len(private) if whole_release(victim.defence) else BLOCK
     with progress_bar(len(private), f"vectors of {victim.name}") as bar:
         features = victim.publish_all(
-            private, seed=seed, block=block, view=VIEW, batch_size=batch_size, progress=bar.update
+            private,
+            seed=seed,
+            block=release_block(victim, private),
+            view=RELEASE_VIEW,
+            batch_size=batch_size,
+            progress=bar.update,
         )
+    return as_release(features, victim, private, seed=seed)
+
+
+def release_block(victim: Victim, private: ImageSet) -> int:
+    """Return how many images of a release are defended at once: all, where the defence looks at all of them."""
+    return len(private) if whole_release(victim.defence) else BLOCK
+
+
+def as_release(features: np.ndarray, victim: Victim, private: ImageSet, *, seed: int) -> Release:
+    """Return the release that these `features` of `private` are: those that `victim` publishes with `seed`.
+
+    Raises BadInput as `Release` does.
+    """
     metadata = {**victim.metadata, "seed": seed, "count": len(private), "private_fingerprint": private.fingerprint}
     metadata |= what_it_saw(private, victim.encoder)
     return Release(features, metadata, private, victim)

@@ -198,7 +198,7 @@ def test_a_torch_file_with_a_pickle_in_it_is_refused_and_not_executed(tmp_path: 
 
 
 def test_wrong_names_say_which_exist() -> None:
-    with pytest.raises(fi.BadInput, match=r"got 'resnet19'; there are: alexnet,.*resnet18, "):
+    with pytest.raises(fi.BadInput, match=r"model of torchvision, got 'resnet19'; nearest: .*resnet18"):
         fi.encoders.torchvision("resnet19")
     with pytest.raises(fi.BadInput, match="IMAGENET1K_V1, DEFAULT for squeezenet1_1, got 'IMAGENET'"):
         small_torchvision(weights="IMAGENET")

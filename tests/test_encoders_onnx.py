@@ -99,6 +99,19 @@ def test_without_onnx2torch_the_black_box_remains(tmp_path: Path, monkeypatch: p
     assert "pip install 'featinv[onnx]'" in encoder.gradient_stop
 
 
+def test_where_neither_runtime_has_it_operator_and_pip_line_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = graph(tmp_path / "a.onnx", last="Hardmax")
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(fi.BadInput) as caught:
+        fi.encoders.onnx(file, mean=MEAN, std=STD)
+    said = str(caught.value)
+    assert "needs onnxruntime, which is not installed; pip install 'featinv[onnx]'" in said
+    assert "Hardmax" in said
+    assert "\n" not in said
+
+
 def test_bytes_go_in_as_they_are(tmp_path: Path) -> None:
     encoder = fi.encoders.onnx(graph(tmp_path / "a.onnx", element=TensorProto.UINT8, channels_last=True), output="pool")
     assert isinstance(encoder, fi.encoders.BlackBox)

@@ -167,6 +167,41 @@ def test_a_member_of_a_judges_family_or_of_another_victim_is_refused(pairs: fi.P
         presets.identify(pairs, bank=[foreign])
 
 
+def test_a_member_of_a_judges_network_is_refused_under_another_name(pairs: fi.Pairs, bank: Any) -> None:
+    network = SmallVGG(10, widths=(8,), convolutions=(1,))
+    renamed = fi.encoders.Encoder(network, name="mine", family="residual", layer="avgpool", input_size=16)
+    with pytest.raises(fi.BadInput, match="mine is of the family 'vgg', of which judges are made"):
+        presets.identify(pairs, bank=[*bank, renamed])
+    with pytest.raises(fi.BadInput, match="mine is of the family 'vgg', of which judges are made"):
+        fi.attacks.Retouched(fi.attacks.NearestNeighbour(), [renamed])
+
+
+@pytest.mark.parametrize("own_head", [False, True])
+def test_a_judge_whose_weights_a_member_has_may_not_score(pairs: fi.Pairs, own_head: bool, tmp_path: Path) -> None:
+    """Whatever either is called, before the attack is trained and after, and also with a head of its own."""
+    network = SmallResNet(7, widths=(8, 16), blocks=(1, 1), standardise=True)
+    judge = fi.encoders.Judge(
+        network, name="j", family="other", trained_on="x", classes=[*"abcdefg"], input_size=16, layer="norm"
+    )
+    copied = SmallResNet(12 if own_head else 7, widths=(8, 16), blocks=(1, 1), standardise=True)
+    weights = {name: value for name, value in network.state_dict().items() if not own_head or "linear" not in name}
+    copied.load_state_dict(weights, strict=False)
+    member = fi.encoders.Encoder(copied, name="mine", family="mine", layer="norm", input_size=16)
+    training = fi.Training(images=64, ema=None, keep="last", mixed_precision="no")
+    attack = presets.identify(pairs, bank=[member], training=training)
+    release = fi.release(fi.Victim(fi.encoders.tiny()), fi.data.scenes(4, size=32, seed=9))
+
+    def refused(made: fi.attacks.DecoderAttack) -> None:
+        with pytest.raises(fi.BadInput, match="'j' (is used by|has the weights of a network in)"):
+            fi.evaluation.check_judges([judge], {"identify": made}, release, allow_sibling=False)
+
+    refused(attack)
+    refused(attack.fit(pairs, progress=False))
+    fi.save_attack(attack, tmp_path / "saved")
+    if not own_head:  # a saved attack knows whole networks only
+        refused(fi.load_attack(tmp_path / "saved"))
+
+
 @pytest.mark.parametrize("member", ["convnext", "classes"])
 def test_the_recipe_distils_a_member_of_the_bank(member: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "member.safetensors"

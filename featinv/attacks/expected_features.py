@@ -16,7 +16,7 @@ from featinv.encoders.judge_files import encoder_from_state, encoder_state
 from featinv.errors import BadInput
 from featinv.losses import public_features, residual_whitener
 from featinv.losses.random_views import box_blur, half_box
-from featinv.training.bank import JUDGES_FAMILIES
+from featinv.training.bank import judges_family
 from featinv.types import PairsLike
 
 MOST_PAIRS = 20_000
@@ -144,8 +144,8 @@ def check_surrogates(attack: str, surrogates: Sequence[Encoder], held_out: Encod
             "of the bank back"
         )
     for surrogate in (*surrogates, held_out):
-        if surrogate is not None and surrogate.family in JUDGES_FAMILIES:
+        if surrogate is not None and (family := judges_family(surrogate)):
             raise BadInput(
-                f"{attack}: {surrogate.name} is of the family {surrogate.family!r}, of which judges are made; take "
+                f"{attack}: {surrogate.name} is of the family {family!r}, of which judges are made; take "
                 "surrogates of other families"
             )

@@ -14,6 +14,7 @@ from featinv.processes import main_first, seeded
 from featinv.resize_crop import ResizeCrop
 
 from .encoder import Encoder
+from .named_models import unknown_model
 from .weight_files import load_weights, read_weights
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -37,11 +38,11 @@ def torchvision(
     cache, else downloaded) or a .safetensors, .pt or .pth file. Pixels are resized, cropped and normalised as the
     weights' own transforms say. With an `input_size`, and for a file or random weights (then 224), images are stretched
     to it; a file has ImageNet's mean and deviation. `trained_on` says what a file was trained on. Raises BadInput for
-    an unknown model, layer or weights, with what exists, and when weights cannot be had.
+    an unknown model (with the nearest), layer or weights, with what exists, and when weights cannot be had.
     """
     available = models.list_models(module=models)
     if name not in available:
-        raise BadInput(f"encoder: expected a torchvision classifier, got {name!r}; there are: {', '.join(available)}")
+        raise unknown_model("torchvision", name, available)
     mean, std = _IMAGENET
     resize_crop: int | ResizeCrop = 224 if input_size is None else input_size
     if weights is None:

@@ -137,15 +137,24 @@ def cluster_targets(pairs: PairsLike, *, seed: int = 0) -> np.ndarray:
     return np.unique(nearest, return_inverse=True)[1].astype(np.int64)
 
 
+def judges_family(surrogate: Encoder) -> str:
+    """Return the family of judges that a surrogate is of, "" where it is of none; a network of ours has its own say."""
+    stated = (surrogate.family, getattr(surrogate.network, "family", ""))
+    return next((family for family in stated if family in JUDGES_FAMILIES), "")
+
+
 def check_bank(bank: Sequence[Encoder], pairs: PairsLike) -> None:
-    """Raise BadInput for an empty bank, a member of a judge's family, and one distilled from another victim."""
+    """Raise BadInput for an empty bank, a member of a judge's family, and one distilled from another victim.
+
+    Which networks will judge is not known here: `evaluation.check_judges` refuses one whose weights a member has.
+    """
     if not bank:
         raise BadInput("bank: expected at least one surrogate, got none; leave it out to train four")
     victim = pairs.metadata.get("fingerprint")
     for surrogate in bank:
-        if surrogate.family in JUDGES_FAMILIES:
+        if family := judges_family(surrogate):
             raise BadInput(
-                f"bank: {surrogate.name} is of the family {surrogate.family!r}, of which judges are made; take "
+                f"bank: {surrogate.name} is of the family {family!r}, of which judges are made; take "
                 "surrogates of other families, so that what they see in common is no quirk of the judge's"
             )
         match = _VICTIM.search(surrogate.trained_on)

@@ -15,7 +15,7 @@ from featinv.encoders import Encoder, networks
 from featinv.encoders.networks import CutCopy
 from featinv.errors import BadInput
 
-from .bank import JUDGES_FAMILIES, ROBUST
+from .bank import ROBUST, judges_family
 from .classifier_accuracy import PIXEL_MEAN, PIXEL_STD
 from .settings import Ball, ClassifierTraining
 from .surrogate import PAIRS_TO_MEASURE, train_surrogate
@@ -131,9 +131,9 @@ def _shapes(network: nn.Module) -> dict[str, torch.Size]:
 
 
 def _check(encoder: Encoder, pairs: Any) -> None:
-    if encoder.family in JUDGES_FAMILIES:
+    if family := judges_family(encoder):
         raise BadInput(
-            f"bank: {encoder.name} is of the family {encoder.family!r}, of which judges are made, so no copy of it may "
+            f"bank: {encoder.name} is of the family {family!r}, of which judges are made, so no copy of it may "
             "stand in a bank; leave the encoder out"
         )
     own = pairs.metadata.get("encoder_fingerprint")

@@ -78,9 +78,18 @@ def written_out(value: Any, annotation: Any, field: str, where: str) -> Any:
     if _is_group(kind) and value and set(value) <= {"name", "args"}:
         return {first.name: dict(value)}
     return {
-        key: written_out(item, items[key].type, key, f"{where}.{key}") if key in items else item
+        key: _with_own_args(written_out(item, items[key].type, key, f"{where}.{key}"), items[key].default)
+        if key in items
+        else item
         for key, item in value.items()
     }
+
+
+def _with_own_args(value: Any, default: Any) -> Any:
+    """Give a component that names no keywords none: the parser would give it those of the default, another one."""
+    if not isinstance(default, Component) or not isinstance(value, Mapping) or set(value) != {"name"}:
+        return value
+    return dict(value) if value["name"] == default.name else {**value, "args": {}}
 
 
 def component_paths(config: type, prefix: str = "") -> Iterator[str]:
@@ -102,9 +111,12 @@ def field_paths(config: type, prefix: str = "") -> Iterator[str]:
 
 
 def type_at(config: type, path: str) -> Any:
-    """Return the annotation of the field at a dotted path, None where there is none."""
+    """Return the annotation of the field at a dotted path, None where there is none; keys of a dict are a step each."""
     name, _, rest = path.partition(".")
     annotation = next((item.type for item in dataclasses.fields(config) if item.name == name), None)
+    if rest and get_origin(annotation) is dict:
+        annotation = get_args(annotation)[1]
+        _, _, rest = rest.partition(".")
     if not rest:
         return annotation
     kind = dataclass_of(annotation)

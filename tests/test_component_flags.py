@@ -78,6 +78,21 @@ def test_a_file_takes_every_spelling_too(content: dict[str, Any], tmp_path: Path
     assert parsed("--config", str(file), "--victim", "tiny").victim == VictimSettings(Component("tiny"), NOISE)
 
 
+@pytest.mark.parametrize(
+    "spelling", ["my_package.judge", "{name: my_package.judge}", "{name: my_package.judge, args: {}}"]
+)
+@pytest.mark.parametrize("where", ["file", "flag"])
+def test_a_judge_of_ones_own_gets_no_keywords_of_the_packaged_one(where: str, spelling: str, tmp_path: Path) -> None:
+    """The packaged judge of the default has a keyword, which another function does not know."""
+    file = tmp_path / "judges.yaml"
+    file.write_text("judges: {vgg: {judge: %s}, mixer: {train: true}}" % (spelling if where == "file" else "judge"))
+    flags = ["--judges.vgg.judge", spelling] if where == "flag" else []
+    config = parsed("--config", str(file), *flags, of="compare")
+    assert config.judges["vgg"].judge == Component("my_package.judge")
+    assert config.judges["mixer"] == JudgeSettings(train=True), "the other judge is as the file says"
+    assert config.judges["mixer"].judge.args == {"source": "scenes-vgg"}
+
+
 def test_components_inside_lists_and_groups(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text("attacks: {mean: MeanImage, ridge: 'Ridge:penalty=1e-3', d: {decoder: Upsampling:width=8}}")

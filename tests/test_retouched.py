@@ -64,6 +64,16 @@ def test_of_several_surrogates_each_step_may_look_through_some(pairs: fi.Pairs) 
     assert not torch.equal(made, retouched(pairs, steps=60, lr=0.05).reconstruct(features))
 
 
+def test_an_encoder_that_knows_aligned_images_only_needs_small_shifts(pairs: fi.Pairs) -> None:
+    """A shift by 3 of 8 pixels shows an encoder of 2 x 2 cells other cells than the image has."""
+    features, truth = pairs.batch(np.arange(60))
+    errors = [
+        float((cells(retouched(pairs, steps=60, lr=0.05, shift=shift).reconstruct(features)) - cells(truth)).std())
+        for shift in (0, 0.375)
+    ]
+    assert errors[0] < 0.8 * errors[1]
+
+
 def test_a_large_penalty_leaves_the_start(pairs: fi.Pairs) -> None:
     features, _ = pairs.batch(np.arange(4))
     attack = retouched(pairs, steps=20, penalty=1e9, lr=1e-4)
@@ -98,6 +108,7 @@ def test_bad_input_is_one_line(pairs: fi.Pairs) -> None:
         ({"finest": 0}, "finest"),
         ({"steps": 0}, "steps"),
         ({"lr": -1}, "lr"),
+        ({"shift": 1}, "shift"),
     ):
         with pytest.raises(fi.BadInput, match=named):
             fi.attacks.Retouched(mean, [surrogate], **settings)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from featinv.training.bank import judges_family
 from featinv.types import PairsLike
 
 MOST_PAIRS = 20_000
-_SHIFT, _NOISE = 0.125, 0.06
+SHIFT, _NOISE = 0.125, 0.06
 _TENSORS = ("weight", "bias", "whitener", "centre", "public")
 
 
@@ -111,10 +111,10 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def common_view(images: Tensor, dice: torch.Generator) -> Tensor:
+def common_view(images: Tensor, dice: torch.Generator, shift: int | float = SHIFT) -> Tensor:
     """The same shift, low-pass and noise for all images, edges repeated: no result depends on the batch."""
     size = images.shape[-1]
-    most = round(_SHIFT * size)
+    most = round(shift * size)
     if most:
         left, top = torch.randint(0, 2 * most + 1, (2,), generator=dice).tolist()
         padded = F.pad(images, (most, most, most, most), mode="replicate")

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from featinv import configuration
 from featinv.attacks.checks import check_features, check_positive, check_tensors
 from featinv.attacks.expected_features import (
+    SHIFT,
     Expected,
     check_steps,
     check_surrogates,
@@ -42,6 +43,7 @@ class Settings(NamedTuple):
     penalty: float
     drawn: int | None
     seed: int
+    shift: float
 
 
 @final
@@ -52,13 +54,15 @@ class Retouched:
     only a network sees; it starts at 0. Adam, its rate falling to 0 by a cosine, makes small the mean over the
     surrogates of -log softmax of the cosine between the features of a random view of the image and those that ridge
     regression predicts from the vector, among those of the public images, at the temperature `tau`, plus `penalty` *
-    mean(u^2). All images see the same views in the same order. With `drawn` each step looks through that many of the
-    surrogates, drawn by `seed`. There is no decoder to train: over
-    `RecolouredNeighbour`, the natural start, a public image keeps its detail and gets what else the vector says.
+    mean(u^2). All images see the same views in the same order, moved by up to `shift` (a share of the side: less for
+    an encoder that knows aligned images only, as those of faces do). With `drawn` each step looks through that many of
+    the surrogates, drawn by `seed`. There is no decoder to train: over `RecolouredNeighbour`, the natural start, a
+    public image keeps its detail and gets what else the vector says.
 
-    Look through surrogates (`robust_copy`, `train_bank`), never through the victim alone, which asks for
-    texture. Each call takes `steps` passes forth and back through each surrogate looked through. `fit` fits the attack
-    on the same pairs. A saved one holds its surrogates, which therefore are made of `featinv.encoders.networks`.
+    Look through surrogates (`robust_copy`, `train_bank`), not through the victim alone, which asks for texture; an
+    encoder of faces was the exception (docs/results/faces.md). Each call takes `steps` passes forth and back through
+    each surrogate looked through. `fit` fits the attack on the same pairs. A saved one holds its surrogates, which
+    therefore are made of `featinv.encoders.networks`.
 
     Raises BadInput for no surrogate, for one of a judge's family, and for settings out of range. Sources: optimising
     pixels through a robust network from another image arXiv:1906.00945; the contrastive term arXiv:1807.03748. Ours:
@@ -79,6 +83,7 @@ class Retouched:
         penalty: int | float = 0,
         drawn: int | None = None,
         seed: int = 0,
+        shift: int | float = SHIFT,
     ) -> None:
         check_surrogates("Retouched", surrogates, None)
         check_steps(steps, lr, penalty)
@@ -89,9 +94,11 @@ class Retouched:
             raise BadInput(
                 f"drawn: expected 1 to the {len(surrogates)} surrogates, or None for all in each step, got {drawn!r}"
             )
+        if isinstance(shift, bool) or not 0 <= shift < 1:
+            raise BadInput(f"shift: expected a share of the side of at least 0 and below 1, got {shift!r}")
         self.attack, self.surrogates = attack, tuple(surrogates)
         seed = check_seed("seed", seed)
-        self.settings = Settings(finest, steps, float(lr), float(tau), float(penalty), drawn, seed)
+        self.settings = Settings(finest, steps, float(lr), float(tau), float(penalty), drawn, seed, float(shift))
         self.feature_shape: tuple[int, ...] = ()
         self.image_size: int = 0
         self.victim: dict[str, Any] = {}
@@ -188,7 +195,7 @@ class Retouched:
         for step in range(settings.steps):
             optimiser.param_groups[0]["lr"] = settings.lr * 0.5 * (1 + np.cos(np.pi * step / settings.steps))
             with torch.enable_grad():
-                view = common_view(changed(), dice)
+                view = common_view(changed(), dice, settings.shift)
                 order = torch.randperm(len(self._expected), generator=dice).tolist()
                 chosen = [self._expected[number] for number in sorted(order[: settings.drawn])]
                 surprise = torch.stack([each.surprise(view, vectors, settings.tau) for each in chosen]).mean(0)

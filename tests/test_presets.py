@@ -59,7 +59,17 @@ def test_a_configuration_builds_the_attack_of_its_preset(name: str, victim: fi.V
 
 def test_every_preset_is_here_and_has_a_configuration() -> None:
     assert sorted(presets.__all__) == sorted(
-        [*NAMES, "distil_two", "flow", "identify", "retouch", "retrieval", "two_distilled", "two_surrogates"]
+        [
+            *NAMES,
+            "distil_two",
+            "flow",
+            "identify",
+            "redraw",
+            "retouch",
+            "retrieval",
+            "two_distilled",
+            "two_surrogates",
+        ]
     )
     shipped = {path.stem for path in (RECIPES / "configs").glob("*.yaml")}
     assert {"pixel", "gan_perceptual", "cifar10_goal", *CONFIGS.values()} <= shipped

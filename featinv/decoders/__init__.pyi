@@ -1,5 +1,6 @@
 from .listik import Listik as Listik
+from .redrawn import RedrawnNeighbour as RedrawnNeighbour
 from .retrieval import RetrievalUpsampling as RetrievalUpsampling
 from .upsampling import Upsampling as Upsampling
 
-__all__ = ["Listik", "RetrievalUpsampling", "Upsampling"]
+__all__ = ["Listik", "RedrawnNeighbour", "RetrievalUpsampling", "Upsampling"]

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from featinv.decoders.public_rows import nearest_rows
 from featinv.decoders.shapes import check_features, check_image_size, feature_tuple
 from featinv.decoders.trunks import normalisation, zeroed
 from featinv.decoders.upsampling import Upsampling
@@ -16,8 +17,6 @@ from featinv.types import Features, Images
 
 SIDE = 16
 """pixels a side at which neighbours are shown"""
-SAME = 0.999
-"""cosine of two vectors from which their images count as one, while training"""
 _MARGIN = 1e-3
 
 
@@ -116,12 +115,9 @@ class RetrievalUpsampling(nn.Module):
     @torch.no_grad()
     def neighbours(self, features: Features) -> Tensor:
         """Return the rows (B, k) of the bank that are shown for vectors; of a training decoder, drawn."""
-        far = torch.cdist(features.float(), self.vectors, compute_mode="donot_use_mm_for_euclid_dist")
         if not self.training:
-            return far.topk(self.k, largest=False, sorted=True).indices
-        same = F.normalize(features.float(), dim=1) @ F.normalize(self.vectors, dim=1).T > SAME
-        same.scatter_(1, far.argmin(1, keepdim=True), True)
-        nearest = far.masked_fill(same, torch.inf).topk(2 * self.k, largest=False).indices
+            return nearest_rows(features, self.vectors, self.k, others=False)
+        nearest = nearest_rows(features, self.vectors, 2 * self.k, others=True)
         order = torch.rand(nearest.shape, device=nearest.device).argsort(1)[:, : self.k]
         return nearest.gather(1, order.sort(1).values)
 

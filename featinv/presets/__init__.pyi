@@ -1,3 +1,4 @@
+from .neighbours import redraw as redraw
 from .neighbours import retrieval as retrieval
 from .posterior import flow as flow
 from .published import dcgan as dcgan
@@ -21,6 +22,7 @@ __all__ = [
     "listik",
     "perceptual",
     "r3gan",
+    "redraw",
     "retouch",
     "retrieval",
     "two_distilled",

@@ -126,6 +126,10 @@ DECODERS: dict[str, Elsewhere | list[Callable[[], None]]] = {
         lambda: testing.check_decoder(fi.decoders.Listik(16, 32)),
         lambda: testing.check_decoder(fi.decoders.Listik((32,), 16, kernel=4, mix=True)),
     ],
+    "RedrawnNeighbour": [
+        lambda: testing.check_decoder(fi.decoders.RedrawnNeighbour(16, 32, 40, width=8, code=16)),
+        lambda: testing.check_decoder(fi.decoders.RedrawnNeighbour(16, 16, 9, k=2, width=8, code=16, finest=16)),
+    ],
     "RetrievalUpsampling": [
         lambda: testing.check_decoder(fi.decoders.RetrievalUpsampling(16, 32, 40, width=32, channels=4)),
         lambda: testing.check_decoder(fi.decoders.RetrievalUpsampling(16, 8, 9, k=2, width=32, channels=0)),

@@ -109,7 +109,7 @@ def test_the_strongest_attack_keeps_a_gate_from_passing_where_the_budget_is_in_i
     assert outcome.exit_code == 1
     assert outcome.board.leak_level is not None
     assert outcome.board.leak_level.row == "strongest"
-    assert "minutes of training, each attack on 5,000 images, after" in outcome.board.leak_level.budget
+    assert "minutes of training, 5,000 images a training, after" in outcome.board.leak_level.budget
     assert "over_budget" not in outcome.board.protocol
     assert "Left out: strongest" not in capsys.readouterr().out
 

@@ -166,7 +166,7 @@ def _with_notes(
     before = sum(record.before_training.values()) / 60
     allowed = f", of {settings.minutes:g} allowed"
     if settings.images is not None:
-        allowed = f", each attack on {settings.images:,} images"
+        allowed = f", {settings.images:,} images a training"
     budget = f"{level.budget}; {spent:.1f} minutes of training{allowed}"
     budget = f"{budget}, after {before:.1f} minutes of reading and encoding"
     level = replace(level, not_tried=(*untried, *level.not_tried), budget=budget)

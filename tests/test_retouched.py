@@ -53,6 +53,14 @@ def test_nothing_finer_than_asked_for_is_added(pairs: fi.Pairs) -> None:
     assert float(change.abs().max()) > 0.01
 
 
+def test_half_of_the_change_is_kept_where_it_is_asked_for(pairs: fi.Pairs) -> None:
+    features, _ = pairs.batch(np.arange(4))
+    whole, half = retouched(pairs, steps=10), retouched(pairs, steps=10, share=0.5)
+    start, made = whole.attack.reconstruct(features), half.reconstruct(features)
+    torch.testing.assert_close(2 * (made - start), whole.reconstruct(features) - start, atol=1e-5, rtol=0)
+    assert float((made - start).abs().max()) > 0.01
+
+
 def test_of_several_surrogates_each_step_may_look_through_some(pairs: fi.Pairs) -> None:
     """What 40 steps through both drawn in turn find is found by both; one that is never drawn changes nothing."""
     features, truth = pairs.batch(np.arange(60))
@@ -109,6 +117,7 @@ def test_bad_input_is_one_line(pairs: fi.Pairs) -> None:
         ({"steps": 0}, "steps"),
         ({"lr": -1}, "lr"),
         ({"shift": 1}, "shift"),
+        ({"share": 0}, "share"),
     ):
         with pytest.raises(fi.BadInput, match=named):
             fi.attacks.Retouched(mean, [surrogate], **settings)  # type: ignore[arg-type]

@@ -44,6 +44,7 @@ class Settings(NamedTuple):
     drawn: int | None
     seed: int
     shift: float
+    share: float = 1.0
 
 
 @final
@@ -63,6 +64,9 @@ class Retouched:
     encoder of faces was the exception (docs/results/faces.md). Each call takes `steps` passes forth and back through
     each surrogate looked through. `fit` fits the attack on the same pairs. A saved one holds its surrogates, which
     therefore are made of `featinv.encoders.networks`.
+
+    `share` is how much of the change is kept in the end: on photographs the whole change pleases the surrogates, half
+    of it an independent judge (docs/results/photographs.md).
 
     Raises BadInput for no surrogate, for one of a judge's family, and for settings out of range. Sources: optimising
     pixels through a robust network from another image arXiv:1906.00945; the contrastive term arXiv:1807.03748. Ours:
@@ -84,6 +88,7 @@ class Retouched:
         drawn: int | None = None,
         seed: int = 0,
         shift: int | float = SHIFT,
+        share: int | float = 1,
     ) -> None:
         check_surrogates("Retouched", surrogates, None)
         check_steps(steps, lr, penalty)
@@ -96,9 +101,13 @@ class Retouched:
             )
         if isinstance(shift, bool) or not 0 <= shift < 1:
             raise BadInput(f"shift: expected a share of the side of at least 0 and below 1, got {shift!r}")
+        if isinstance(share, bool) or not 0 < share <= 1:
+            raise BadInput(f"share: expected the share of the change that is kept, above 0 and up to 1, got {share!r}")
         self.attack, self.surrogates = attack, tuple(surrogates)
         seed = check_seed("seed", seed)
-        self.settings = Settings(finest, steps, float(lr), float(tau), float(penalty), drawn, seed, float(shift))
+        self.settings = Settings(
+            finest, steps, float(lr), float(tau), float(penalty), drawn, seed, float(shift), float(share)
+        )
         self.feature_shape: tuple[int, ...] = ()
         self.image_size: int = 0
         self.victim: dict[str, Any] = {}
@@ -204,4 +213,4 @@ class Retouched:
                 (surprise + settings.penalty * change.square().mean((1, 2, 3))).sum().backward()
             optimiser.step()
         with torch.no_grad():
-            return changed()
+            return torch.lerp(images, changed(), settings.share)

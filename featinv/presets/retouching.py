@@ -22,6 +22,7 @@ def retouch(
     surrogates: Sequence[Encoder] | None = None,
     distillation: ClassifierTraining | None = None,
     steps: int = 40,
+    share: int | float = 1,
     seed: int = 0,
 ) -> Retouched:
     """Return the recoloured neighbour, retouched through surrogates of which each step looks through one.
@@ -29,6 +30,7 @@ def retouch(
     With the victim's `encoder` the surrogates are two robust copies of it (`robust_copy`), which takes four passes over
     the pairs; without, they are the classifiers of `train_bank`, ten passes each; or they are given. They are made at
     once. `distillation` replaces the settings of all of them, up to the balls. No labels are needed with an encoder.
+    `share` of the change is kept (0.5 for photographs).
 
     Raises BadInput as `robust_copy`, `train_bank` and `Retouched` do, and for given surrogates of a judge's family or
     of another victim. Ours, from parts: adversarial fine-tuning arXiv:2402.12336, images from robust networks
@@ -41,7 +43,7 @@ def retouch(
         chosen = two_copies(encoder, pairs, distillation, seed)
     else:
         chosen = train_bank(pairs, distillation)
-    return Retouched(RecolouredNeighbour(), chosen, steps=steps, drawn=1, seed=seed)
+    return Retouched(RecolouredNeighbour(), chosen, steps=steps, drawn=1, seed=seed, share=share)
 
 
 def two_copies(

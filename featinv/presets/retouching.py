@@ -28,8 +28,8 @@ def retouch(
     """Return the recoloured neighbour, retouched through surrogates of which each step looks through one.
 
     With the victim's `encoder` the surrogates are two robust copies of it (`robust_copy`), which takes four passes over
-    the pairs; without, they are the classifiers of `train_bank`, ten passes each; or they are given. They are made at
-    once. `distillation` replaces the settings of all of them, up to the balls. No labels are needed with an encoder.
+    the pairs; without, they are the classifiers of `train_bank`, thirty passes each; or they are given. They are made
+    at once. `distillation` replaces the settings of all of them, up to the balls. No labels are needed with an encoder.
     `share` of the change is kept (0.5 for photographs).
 
     Raises BadInput as `robust_copy`, `train_bank` and `Retouched` do, and for given surrogates of a judge's family or

@@ -79,7 +79,7 @@ def train_bank(
     (docs/results/identify.md). `members` names others of `bank_members`.
 
     Member k has the seed of `settings` plus k, and each has its `minutes` if there are any. Without `settings` they see
-    whole images of at most 64 pixels a side, 10 epochs; with `ball` half of the images are moved inside it. Raises
+    whole images of at most 64 pixels a side, 30 epochs; with `ball` half of the images are moved inside it. Raises
     BadInput as `train_surrogate` does, for an unknown member, and for fewer than 40 pairs that are to be clustered.
     """
     return tuple(encoder for encoder, _ in train_members(pairs, settings, ball=ball, members=members))
@@ -93,7 +93,7 @@ def train_members(
     members: Sequence[str] = CLASSIFIERS,
 ) -> tuple[tuple[Encoder, list[dict[str, float]]], ...]:
     """Return the surrogates of `train_bank`, each with the history of its training (a row an epoch)."""
-    first = settings or ClassifierTraining(epochs=10)
+    first = settings or ClassifierTraining(epochs=30)
     known = {member.name: member for member in bank_members(first.side(pairs.image_size))}
     if unknown := [name for name in members if name not in known]:
         raise BadInput(f"bank: expected members among {', '.join(known)}, got {unknown[0]!r}")

@@ -572,7 +572,7 @@ def test_an_audit_reads_them_as_it_reads_any_file(tmp_path: Path) -> None:
     source = open_files(fi.audit.AuditSettings("out", "x/old", "x/new", features=str(tmp_path / "v")))
     pairs = source.pairs(images.take([0, 1]), tmp_path)
     assert np.array_equal(pairs.features([0, 1]), GOOD[[1, 2]].astype(np.float16).astype(np.float32))
-    release = source.release(images.take([2, 3]), 0)
+    release = source.release(images.take([2, 3]), 0, tmp_path)
     assert np.array_equal(release.features, GOOD[[3, 0]].astype(np.float16).astype(np.float32))
     assert any("1 of 5 vectors belong to no image given here" in note for note in source.notes)
 

@@ -53,7 +53,7 @@ def opened(private: Path, public: Path | None = None, *, folders: tuple[str, str
 
 def must_match(source: FileSource, tmp_path: Path) -> None:
     """Every image has its own vector, whatever the order in the files was."""
-    release = source.release(some_images(PRIVATE_IDS, 1), 0)
+    release = source.release(some_images(PRIVATE_IDS, 1), 0, tmp_path)
     assert np.array_equal(release.features, PRIVATE_VECTORS)
     pairs = source.pairs(some_images(PUBLIC_IDS), tmp_path / "unused")
     assert np.array_equal(pairs.features(range(len(PUBLIC_IDS))), PUBLIC_VECTORS)
@@ -191,7 +191,7 @@ def test_one_file_for_two_folders_of_one_name_is_refused(tmp_path: Path) -> None
     folders = ("siteA/images", "siteB/images")
     source = opened(tmp_path / "once.npz", folders=folders)
     ids = [f"{number:03d}.png" for number in range(5)]
-    source.release(some_images(ids, 1), 0)
+    source.release(some_images(ids, 1), 0, tmp_path)
     with pytest.raises(BadInput, match=r"vectors are missing; .*siteA/images/000\.png.*two files"):
         source.pairs(some_images(ids), tmp_path)
     # Naming the file twice, or the same vectors in another container, changes nothing.
@@ -199,7 +199,7 @@ def test_one_file_for_two_folders_of_one_name_is_refused(tmp_path: Path) -> None
     source = opened(tmp_path / "once.npz", tmp_path / "copy.parquet", folders=folders)
     source.pairs(some_images(ids), tmp_path)
     with pytest.raises(BadInput, match="vectors are missing"):
-        source.release(some_images(ids, 1), 0)
+        source.release(some_images(ids, 1), 0, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_more_parts_of_the_path_decide_between_folders_of_one_name(tmp_path: Pat
     every = [f"{before.format(site)}/{name}" for site in "AB" for name in ids]
     np.savez(tmp_path / "v.npz", features=VECTORS[:8], ids=np.array(every))
     source = opened(tmp_path / "v.npz", folders=("siteA/images", "siteB/images"))
-    assert np.array_equal(source.release(some_images(ids, 1), 0).features, VECTORS[4:8])
+    assert np.array_equal(source.release(some_images(ids, 1), 0, tmp_path).features, VECTORS[4:8])
     assert np.array_equal(source.pairs(some_images(ids), tmp_path).features(range(4)), VECTORS[:4])
 
 
@@ -219,7 +219,7 @@ def test_vectors_of_the_other_folder_are_refused(tmp_path: Path) -> None:
     every = [f"export/new/{number}.png" for number in range(8)]
     np.savez(tmp_path / "v.npz", features=VECTORS[:8], ids=np.array(every))
     source = opened(tmp_path / "v.npz")
-    source.release(some_images(["6.png", "7.png"], 1), 0)
+    source.release(some_images(["6.png", "7.png"], 1), 0, tmp_path)
     with pytest.raises(BadInput, match=r"expected vectors of the public images in x/old, got ids of the private ones"):
         source.pairs(some_images(["1.png", "2.png"]), tmp_path)
 
@@ -236,7 +236,7 @@ def test_vectors_of_no_image_are_counted_and_said(tmp_path: Path) -> None:
     source = opened(tmp_path / "v.npz")
     source.pairs(some_images(PUBLIC_IDS[1:]), tmp_path)
     assert not any("belong to no image" in note for note in source.notes), "half of the sides is not known yet"
-    source.release(some_images(PRIVATE_IDS[:3], 1), 0)
+    source.release(some_images(PRIVATE_IDS[:3], 1), 0, tmp_path)
     assert f"{tmp_path / 'v.npz'}: 3 of 11 vectors belong to no image given here" in source.notes
 
 
@@ -252,7 +252,7 @@ def test_files_without_names_are_paired_by_order_and_that_is_said(tmp_path: Path
     assert not any("WARNING" in note for note in source.notes)
     shutil.copy(tmp_path / "private.npy", tmp_path / "copy.npy")
     with pytest.raises(BadInput, match="nobody knows which vectors are public"):
-        opened(tmp_path / "private.npy", tmp_path / "copy.npy").release(some_images(PRIVATE_IDS), 0)
+        opened(tmp_path / "private.npy", tmp_path / "copy.npy").release(some_images(PRIVATE_IDS), 0, tmp_path)
 
 
 @pytest.mark.parametrize("twin", ["ring-2", "ring 2", "ring.old"])
@@ -270,7 +270,7 @@ def test_folders_that_plain_text_sorts_otherwise_are_warned_of(tmp_path: Path, t
     np.save(tmp_path / "private.npy", PRIVATE_VECTORS)
     source = opened(tmp_path / "private.npy", tmp_path / "public.npy")
     source.pairs(read, tmp_path)
-    source.release(some_images(PRIVATE_IDS), 0)
+    source.release(some_images(PRIVATE_IDS), 0, tmp_path)
     warnings = [note for note in source.notes if note.startswith("WARNING")]
     assert len(warnings) == 1
     assert "public" in warnings[0]

@@ -20,7 +20,7 @@ PASSES, LEAST_IMAGES = 200, 100_000
 """a training sees at most so many times the public images, or so many images, whichever is more"""
 MOST_WEIGHTS = 250_000_000
 """numbers that a closed form may hold: a gigabyte; it needs a few times that while it is fitted"""
-MOST_DISTILLED, MOST_EPOCHS = 8192, 20
+MOST_DISTILLED, MOST_EPOCHS = 8192, 30
 """numbers of a vector that a surrogate learns to predict, and passes over the public images in which it does"""
 RANDOM_FEATURES, NEIGHBOURS = 1000, 16
 LONG_ENOUGH = 50

@@ -5,7 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from featinv.types import Features
+from featinv.errors import BadInput
+from featinv.types import Features, Images
 
 SAME = 0.999
 """cosine of two vectors from which their images count as one, while training"""
@@ -24,3 +25,12 @@ def nearest_rows(features: Features, public: Float[Tensor, "N D"], count: int, *
         same.scatter_(1, far.argmin(1, keepdim=True), True)
         far = far.masked_fill(same, torch.inf)
     return far.topk(count, largest=False, sorted=True).indices
+
+
+def check_public(expected: int, vectors: Float[Tensor, "N D"], images: Images) -> None:
+    """Raise BadInput unless there are as many public vectors and images as the decoder was built for."""
+    if len(vectors) != expected or len(images) != expected:
+        raise BadInput(
+            f"set_public: expected {expected} vectors and images, got {len(vectors)} and {len(images)}; build "
+            "the decoder for that number"
+        )

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from featinv.decoders.public_rows import nearest_rows
+from featinv.decoders.public_rows import check_public, nearest_rows
 from featinv.decoders.shapes import check_features, check_image_size, feature_tuple
 from featinv.decoders.trunks import normalisation, zeroed
 from featinv.errors import BadInput
@@ -98,11 +98,7 @@ class RedrawnNeighbour(nn.Module):
         `sketch` and `colours` are weight (D, P) and bias (P,) of linear predictions of the images' means over 16 x 16
         and 4 x 4 cells, channels first. Raises BadInput for another number of rows than `public`.
         """
-        if len(vectors) != self.public or len(images) != self.public:
-            raise BadInput(
-                f"set_public: expected {self.public} vectors and images, got {len(vectors)} and {len(images)}; build "
-                "the decoder for that number"
-            )
+        check_public(self.public, vectors, images)
         self.vectors.copy_(vectors)
         for start in range(0, self.public, 1024):
             self.pixels[start : start + 1024] = (images[start : start + 1024] * 255).round().to(torch.uint8)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from featinv.decoders.public_rows import nearest_rows
+from featinv.decoders.public_rows import check_public, nearest_rows
 from featinv.decoders.shapes import check_features, check_image_size, feature_tuple
 from featinv.decoders.trunks import normalisation, zeroed
 from featinv.decoders.upsampling import Upsampling
@@ -88,11 +88,7 @@ class RetrievalUpsampling(nn.Module):
 
         Raises BadInput for another number of rows than `public`.
         """
-        if len(vectors) != self.public or len(images) != self.public:
-            raise BadInput(
-                f"set_public: expected {self.public} vectors and images, got {len(vectors)} and {len(images)}; build "
-                "the decoder for that number"
-            )
+        check_public(self.public, vectors, images)
         self.vectors.copy_(vectors)
         for start in range(0, self.public, 1024):
             small = F.interpolate(images[start : start + 1024], size=(self.side, self.side), mode="area")

@@ -13,6 +13,7 @@ from featinv.encoders import Encoder
 from featinv.errors import BadInput
 from featinv.losses.objective import wide
 from featinv.losses.through_encoder import ThroughEncoder
+from featinv.processes import device
 from featinv.types import Images, PerImage
 
 _PENALTY = 1e-3
@@ -54,11 +55,16 @@ class WhitenedFeatures(ThroughEncoder):
 
 @torch.no_grad()
 def public_features(encoder: Encoder, images: ImageSet) -> Float[Tensor, "M D"]:
-    """Return the encoder's flattened features of public images, float32 on the CPU: candidates of `Identification`."""
-    device, rows = encoder.mean.device, []
+    """Return the encoder's flattened features of public images, float32 on the CPU: candidates of `Identification`.
+
+    They are computed on the accelerator where there is one.
+    """
+    home, rows = encoder.mean.device, []
+    encoder.to(there := device())
     for start in range(0, len(images), _BLOCK):
         block = images.batch(np.arange(start, min(start + _BLOCK, len(images))))
-        rows.append(encoder(block.to(device)).flatten(1).cpu())
+        rows.append(encoder(block.to(there)).flatten(1).cpu())
+    encoder.to(home)
     return torch.cat(rows)
 
 

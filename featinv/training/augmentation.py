@@ -11,15 +11,25 @@ from featinv.types import Images
 from .settings import ClassifierTraining
 
 
+def dice_for(generator: torch.Generator, device: torch.device) -> torch.Generator:
+    """Return the generator itself on a CPU, else one of the device with the same seed.
+
+    A batch of noise takes a processor several milliseconds, as long as the rest of a step takes an accelerator.
+    """
+    if device.type not in ("cuda", "mps", "xpu"):
+        return generator
+    return torch.Generator(device).manual_seed(generator.initial_seed())
+
+
 def augment(images: Images, settings: ClassifierTraining, generator: torch.Generator) -> Images:
     """Return shifted, mirrored, recoloured, blurred and partly covered images (B, 3, H, W) in [0, 1].
 
-    All randomness comes from `generator` (on the CPU), whatever device the images are on.
+    All randomness comes from `generator` (see `dice_for`), whatever device it and the images are on.
     """
     count, side = len(images), images.shape[-1]
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(count, *shape, generator=generator).to(images.device)
+        return torch.rand(count, *shape, generator=generator, device=generator.device).to(images.device)
 
     images = _shift_and_mirror(images, round(settings.shift * side), uniform(2), settings.flips, uniform())
     if settings.colour > 0:

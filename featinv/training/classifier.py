@@ -17,7 +17,7 @@ from featinv.errors import BadInput
 from featinv.precision import resolve_bf16
 from featinv.processes import broadcast, device, is_main, seeded
 
-from .augmentation import augment
+from .augmentation import augment, dice_for
 from .classifier_accuracy import PIXEL_MEAN, PIXEL_STD, head_accuracies, head_labels, head_logits, resized
 from .epochs import held_out_rows, run_epochs
 from .settings import ClassifierTraining
@@ -70,6 +70,7 @@ class _Run:
         self.device = device()
         self.bf16 = resolve_bf16(settings.mixed_precision, self.device)
         self.generator = torch.Generator().manual_seed(settings.seed)
+        self.dice = dice_for(self.generator, self.device)
 
     def train(self) -> list[dict[str, float]]:
         home = next(self.network.parameters()).device
@@ -94,7 +95,7 @@ class _Run:
 
     def _loss(self, rows: np.ndarray) -> torch.Tensor:
         images = resized(self.images.batch(rows).to(self.device), self.side)
-        images = augment(images, self.settings, self.generator)
+        images = augment(images, self.settings, self.dice)
         logits = head_logits(self.network, images, bf16=self.bf16)
         labels = self.labels[rows].to(self.device)
         smoothing = self.settings.label_smoothing

@@ -1,6 +1,5 @@
 """Passes over rows in shuffled batches: what training a classifier and distilling a surrogate have in common."""
 
-import math
 import time
 from collections.abc import Callable
 
@@ -45,17 +44,18 @@ def run_epochs(
     start, images_seen, fraction = time.monotonic(), 0, 0.0
     with progress_bar(budget, what) as bar:
         while fraction < 1:
-            losses: list[float] = []
+            losses: list[torch.Tensor] = []
             for batch in _batches(rows, batch_size, generator):
                 for group in optimiser.param_groups:
                     group["lr"] = settings.lr * warmup_cosine(fraction, settings.warmup, floor=0.01)
-                losses.append(_step(what, loss(batch), optimiser, settings))
+                losses.append(_step(loss(batch), optimiser))
                 images_seen += len(batch)
                 bar.update(len(batch))
                 fraction = settings.fraction(images_seen / budget, time.monotonic() - start)
                 if fraction >= 1:
                     break
-            row = {"images": float(images_seen), "seconds": time.monotonic() - start, "loss": float(np.mean(losses))}
+            mean = _finite_mean(what, losses, settings)
+            row = {"images": float(images_seen), "seconds": time.monotonic() - start, "loss": mean}
             measured = measure()
             history.append(row | measured)
             bar.set_postfix(
@@ -64,14 +64,19 @@ def run_epochs(
     return history
 
 
-def _step(what: str, loss: torch.Tensor, optimiser: Optimizer, settings: ClassifierTraining) -> float:
+def _step(loss: torch.Tensor, optimiser: Optimizer) -> torch.Tensor:
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise Diverged(f"{what}: the loss is {value}; lower lr ({settings.lr})")
-    return value
+    return loss.detach()
+
+
+def _finite_mean(what: str, losses: list[torch.Tensor], settings: ClassifierTraining) -> float:
+    # Once an epoch and not in every step, which would wait for the accelerator each time.
+    values = np.array(torch.stack(losses).tolist())
+    if not np.isfinite(values).all():
+        raise Diverged(f"{what}: the loss is {values[~np.isfinite(values)][0]}; lower lr ({settings.lr})")
+    return float(values.mean())
 
 
 def _batches(rows: np.ndarray, batch_size: int, generator: torch.Generator) -> list[np.ndarray]:

@@ -19,12 +19,13 @@ def moved(images: Images, errors: Callable[[Images], Tensor], ball: Ball, genera
     """Return images (B, 3, H, W) inside the ball around the given ones, moved so that `errors` (B,) grow.
 
     Projected gradient ascent with normalised steps from a random start (arXiv:1706.06083, L2 form). All randomness
-    comes from `generator`, on the CPU. Pixels are not clipped: like the noise of distillation they may leave [0, 1].
+    comes from `generator` (see `dice_for`). Pixels are not clipped: like the noise of distillation they may leave
+    [0, 1].
     """
     radius = ball.radius * images.shape[-1] / _REFERENCE
     step = radius * (1.25 if ball.steps == 1 else _STEP / ball.steps)
-    start = torch.randn(images.shape, generator=generator).to(images)
-    reach = torch.rand(len(images), 1, 1, 1, generator=generator).to(images)
+    start = torch.randn(images.shape, generator=generator, device=generator.device).to(images)
+    reach = torch.rand(len(images), 1, 1, 1, generator=generator, device=generator.device).to(images)
     change = radius * reach * _directions(start)
     for _ in range(ball.steps):
         change.requires_grad_()

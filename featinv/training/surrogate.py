@@ -17,7 +17,7 @@ from featinv.precision import resolve_bf16
 from featinv.processes import broadcast, device, is_main, seeded
 from featinv.types import PairsLike
 
-from .augmentation import augment
+from .augmentation import augment, dice_for
 from .classifier_accuracy import PIXEL_MEAN, PIXEL_STD, resized
 from .epochs import held_out_rows, run_epochs
 from .robust import moved
@@ -112,6 +112,7 @@ class _Distillation:
         self.device = device()
         self.bf16 = resolve_bf16(settings.mixed_precision, self.device)
         self.generator = torch.Generator().manual_seed(settings.seed)
+        self.dice = dice_for(self.generator, self.device)
         vectors = torch.from_numpy(pairs.features(np.sort(self.rows[:PAIRS_TO_MEASURE]))).flatten(1)
         mean, deviation = vectors.mean(0), vectors.std(0)
         self.mean, self.scale = mean.to(self.device), standardising_scale(mean, deviation).to(self.device)
@@ -139,7 +140,7 @@ class _Distillation:
         wanted = self._standardised(vectors) if self.classes is None else self.classes[rows].to(self.device)
         if self.ball is not None:
             count = math.ceil(self.ball.share * len(rows))
-            worse = moved(images[:count], lambda x: self._errors(x, wanted[:count]), self.ball, self.generator)
+            worse = moved(images[:count], lambda x: self._errors(x, wanted[:count]), self.ball, self.dice)
             images = torch.cat([worse, images[count:]])
         return self._errors(images, wanted).mean()
 
@@ -157,9 +158,9 @@ class _Distillation:
         return (torch.rand(count, generator=self.generator) < 0.5).numpy()
 
     def _changed(self, images: Tensor) -> Tensor:
-        changed = augment(images, self.settings.without_flips(), self.generator)
-        strength = torch.rand(len(images), 1, 1, 1, generator=self.generator).to(images.device)
-        noise = torch.randn(images.shape, generator=self.generator).to(images.device)
+        changed = augment(images, self.settings.without_flips(), self.dice)
+        strength = torch.rand(len(images), 1, 1, 1, generator=self.dice, device=self.dice.device).to(images.device)
+        noise = torch.randn(images.shape, generator=self.dice, device=self.dice.device).to(images.device)
         return changed + NOISE * strength * noise
 
     def _predict(self, images: Tensor) -> Tensor:

@@ -46,6 +46,8 @@ class Config:
     """L2 norm by which half of the images are moved against it, at 32 x 32 (0.25, say); 0: none"""
     steps: int = 2
     """gradient steps with which they are moved"""
+    mix: int | float = 0
+    """share of the batches whose images are mixed, of a member that learns classes (0.5 from 40 passes on)"""
     training: ClassifierTraining = field(default_factory=lambda: ClassifierTraining(epochs=20, blur=0.35, cutout=0.25))
     """how it is trained"""
 
@@ -71,13 +73,13 @@ def distil(pairs: "fi.Pairs", config: Config) -> "tuple[Encoder, list[dict[str, 
     ball = fi.training.Ball(config.radius, config.steps) if config.radius else None
     if config.member is None:
         return fi.training.train_surrogate(
-            pairs, config.training, widths=config.widths, blocks=config.blocks, ball=ball
+            pairs, config.training, widths=config.widths, blocks=config.blocks, ball=ball, mix=config.mix
         )
     members = {member.name: member for member in fi.training.bank_members(config.training.side(pairs.image_size))}
     member = members[f"bank_{config.member}"]
     classes = fi.training.targets_of(member, pairs, seed=config.training.seed)
     return fi.training.train_surrogate(
-        pairs, config.training, name=member.name, make=member.make, ball=ball, classes=classes
+        pairs, config.training, name=member.name, make=member.make, ball=ball, classes=classes, mix=config.mix
     )
 
 

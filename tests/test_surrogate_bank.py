@@ -12,6 +12,7 @@ from torch.nn import functional as F
 import featinv as fi
 from featinv.encoders.networks import SmallConvNeXt, SmallResNet, SmallViT
 from featinv.training import Ball, train_surrogate
+from featinv.training.augmentation import mix_in_pairs
 from featinv.training.robust import moved
 
 
@@ -162,3 +163,34 @@ def test_other_families_are_distilled_and_go_through_a_file(make: object, tmp_pa
     read = fi.encoders.saved(tmp_path / "s.safetensors", layer="norm")  # type: ignore[operator]
     images = torch.rand(2, 3, 12, 12)
     assert torch.equal(read(images), surrogate(images))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_mixed_targets_are_the_shares_of_the_pixels(seed: int) -> None:
+    """Of images that are grey by class, the mean of a mixture is that of its classes by their shares."""
+    torch.manual_seed(seed)
+    classes = torch.randint(0, 5, (12,))
+    greys = torch.linspace(0, 1, 5)
+    mixed, shares = mix_in_pairs(greys[classes][:, None, None, None].expand(12, 3, 8, 8).clone(), classes, 5)
+    torch.testing.assert_close(shares.sum(1), torch.ones(12))
+    torch.testing.assert_close(mixed.mean((1, 2, 3)), shares @ greys)
+    assert bool((mixed.mean((1, 2, 3)) != greys[classes]).any())
+
+
+def test_a_classifier_learns_from_mixed_images() -> None:
+    pairs = colour_pairs()
+    classes = (pairs.batch(np.arange(len(pairs)))[1].mean((2, 3)).argmax(1)).numpy()
+    settings = quick()
+
+    def accuracy(mix: float) -> float:
+        _, history = train_surrogate(pairs, settings, widths=(8, 12), blocks=(1, 1), classes=classes, mix=mix)
+        return history[-1]["accuracy"]
+
+    assert accuracy(0.5) > 1.2 * np.bincount(classes).max() / len(classes)
+
+
+@pytest.mark.parametrize("mix", [-0.1, 1.5, True, 0.5])
+def test_a_mix_that_is_no_share_or_has_no_classes_is_refused(mix: float) -> None:
+    classes = None if mix == 0.5 else np.arange(len(colour_pairs())) % 2
+    with pytest.raises(fi.BadInput, match="mix: expected a share"):
+        train_surrogate(colour_pairs(), quick(), classes=classes, mix=mix)

@@ -2,8 +2,10 @@
 
 import torch
 from einops import rearrange
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms.v2 import CutMix, MixUp, RandomChoice
 
 from featinv.losses.random_views import box_blur
 from featinv.types import Images
@@ -39,6 +41,17 @@ def augment(images: Images, settings: ClassifierTraining, generator: torch.Gener
     if settings.cutout > 0:
         images = _cover(images, settings.cutout * side, uniform(2), uniform() < 0.5)
     return images
+
+
+def mix_in_pairs(images: Images, classes: Int[Tensor, " B"], count: int) -> tuple[Images, Float[Tensor, "B K"]]:
+    """Return every image mixed with another of the batch, and the share that each of `count` classes has in it.
+
+    One of two ways by chance: a rectangle of the other image (CutMix, arXiv:1905.04899), or a weighted mean (mixup,
+    arXiv:1710.09412, alpha 0.4). Draws from torch's global generator.
+    """
+    mix = RandomChoice([CutMix(num_classes=count), MixUp(num_classes=count, alpha=0.4)])
+    mixed: tuple[Tensor, Tensor] = mix(images, classes)
+    return mixed
 
 
 def _shift_and_mirror(images: Tensor, most: int, where: Tensor, flips: bool, coin: Tensor) -> Tensor:

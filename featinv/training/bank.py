@@ -69,6 +69,7 @@ def train_bank(
     *,
     ball: Ball | None = None,
     members: Sequence[str] = CLASSIFIERS,
+    mix: int | float = 0,
 ) -> tuple[Encoder, ...]:
     """Return the surrogates that `presets.identify` looks through, trained on public pairs alone; minutes each.
 
@@ -79,10 +80,11 @@ def train_bank(
     (docs/results/identify.md). `members` names others of `bank_members`.
 
     Member k has the seed of `settings` plus k, and each has its `minutes` if there are any. Without `settings` they see
-    whole images of at most 64 pixels a side, 30 epochs; with `ball` half of the images are moved inside it. Raises
+    whole images of at most 64 pixels a side, 30 epochs; with `ball` half of the images are moved inside it, and
+    with `mix` those that learn classes see mixed images (`train_surrogate`; 0.5 for 40 passes and more). Raises
     BadInput as `train_surrogate` does, for an unknown member, and for fewer than 40 pairs that are to be clustered.
     """
-    return tuple(encoder for encoder, _ in train_members(pairs, settings, ball=ball, members=members))
+    return tuple(encoder for encoder, _ in train_members(pairs, settings, ball=ball, members=members, mix=mix))
 
 
 def train_members(
@@ -91,6 +93,7 @@ def train_members(
     *,
     ball: Ball | None = None,
     members: Sequence[str] = CLASSIFIERS,
+    mix: int | float = 0,
 ) -> tuple[tuple[Encoder, list[dict[str, float]]], ...]:
     """Return the surrogates of `train_bank`, each with the history of its training (a row an epoch)."""
     first = settings or ClassifierTraining(epochs=30)
@@ -101,7 +104,8 @@ def train_members(
     for number, name in enumerate(members):
         member, own = known[name], replace(first, seed=first.seed + number)
         classes = targets_of(member, pairs, seed=own.seed)
-        trained.append(train_surrogate(pairs, own, name=name, make=member.make, ball=ball, classes=classes))
+        mixed = 0 if classes is None else mix
+        trained.append(train_surrogate(pairs, own, name=name, make=member.make, ball=ball, classes=classes, mix=mixed))
     return tuple(trained)
 
 

@@ -35,6 +35,21 @@ def test_its_error_is_the_members_less_the_variance_among_them() -> None:
     assert bool((variance > 1e-4).all())
 
 
+def test_with_contrast_an_image_has_its_members_spread_and_the_mean_of_the_mean() -> None:
+    pairs = make_pairs(60)
+    plain = fitted(pairs)
+    ensemble = fi.attacks.Ensemble(plain.attacks, contrast=True)
+    vectors = torch.from_numpy(make_pairs(9, seed=1).features(np.arange(9)))
+    images, pale = ensemble.reconstruct(vectors).numpy(), plain.reconstruct(vectors).numpy()
+    each = [attack.reconstruct(vectors).numpy() for attack in plain.attacks]
+    inside = ((images > 0) & (images < 1)).all((1, 2, 3))  # a clipped image has less
+    assert inside.sum() >= 5
+    spread = np.mean([image.std((1, 2, 3), ddof=1) for image in each], axis=0)
+    np.testing.assert_allclose(images.std((1, 2, 3), ddof=1)[inside], spread[inside], rtol=1e-4)
+    np.testing.assert_allclose(images.mean((1, 2, 3))[inside], pale.mean((1, 2, 3))[inside], atol=1e-5)
+    assert bool((images.std((1, 2, 3)) > 1.02 * pale.std((1, 2, 3)))[inside].all())
+
+
 def test_no_network_of_a_member_may_judge_it() -> None:
     encoder = fi.encoders.tiny()
     decoder = fi.decoders.Upsampling(16, 32, width=16, channels=0)

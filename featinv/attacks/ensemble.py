@@ -14,19 +14,20 @@ from featinv.types import Attack, Features, Images, PairsLike
 
 @final
 class Ensemble:
-    """features (B, *F) -> the mean over `attacks` of their reconstructions, (B, 3, S, S): for the pixel family.
+    """features (B, *F) -> the mean over `attacks` of their reconstructions, (B, 3, S, S).
 
     The squared error of a mean is at most the mean of the squared errors: it falls by the variance among the members
     (arXiv:1612.01474 has ensembles of networks that differ in their first weights). Three to five decoders that differ
-    in their seeds gain PSNR; a mean is softer than its members, so that it identifies no better. `fit` fits every
-    member on the same pairs, one after the other. Raises BadInput for fewer than 2 attacks, and for members that were
-    fitted on different features or images.
+    in their seeds gain PSNR, and lose contrast. With `contrast` every image is given back the mean of its members'
+    standard deviations, about its own mean: for decoders of `presets.identify`, whose images identify less when they
+    are paler (docs/results/identify.md). `fit` fits every member on the same pairs, one after the other. Raises
+    BadInput for fewer than 2 attacks, and for members that were fitted on different features or images.
     """
 
     kind = "attack"
 
-    def __init__(self, attacks: Sequence[Attack]) -> None:
-        self.attacks = tuple(attacks)
+    def __init__(self, attacks: Sequence[Attack], *, contrast: bool = False) -> None:
+        self.attacks, self.contrast = tuple(attacks), bool(contrast)
         if len(self.attacks) < 2:
             raise BadInput(f"Ensemble: expected at least 2 attacks to average, got {len(self.attacks)}; add some")
         if len({id(attack) for attack in self.attacks}) < len(self.attacks):
@@ -34,7 +35,7 @@ class Ensemble:
         self._check_agreement()
 
     def __repr__(self) -> str:
-        return f"Ensemble({', '.join(map(repr, self.attacks))})"
+        return f"Ensemble({', '.join(map(repr, self.attacks))}{', contrast=True' if self.contrast else ''})"
 
     @property
     def parameters(self) -> int:
@@ -72,10 +73,9 @@ class Ensemble:
         """Return the mean image (B, 3, S, S) in [0, 1]. Raises BadInput before `fit`, and as the members do."""
         self._check_agreement()
         check_features(features, self.feature_shape)
-        images: Images = self.attacks[0].reconstruct(features)
-        for attack in self.attacks[1:]:
-            images = images + attack.reconstruct(features)
-        return images / len(self.attacks)
+        members: Tensor = torch.stack([attack.reconstruct(features) for attack in self.attacks])
+        images = members.mean(0)
+        return _with_spread(images, members.std((2, 3, 4)).mean(0)) if self.contrast else images
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return a JSON-able configuration and the members' tensors, those of member k under `k.`."""
@@ -85,7 +85,7 @@ class Ensemble:
             config, own = attack.state()  # type: ignore[attr-defined]
             members.append({"class": configuration.public_path(type(attack)), "config": config})
             tensors |= {f"{number}.{name}": tensor for name, tensor in own.items()}
-        return {"attacks": members}, tensors
+        return {"attacks": members, "contrast": self.contrast}, tensors
 
     @classmethod
     def from_state(cls, config: dict[str, Any], tensors: dict[str, Tensor], allow: Any = ()) -> "Ensemble":
@@ -95,7 +95,7 @@ class Ensemble:
             own = {name.removeprefix(f"{number}."): t for name, t in tensors.items() if name.startswith(f"{number}.")}
             kind: Any = configuration.trusted_class(str(member["class"]), allow)
             members.append(kind.from_state(member["config"], own, allow))
-        return cls(members)
+        return cls(members, contrast=bool(config.get("contrast", False)))
 
     def _check_agreement(self) -> None:
         shapes = {(tuple(getattr(a, "feature_shape", ())), int(getattr(a, "image_size", 0))) for a in self.attacks}
@@ -104,3 +104,10 @@ class Ensemble:
                 "Ensemble: expected members of one feature shape and image size, got "
                 f"{' and '.join(f'{shape} to {size} px' for shape, size in sorted(shapes))}; fit all on the same pairs"
             )
+
+
+def _with_spread(images: Images, spread: Tensor) -> Images:
+    """The images with the standard deviations (B,), each about its own mean, clipped to [0, 1]."""
+    ratio = spread / images.std((1, 2, 3)).clamp(min=1e-6)
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return (mean + ratio[:, None, None, None] * (images - mean)).clamp(0, 1)

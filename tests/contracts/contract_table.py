@@ -87,7 +87,10 @@ ATTACKS: dict[str, Elsewhere | list[Callable[[], None]]] = {
     ],
     "Ensemble": [
         attack(lambda _: fi.attacks.Ensemble([fi.attacks.Ridge(), fi.attacks.NeighbourAverage(k=3)])),
-        attack(lambda _: fi.attacks.Ensemble([fi.attacks.MeanImage(), fi.attacks.Ridge(penalty=1)]), shape=SPATIAL),
+        attack(
+            lambda _: fi.attacks.Ensemble([fi.attacks.MeanImage(), fi.attacks.Ridge(penalty=1)], contrast=True),
+            shape=SPATIAL,
+        ),
     ],
     "FlowAttack": [
         attack(

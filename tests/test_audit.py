@@ -16,7 +16,7 @@ import featinv as fi
 from featinv import cli
 from featinv.audit import suite
 from featinv.audit.fitting import steady_rate
-from featinv.audit.suite import Materials, Situation
+from featinv.audit.suite_entry import Materials, Situation
 
 PUBLIC, PRIVATE = 90, 40
 MINUTES = "0.02"

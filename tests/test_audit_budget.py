@@ -11,7 +11,7 @@ from torch import Tensor
 import featinv as fi
 from featinv.audit import checklist, suite, text
 from featinv.audit.record import Record
-from featinv.audit.suite import Materials, Situation, SuiteEntry
+from featinv.audit.suite_entry import Materials, Situation, SuiteEntry
 from featinv.training.settings import Training
 
 PUBLIC, PRIVATE, SIZE = 120, 100, 32

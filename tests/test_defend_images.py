@@ -13,6 +13,7 @@ from defend_vectors import measured, write_images
 import featinv as fi
 from featinv.audit import suite
 from featinv.audit.adapted import defended_suite
+from featinv.audit.suite_entry import Materials
 from featinv.defend import DefendSettings, run_defend
 from featinv.defend.attacking import rates_of, to_attack
 from featinv.defend.measurement import Sweep
@@ -156,7 +157,7 @@ def test_a_defence_is_attacked_from_where_the_undefended_attack_ended(tmp_path: 
     assert not (tmp_path / "defended" / "surrogates").exists()
     entry = next(one for one in defended_suite(*base) if one.name == "two surrogates")
     pairs = fi.pair(fi.load_features(defended[1]), fi.data.folder(sides["public"], size=32))
-    attack: Any = entry.build(suite.Materials(pairs), entry.settings(pairs, 10, None, 0))
+    attack: Any = entry.build(Materials(pairs), entry.settings(pairs, 10, None, 0))
     trained: Any = fi.load_attack(tmp_path / "undefended" / "two-surrogates")
     ours, theirs = attack.decoder.state_dict(), trained.network.get_submodule("decoder").state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

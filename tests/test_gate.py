@@ -13,7 +13,7 @@ from PIL import Image
 import featinv as fi
 from featinv.audit import suite
 from featinv.audit.running import gate
-from featinv.audit.suite import SuiteEntry
+from featinv.audit.suite_entry import Situation, SuiteEntry
 from featinv.evaluation.positive_controls import Check, check_power, check_vectors, read_checks
 
 PUBLIC, PRIVATE = 260, 120
@@ -294,7 +294,7 @@ def test_a_suite_of_the_callers_is_told_and_is_another_audit(base: Path, tmp_pat
 
 
 def test_two_attacks_of_one_name_are_refused(base: Path, tmp_path: Path) -> None:
-    situation = suite.Situation(public=300, feature_shape=(64,), image_size=32, labelled=True, white_box=True)
+    situation = Situation(public=300, feature_shape=(64,), image_size=32, labelled=True, white_box=True)
     with pytest.raises(fi.BadInput, match="has an attack 'ridge' already"):
         suite.plan_suite(1, situation, [SuiteEntry("ridge", lambda m, t: fi.attacks.Ridge())])
     with pytest.raises(fi.BadInput, match="--attack: expected NAME=my_package.build, got 'ridge'"):

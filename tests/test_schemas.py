@@ -13,7 +13,8 @@ import torch
 
 import featinv as fi
 from featinv.audit.record import Record
-from featinv.audit.suite import Situation, plan_suite
+from featinv.audit.suite import plan_suite
+from featinv.audit.suite_entry import Situation
 
 DOCS = Path(__file__).parents[1] / "docs"
 sys.path.insert(0, str(DOCS))

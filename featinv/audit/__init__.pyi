@@ -4,10 +4,10 @@ from .running import gate as gate
 from .running import run_audit as run_audit
 from .settings import AuditSettings as AuditSettings
 from .suite import SUITE as SUITE
-from .suite import Situation as Situation
-from .suite import SuiteEntry as SuiteEntry
 from .suite import SuitePlan as SuitePlan
 from .suite import plan_suite as plan_suite
+from .suite_entry import Situation as Situation
+from .suite_entry import SuiteEntry as SuiteEntry
 from .vectors import attack_vectors as attack_vectors
 
 __all__ = [

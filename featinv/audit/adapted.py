@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import featinv as fi
-from featinv.audit.suite import SUITE, Materials, SuiteEntry
+from featinv.audit.suite import SUITE
+from featinv.audit.suite_entry import Materials, SuiteEntry
 from featinv.errors import BadInput
 from featinv.files import folder_name
 from featinv.training.settings import Training

@@ -14,14 +14,12 @@ from featinv.audit.settings import AuditSettings
 from featinv.audit.suite import (
     MOST_EPOCHS,
     SUITE,
-    Materials,
-    SuiteEntry,
     SuitePlan,
     distillation,
-    most_images,
     shared_minutes,
     whole_batches,
 )
+from featinv.audit.suite_entry import Materials, SuiteEntry, most_images
 from featinv.audit.text import duration
 from featinv.errors import BadInput, Diverged
 from featinv.training.settings import ClassifierTraining

@@ -14,7 +14,8 @@ from featinv.audit.measuring import measured
 from featinv.audit.record import Record
 from featinv.audit.settings import NOBODY, AuditSettings
 from featinv.audit.sources import open_private, open_public, open_source
-from featinv.audit.suite import Situation, SuiteEntry, SuitePlan, own_entry, plan_suite
+from featinv.audit.suite import SuitePlan, own_entry, plan_suite
+from featinv.audit.suite_entry import Situation, SuiteEntry
 from featinv.errors import BadInput
 
 READING, PRIVATE = "reading the public images", "reading and encoding the private images"

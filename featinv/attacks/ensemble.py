@@ -75,7 +75,7 @@ class Ensemble:
         check_features(features, self.feature_shape)
         members: Tensor = torch.stack([attack.reconstruct(features) for attack in self.attacks])
         images = members.mean(0)
-        return _with_spread(images, members.std((2, 3, 4)).mean(0)) if self.contrast else images
+        return _with_spread(images, _spread(members).mean(0)) if self.contrast else images
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return a JSON-able configuration and the members' tensors, those of member k under `k.`."""
@@ -108,6 +108,11 @@ class Ensemble:
 
 def _with_spread(images: Images, spread: Tensor) -> Images:
     """The images with the standard deviations (B,), each about its own mean, clipped to [0, 1]."""
-    ratio = spread / images.std((1, 2, 3)).clamp(min=1e-6)
+    ratio = spread / _spread(images).clamp(min=1e-6)
     mean = images.mean((1, 2, 3), keepdim=True)
     return (mean + ratio[:, None, None, None] * (images - mean)).clamp(0, 1)
+
+
+def _spread(images: Tensor) -> Tensor:
+    """Standard deviation of each image (..., 3, S, S) about its own mean, (...); torch's own warns of no images."""
+    return (images - images.mean((-3, -2, -1), keepdim=True)).square().mean((-3, -2, -1)).sqrt()

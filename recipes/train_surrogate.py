@@ -47,7 +47,7 @@ class Config:
     steps: int = 2
     """gradient steps with which they are moved"""
     mix: int | float = 0
-    """share of the batches whose images are mixed, of a member that learns classes (0.5 from 40 passes on)"""
+    """share of the batches whose images are mixed, of a member that learns classes (0.5 was measured for 60 passes)"""
     training: ClassifierTraining = field(default_factory=lambda: ClassifierTraining(epochs=20, blur=0.35, cutout=0.25))
     """how it is trained"""
 

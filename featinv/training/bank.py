@@ -81,7 +81,7 @@ def train_bank(
 
     Member k has the seed of `settings` plus k, and each has its `minutes` if there are any. Without `settings` they see
     whole images of at most 64 pixels a side, 30 epochs; with `ball` half of the images are moved inside it, and
-    with `mix` those that learn classes see mixed images (`train_surrogate`; 0.5 for 40 passes and more). Raises
+    with `mix` those that learn classes see mixed images (`train_surrogate`; 0.5 was measured for 60 passes). Raises
     BadInput as `train_surrogate` does, for an unknown member, and for fewer than 40 pairs that are to be clustered.
     """
     return tuple(encoder for encoder, _ in train_members(pairs, settings, ball=ball, members=members, mix=mix))

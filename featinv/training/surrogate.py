@@ -62,9 +62,9 @@ def train_surrogate(
     network draw what people see (arXiv:1906.00945). With `classes`, (N,) whole numbers from 0, labels of the public
     images or clusters of their vectors, it learns these in place of the vectors, by cross-entropy, and a row of the
     history has "accuracy". In a share `mix` of the batches every image is mixed with another one, and its target
-    likewise, half of the time by CutMix (arXiv:1905.04899) and half by mixup (arXiv:1710.09412, alpha 0.4): worth it
-    from some 40 passes on. Raises BadInput for classes that are not one for each pair, or fewer than 2, and for a mix
-    outside [0, 1] or without classes.
+    likewise, half of the time by CutMix (arXiv:1905.04899) and half by mixup (arXiv:1710.09412, alpha 0.4), which was
+    measured for 60 passes (docs/results/identify.md). Raises BadInput for classes that are not one for each pair, or
+    fewer than 2, and for a mix outside [0, 1] or without classes.
     """
     numbers = math.prod(pairs.feature_shape)
     if numbers > MOST_DIMENSIONS:

@@ -53,6 +53,7 @@ from .recovered_record import Recovered as Recovered
 from .recovered_record import public_cell_variance as public_cell_variance
 from .recovered_record import read_recovered as read_recovered
 from .reidentification import ranks as ranks
+from .representational_similarity import representational_similarity as representational_similarity
 from .sample_sheets import DrawnSamples as DrawnSamples
 from .sample_sheets import draw_samples as draw_samples
 from .sample_sheets import sample_sheet as sample_sheet
@@ -142,6 +143,7 @@ __all__ = [
     "recovered_cells",
     "recovered_spectrum",
     "reidentification_ceiling",
+    "representational_similarity",
     "sample",
     "sample_sheet",
     "samples",

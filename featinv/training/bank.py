@@ -54,7 +54,7 @@ def bank_members(side: int) -> tuple[Member, ...]:
 
     # At full resolution, because none of the others adds as much to what is identified (docs/results/identify.md).
     def fine(k: int) -> nn.Module:
-        return SmallResNet(k, widths=(64, 128, 256), patch=max(1, side // 32), standardise=True)
+        return SmallResNet(k, widths=(48, 96, 192), patch=max(1, side // 32), standardise=True)
 
     return (
         Member("bank_classes", residual(32, 64, 128), "classes"),

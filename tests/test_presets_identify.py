@@ -24,7 +24,7 @@ from featinv.training import (
     train_bank,
     train_surrogate,
 )
-from featinv.training.bank import CLASSIFIERS, JUDGES_FAMILIES, bank_members
+from featinv.training.bank import JUDGES_FAMILIES, bank_members
 
 QUICK = ClassifierTraining(epochs=1, batch_size=16, input_size=16, mixed_precision="no")
 
@@ -62,12 +62,6 @@ def test_what_a_member_learns_is_labels_clusters_or_vectors(pairs: fi.Pairs) -> 
     assert np.array_equal(clusters, cluster_targets(pairs))
     assert not np.array_equal(labels, clusters)
     assert targets_of(members["bank_residual"], pairs) is None
-
-
-@pytest.mark.parametrize(("side", "coarse", "fine"), [(16, 1, 1), (32, 2, 1), (64, 4, 2)])
-def test_one_member_sees_twice_as_fine_as_the_others(side: int, coarse: int, fine: int) -> None:
-    members = {member.name: member.make(5) for member in bank_members(side)}
-    assert [members[name].patch for name in CLASSIFIERS if name != "bank_classes_convnext"] == [coarse, coarse, fine]
 
 
 def test_it_fits_and_no_member_may_judge_it(pairs: fi.Pairs, bank: tuple[fi.encoders.Encoder, ...]) -> None:

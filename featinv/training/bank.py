@@ -52,15 +52,11 @@ def bank_members(side: int) -> tuple[Member, ...]:
     def convnext(k: int) -> nn.Module:
         return SmallConvNeXt(k, widths=(48, 96), blocks=(1, 1), kernel=5, patch=patch, standardise=True)
 
-    # At full resolution, because none of the others adds as much to what is identified (docs/results/identify.md).
-    def fine(k: int) -> nn.Module:
-        return SmallResNet(k, widths=(48, 96, 192), patch=max(1, side // 32), standardise=True)
-
     return (
         Member("bank_classes", residual(32, 64, 128), "classes"),
         Member("bank_classes_wide", residual(48, 96, 160), "classes"),
         Member("bank_classes_convnext", convnext, "classes"),
-        Member("bank_clusters", fine, "clusters"),
+        Member("bank_clusters", residual(32, 64, 128), "clusters"),
         Member("bank_residual", lambda k: SmallResNet(k, widths=(32, 64, 128), standardise=True)),
         Member("bank_convnext", lambda k: SmallConvNeXt(k, widths=(48, 96), patch=patch, standardise=True)),
         Member("bank_vit", lambda k: SmallViT(k, side=side, patch=side // 8, standardise=True)),
@@ -78,10 +74,10 @@ def train_bank(
     """Return the surrogates that `presets.identify` looks through, trained on public pairs alone; minutes each.
 
     By default four classifiers on clean images: two residual networks of different widths and one of large depthwise
-    convolutions learn the labels of the public images, a third residual network, at full resolution up to 32 pixels a
-    side, learns clusters of their vectors. Where there are no labels all learn clusters, each its own. An independent
-    judge is a classifier: what is common to several classifiers is what it sees, too, where networks distilled from the
-    vectors share the victim's texture. `members` names others of `bank_members`. Which networks belong in a bank says
+    convolutions learn the labels of the public images, a third residual network learns clusters of their vectors. Where
+    there are no labels all learn clusters, each its own. An independent judge is a classifier: what is common to
+    several classifiers is what it sees, too, where networks distilled from the vectors share the victim's texture.
+    `members` names others of `bank_members`. Which networks belong in a bank says
     `evaluation.representational_similarity`, and not how many images they classify right (docs/results/identify.md).
 
     Member k has the seed of `settings` plus k, and each has its `minutes` if there are any. Without `settings` they see

@@ -1,4 +1,4 @@
-"""Closed forms and controls over the length of the vectors and the number of pairs: does any row break down?
+"""Attacks of the audit's suite over the length of the vectors and the number of pairs: does any row break down?
 
     FEATINV_THREADS=1 python recipes/benchmarks/closed_forms.py --public CIFAR10/train --private CIFAR10/test \
         --resnet20 resnet20.safetensors --resnet56 resnet56.safetensors --out OUT
@@ -7,13 +7,13 @@ Four kinds of vectors of CIFAR-10's images: ResNet-20's pooled 64 numbers, its s
 third and first stage in 4 x 4 cells (1,024 + 256), and ResNet-56's second stage in 8 x 8 cells (2,048); and 2,048
 random numbers, which tell nothing of the image. Of each number of public pairs the mean PSNR on the same private
 images, and its difference from the mean image with a paired 95 % interval. Attacks are those of an audit's suite and
-the recoloured neighbour, with their defaults there. Writes closed_forms.json and a Markdown table.
+the recoloured neighbour, with their defaults there; `--attacks "[mean image, pixels, listik]" --minutes 1` measures
+those that are trained. Writes closed_forms.json and a Markdown table.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,21 @@ import torch
 from torch.nn import functional as F
 
 import featinv as fi
-from featinv.audit.suite import NEIGHBOURS, RANDOM_FEATURES
+from featinv.audit.suite import NEIGHBOURS, RANDOM_FEATURES, SUITE, distillation
+from featinv.audit.suite_entry import Materials, most_images
 
-ATTACKS: dict[str, Callable[[], Any]] = {
+CLOSED: dict[str, Callable[[], Any]] = {
     "mean image": fi.attacks.MeanImage,
     "nearest neighbour": fi.attacks.NearestNeighbour,
     "recoloured neighbour": fi.attacks.RecolouredNeighbour,
-    **{f"{k} neighbours averaged": partial(fi.attacks.NeighbourAverage, k=k) for k in (4, NEIGHBOURS, 64)},
+    f"{NEIGHBOURS} neighbours averaged": lambda: fi.attacks.NeighbourAverage(k=NEIGHBOURS),
     "ridge": fi.attacks.Ridge,
     "random features": lambda: fi.attacks.RandomFourier(count=RANDOM_FEATURES),
+    "4 neighbours averaged": lambda: fi.attacks.NeighbourAverage(k=4),
+    "64 neighbours averaged": lambda: fi.attacks.NeighbourAverage(k=64),
 }
-USUAL = tuple(name for name in ATTACKS if not name.startswith(("4 ", "64 ")))
+USUAL = tuple(CLOSED)[:6]
+TRAINED = {entry.name: entry for entry in SUITE if entry.share and entry.name != "through the victim"}
 VECTORS = {
     "64": (20, (("avgpool", 1),)),
     "512": (20, (("layer2", 4),)),
@@ -61,7 +65,9 @@ class Config:
     counts: tuple[int, ...] = (300, 1000, 3000, 10_000, 50_000)
     """public pairs: the first ones of one seeded order, so that the smaller sets are parts of the larger"""
     attacks: tuple[str, ...] = USUAL
-    """of `ATTACKS`; the others are held against the first one"""
+    """of `CLOSED` and `TRAINED`; the others are held against the first one"""
+    minutes: float = 1
+    """for each attack that is trained, its networks included"""
     scored: int = 1000
     """private images, drawn by the seed"""
     seed: int = 0
@@ -71,6 +77,7 @@ class Config:
 def main(config: Config) -> None:
     """Measure every attack on every kind of vectors and number of pairs, and write both files as they grow."""
     public, private = (_drawn(folder, config) for folder in (config.public, config.private))
+    public = public.take(range(min(max(config.counts), len(public))))
     private = private.take(range(min(config.scored, len(private))))
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -119,7 +126,7 @@ def _measured(
     first: np.ndarray[Any, Any] | None = None
     for name in config.attacks:
         started = time.process_time()
-        attack = ATTACKS[name]().fit(pairs)
+        attack = _unfitted(name, pairs, config).fit(pairs)
         seconds = time.process_time() - started
         psnr = fi.metrics.psnr(attack.reconstruct(torch.from_numpy(released)), originals).numpy()
         first = psnr if first is None else first
@@ -128,6 +135,20 @@ def _measured(
         rows[-1] |= {"seconds": round(seconds, 1), "chosen": getattr(attack, "chosen", None)}
         print(f"{labels} {name}: {psnr.mean():.2f} dB, {gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]", flush=True)
     return rows
+
+
+def _unfitted(name: str, pairs: "fi.Pairs", config: Config) -> Any:
+    """A closed form, or an attack as an audit of so many minutes would train it."""
+    if name in CLOSED:
+        return CLOSED[name]()
+    entry = TRAINED[name]
+    networks = config.minutes * entry.distilling
+    training = entry.settings(pairs, None, config.minutes - networks, config.seed)
+    surrogates = None
+    if networks:
+        each = distillation(most_images(len(pairs)), len(pairs), networks / len(entry.networks.files), seed=config.seed)
+        surrogates = tuple(encoder for encoder, _ in entry.networks.train(pairs, each))
+    return entry.build(Materials(pairs, surrogates=surrogates, seed=config.seed), training)
 
 
 def _table(rows: list[dict[str, Any]], attacks: tuple[str, ...]) -> str:

@@ -15,10 +15,10 @@ def representational_similarity(features: Float[np.ndarray, "N D"], others: Floa
 
     N and M are one number of images, in one order. It is 1 where both networks find the same images alike; features are
     centred on their mean, as judges rank them. It says before an attack is trained which networks belong in the bank of
-    `presets.identify`: those that see images as does a network that will not judge. N^2 numbers are held, so give 1,000
-    or 2,000 images. Raises BadInput for fewer than 10 images, for features of different images, for features that are
-    not finite, and for a network that sees no difference. Source: representational similarity analysis,
-    doi:10.3389/neuro.06.004.2008, with cosines of centred features in place of correlation distances.
+    `presets.identify`: those that see images as do networks of several families that will not judge. N^2 numbers are
+    held, so give 1,000 or 2,000 images. Raises BadInput for fewer than 10 images, for features of different images, for
+    features that are not finite, and for a network that sees no difference. Source: representational similarity
+    analysis, doi:10.3389/neuro.06.004.2008, with cosines of centred features in place of correlation distances.
     """
     if len(features) != len(others) or len(features) < LEAST_IMAGES:
         raise BadInput(

@@ -76,6 +76,8 @@ class Config:
 
 def main(config: Config) -> None:
     """Measure every attack on every kind of vectors and number of pairs, and write both files as they grow."""
+    if unknown := [name for name in config.attacks if name not in {**CLOSED, **TRAINED}]:
+        raise fi.BadInput(f"attacks: expected some of {', '.join([*CLOSED, *TRAINED])}, got {unknown[0]!r}")
     public, private = (_drawn(folder, config) for folder in (config.public, config.private))
     public = public.take(range(min(max(config.counts), len(public))))
     private = private.take(range(min(config.scored, len(private))))
